@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/**
+ * tether/process.h - create, grab, park, continue and release victims
+ *
+ * A handle (struct tether) is a reference-counted hold on one process, shared by all who ask the session for
+ * that process. Life: tether_create() or tether_grab() -> parked -> tether_continue() -> running -> (parked
+ * -> ...) -> exited, lost or released. The last tether_release() lets the victim go in its release mode.
+ */
+#ifndef TETHER_PROCESS_H
+#define TETHER_PROCESS_H
+
+#include <tether/event.h>
+#include <tether/session.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Where a new victim is parked before create returns. */
+enum tether_stop {
+	TETHER_STOP_CREATE = 0,   /* after exec, before the first instruction of the linker */
+	TETHER_STOP_PREINIT = 1,  /* initial objects mapped and relocated, no constructor run */
+	TETHER_STOP_POSTINIT = 2, /* at main's first instruction, constructors run */
+	TETHER_STOP_MAIN = 3,     /* the same place, reported after postinit */
+	TETHER_STOP_NONE = 4,     /* not parked: runs at once */
+};
+
+enum tether_flags {
+	TETHER_OBSERVE = 1 << 0,    /* grab: read only; no ptrace, no stop, no write, ever */
+	TETHER_NO_MONITOR = 1 << 1, /* no linker breakpoint: nothing is written into the victim */
+	TETHER_NO_FOLLOW = 1 << 2,  /* children are let go clean before they run */
+	TETHER_NO_PARK = 1 << 3,    /* grab: no thread blocked in a system call is interrupted */
+	TETHER_TREE = 1 << 4,       /* grab: all descendants too, in the same family */
+	TETHER_WANT_ENV = 1 << 5,   /* exec events carry the environment */
+};
+
+struct tether_create_opts {
+	size_t size;
+	const char *file;          /* path, or a name to be looked up in PATH as execvp(3) does */
+	char *const *argv;         /* NULL-terminated */
+	char *const *envp;         /* NULL: the client's environment at the time of the call */
+	const char *cwd;           /* NULL: the calling thread's */
+	uint32_t flags;            /* TETHER_NO_MONITOR, TETHER_NO_FOLLOW, TETHER_WANT_ENV */
+	uint32_t stop;             /* enum tether_stop */
+	uint32_t mode;             /* enum tether_release_mode */
+	uint32_t timeout_ms;       /* for the stop to be reached; 0: without bound */
+	uint64_t events;           /* set of TETHER_EVENT_BIT(); 0: all */
+	const char *park_on_exec;  /* fnmatch(3) pattern on path or base name: park there; NULL: never */
+	uint32_t use_stdio;        /* bit 0, 1, 2: take stdio[0], stdio[1], stdio[2] */
+	int32_t stdio[3];          /* descriptors for the victim's 0, 1, 2; borrowed */
+};
+
+struct tether_grab_opts {
+	size_t size;
+	uint32_t flags;
+	uint32_t mode;             /* enum tether_release_mode */
+	uint32_t timeout_ms;       /* 0: the question time */
+	uint32_t reserved;
+	uint64_t events;           /* set of TETHER_EVENT_BIT(); 0: all */
+	const char *park_on_exec;
+};
+
+/**
+ * tether_create - start a program as a victim
+ * @opts: file and argv are required   @ret: untouched on failure   @err: may be NULL
+ * Return: 0; -TETHER_EEXEC (errno and path in @err), -TETHER_EEXITED, -TETHER_ESIGNALED,
+ *         -TETHER_EUNOBSERVABLE, -TETHER_ENOMAIN, -TETHER_ECONTROLLER, -TETHER_EVERSION, -TETHER_ETIMEDOUT,
+ *         -TETHER_EINVALID, -ENOMEM
+ * Blocks: until the stop is reached
+ * Threads: any; in a handler: yes; in a forked child: -TETHER_EFORKED
+ * Victim: starts as an untraced child of the calling thread would: its cwd, fds, limits, credentials, signal
+ *         mask, process group, session and terminal, and the signals that were ignored when the session was
+ *         opened. Its parent is the controller. It is left parked at opts->stop.
+ * Release: tether_release()
+ */
+TETHER_API int tether_create(struct tether_session *session, const struct tether_create_opts *opts,
+			     struct tether **ret, struct tether_error *err);
+
+/**
+ * tether_grab - take hold of a running process
+ * @opts: NULL for defaults: control, parked   @ret: untouched on failure   @err: may be NULL
+ * Return: 0; -TETHER_EGONE, -TETHER_ETRACED (by whom: in @err), -TETHER_EYAMA, -TETHER_EPRIV,
+ *         -TETHER_EDUMPABLE, -TETHER_EKTHREAD, -TETHER_EZOMBIE, -TETHER_ESELF, -TETHER_ETHREAD,
+ *         -TETHER_ESHARED, -TETHER_EMACHINE, -TETHER_ECONTROLLER, -TETHER_ETIMEDOUT, -TETHER_EINVALID, -ENOMEM
+ * Blocks: until all threads are held, at most opts->timeout_ms; a thread in vfork counts as held while its
+ *         child is
+ * Threads: any; in a handler: yes; in a forked child: -TETHER_EFORKED
+ * Victim: left parked, its text as in the file; with TETHER_NO_PARK it runs on. A process that is held
+ *         already is shared: the same handle is returned with one more reference, and not parked anew.
+ * Release: tether_release()
+ */
+TETHER_API int tether_grab(struct tether_session *session, int64_t pid, const struct tether_grab_opts *opts,
+			   struct tether **ret, struct tether_error *err);
+
+/**
+ * tether_ref - one more reference
+ * Return: @process; NULL for NULL
+ * Threads: any
+ */
+TETHER_API struct tether *tether_ref(struct tether *process);
+
+/**
+ * tether_release - give a reference back; the last one lets the victim go in its release mode
+ * @process: NULL is allowed
+ * Return: 0, -TETHER_EFORKED (nothing touched)
+ * Blocks: for the last reference, until the controller has let go
+ * Threads: any; in a handler: yes, its own handle too
+ */
+TETHER_API int tether_release(struct tether *process);
+
+/**
+ * tether_continue - let a parked victim run; one that is not parked is left as it is
+ * Return: 0, -TETHER_EGONE, -TETHER_ELOST, -TETHER_EMODE, -TETHER_EFORKED, -TETHER_ECLOSED
+ * Threads: any; in a handler: yes
+ */
+TETHER_API int tether_continue(struct tether *process);
+
+/**
+ * tether_detach - let go of one process now, whatever references there are; its family stays held
+ * @mode: TETHER_MODE_RUN, _KILL or _HANG; TETHER_MODE_DEFAULT takes that of the handle
+ * Return: 0, -TETHER_EGONE, -TETHER_ELOST, -TETHER_EMODE, -TETHER_EINVALID, -TETHER_EFORKED, -TETHER_ECLOSED
+ * Blocks: until the controller has let go
+ * Threads: any; in a handler: yes
+ */
+TETHER_API int tether_detach(struct tether *process, uint32_t mode);
+
+/**
+ * tether_set_mode - what becomes of the family at the last release or at the client's death
+ * Return: 0, -TETHER_EGONE, -TETHER_EINVALID, -TETHER_EMODE, -TETHER_EFORKED, -TETHER_ECLOSED
+ * Threads: any; in a handler: yes
+ */
+TETHER_API int tether_set_mode(struct tether *process, uint32_t mode);
+
+enum tether_state {
+	TETHER_STATE_RUNNING = 1,
+	TETHER_STATE_PARKED = 2,
+	TETHER_STATE_EXITED = 3,
+	TETHER_STATE_LOST = 4,
+	TETHER_STATE_RELEASED = 5,
+};
+
+struct tether_info {
+	size_t size;
+	int64_t pid;
+	int64_t parent;      /* the process that forked it, as seen here; 0 when unknown */
+	uint32_t state;      /* enum tether_state */
+	uint32_t mode;       /* enum tether_release_mode */
+	uint32_t flags;      /* enum tether_flags it was taken with */
+	uint32_t reserved;
+	int32_t exit_code;   /* EXITED: status, or -1 */
+	int32_t exit_signal; /* EXITED: signal, or 0 */
+	int64_t controller;  /* pid of the controller; 0 for observe */
+	uint64_t exec_serial;
+};
+
+/**
+ * tether_info_get - what the library knows of a victim, without asking it
+ * @ret: the caller sets size
+ * Return: 0, -TETHER_EINVALID, -TETHER_EFORKED
+ * Threads: any; in a handler: yes
+ */
+TETHER_API int tether_info_get(struct tether *process, struct tether_info *ret);
+
+/**
+ * tether_pid - the pid of a victim
+ * Threads: any
+ */
+TETHER_API int64_t tether_pid(const struct tether *process);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/**
+ * tether/session.h - a client's whole business with tether
+ *
+ * A session owns all handles, the queue of events, one control thread, and one controller process per family
+ * of victims. The host process is left alone: no signal handler, no child, no SIGCHLD, no change of the
+ * environment or of a signal mask, no output.
+ *
+ *	struct tether_session *s;
+ *	struct tether *victim;
+ *	int r = tether_session_open(NULL, &s, NULL);
+ *	...
+ *	tether_session_set_handler(s, on_event, &mine);
+ *	r = tether_grab(s, pid, NULL, &victim, NULL);
+ *	tether_continue(victim);
+ *	while (tether_dispatch(s, -1) >= 0 && !mine.done)
+ *		;
+ *	tether_release(victim);
+ *	tether_session_close(s);
+ */
+#ifndef TETHER_SESSION_H
+#define TETHER_SESSION_H
+
+#include <tether/event.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct tether_session;
+
+/* Called by tether_dispatch() on the caller's thread. It may call any function of the library but
+ * tether_dispatch() and tether_session_close(); it may release any handle, that of the event too. */
+typedef void tether_event_fn(const struct tether_event *event, void *data);
+
+/* Diagnostics for developers; called on any thread of the library or the caller, must not call back. */
+typedef void tether_log_fn(int level, const char *message, void *data);
+
+struct tether_session_opts {
+	size_t size;
+	tether_log_fn *log;         /* NULL: nothing is logged */
+	void *log_data;
+	uint32_t question_ms;       /* how long a victim waits for the library; 0: 1000 */
+	uint32_t queue_limit;       /* events kept until dispatched; 0: 65536 */
+	uint32_t cache_limit;       /* idle observe handles kept; 0: 64 */
+	uint32_t flags;             /* 0 */
+	const char *controller;     /* NULL: $TETHER_CONTROLLER (secure_getenv), else the installed one */
+};
+
+/**
+ * tether_session_open - open a session and start its control thread
+ * @opts: NULL for defaults   @ret: untouched on failure   @err: may be NULL
+ * Return: 0, -TETHER_ECONTROLLER (no usable executable), -TETHER_EINVALID, -ENOMEM, -EMFILE
+ * Threads: any; in a handler: yes
+ * Release: tether_session_close()
+ *
+ * The signal dispositions in force at this moment are those that created victims start with.
+ */
+TETHER_API int tether_session_open(const struct tether_session_opts *opts, struct tether_session **ret,
+				   struct tether_error *err);
+
+/**
+ * tether_session_close - let every victim go in its release mode and end the session
+ * @session: NULL is allowed
+ * Blocks: until every controller has let go, at most the question time
+ * Threads: any but inside a handler (-TETHER_EDEADLK, nothing closed); calls running in other threads end
+ *          with -TETHER_ECLOSED. Handles die with the session, references or not.
+ * Return: 0, -TETHER_EDEADLK, -TETHER_EFORKED (a forked child: nothing is touched)
+ */
+TETHER_API int tether_session_close(struct tether_session *session);
+
+/**
+ * tether_fd - a descriptor that polls readable (poll(2), epoll(7)) while tether_dispatch() has work
+ * Return: the descriptor; the session owns it. Do not read, write or close it.
+ * Threads: any
+ */
+TETHER_API int tether_fd(struct tether_session *session);
+
+/**
+ * tether_dispatch - hand queued events to the handler
+ * @timeout_ms: how long to wait for the first event; 0 returns at once, -1 waits without bound
+ * Return: number of events handled, 0 on time-out, -TETHER_EBUSY (another thread dispatches, or called from
+ *         a handler), -TETHER_EFORKED, -TETHER_ECLOSED
+ * Threads: any, one at a time
+ */
+TETHER_API int tether_dispatch(struct tether_session *session, int timeout_ms);
+
+/**
+ * tether_session_set_handler - who hears the events of this session; NULL discards them
+ * Threads: any; takes effect with the next event
+ */
+TETHER_API int tether_session_set_handler(struct tether_session *session, tether_event_fn *handler, void *data);
+
+/**
+ * tether_target - the first process created or grabbed in this session: $target
+ * Return: its pid, 0 when there is none yet, -TETHER_EFORKED
+ * Threads: any
+ */
+TETHER_API int64_t tether_target(struct tether_session *session);
+
+/**
+ * struct tether_stats - what holding the victims of a session has cost so far
+ */
+struct tether_stats {
+	size_t size;
+	uint64_t events;         /* handed to the handler */
+	uint64_t dropped;        /* lost because the queue was full */
+	uint64_t processes;      /* processes held, ever */
+	uint64_t pause_ns_max;   /* the longest time that a victim's thread stood still for tether */
+	uint64_t pause_ns_total; /* all such times together */
+	uint64_t stops;          /* ptrace stops handled */
+	uint64_t hits;           /* traps hit */
+	uint64_t steps_emulated, steps_slot, steps_in_place; /* how the trapped instruction was run */
+};
+
+/**
+ * tether_stats_get - read the counters
+ * @ret: the caller sets size
+ * Return: 0, -TETHER_EINVALID, -TETHER_EFORKED
+ * Threads: any
+ */
+TETHER_API int tether_stats_get(struct tether_session *session, struct tether_stats *ret);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * arch/arch.h - all that is particular to a processor, but decoding (that is src/decode)
+ *
+ * One file per architecture implements this. Linked into the controller and the library: no allocation, no
+ * system call, no global state. Registers travel as sized opaque bytes with a tag, as PTRACE_GETREGSET
+ * NT_PRSTATUS gives them (ptrace(2)); the size the kernel returned tells a 32-bit victim.
+ */
+#ifndef ARCH_ARCH_H
+#define ARCH_ARCH_H
+
+#include "base/recipe.h"
+#include "base/types.h"
+
+enum arch_tag { ARCH_UNKNOWN = 0, ARCH_X86_64 = 1, ARCH_I386 = 2 };
+
+enum { ARCH_REGS_MAX = 512 };
+
+struct arch_regs {
+	uint32_t tag;  /* enum arch_tag */
+	uint32_t size; /* bytes valid */
+	union {
+		uint64_t align;
+		unsigned char bytes[ARCH_REGS_MAX];
+	} u;
+};
+
+/* The trap: what is written over an instruction, and where the pc stands after it was hit. */
+enum { ARCH_TRAP_SIZE = 1, ARCH_TRAP_PC_AFTER = 1 };
+extern const unsigned char arch_trap[ARCH_TRAP_SIZE];
+
+/* Tell the tag from the size that PTRACE_GETREGSET returned. */
+enum arch_tag arch_tag_of_size(size_t size);
+
+vaddr_t arch_pc(const struct arch_regs *regs);
+void arch_set_pc(struct arch_regs *regs, vaddr_t pc);
+vaddr_t arch_sp(const struct arch_regs *regs);
+/* The n-th integer argument of a C function, n from 0, at its first instruction. */
+uint64_t arch_argument(const struct arch_regs *regs, unsigned n);
+
+/* The kernel must not treat a changed register set as a system call to restart: orig_rax = -1. */
+void arch_not_in_syscall(struct arch_regs *regs);
+/* Number of the system call that this stop is inside of (blocked or just returning), -1 when none. */
+int64_t arch_syscall_number(const struct arch_regs *regs);
+uint64_t arch_syscall_argument(const struct arch_regs *regs, unsigned n);
+int64_t arch_syscall_result(const struct arch_regs *regs);
+/* Wind a call that returned -EINTR back so that it runs again from the start. */
+void arch_syscall_rewind(struct arch_regs *regs);
+/* Prepare an injected call: pc on the victim's syscall instruction at gadget, number and arguments set. */
+void arch_syscall_inject(struct arch_regs *regs, vaddr_t gadget, int64_t number, const uint64_t argument[6]);
+
+/* A fork, vfork, clone or clone3? (DESIGN: a grab must let such a call finish before it plants.) */
+bool arch_syscall_forks(enum arch_tag tag, int64_t number);
+/* Rule 11: calls that return EINTR after a ptrace stop though no handler ran. */
+enum arch_eintr {
+	ARCH_EINTR_NEVER = 0, /* the kernel restarts it by itself */
+	ARCH_EINTR_INFINITE,  /* disturbed; no time-out in these arguments: winding back is exact */
+	ARCH_EINTR_TIMED,     /* disturbed; has a finite time-out: EINTR stays, as after SIGSTOP and SIGCONT */
+	ARCH_EINTR_SOCKET,    /* disturbed only with SO_RCVTIMEO or SO_SNDTIMEO set */
+};
+enum arch_eintr arch_syscall_eintr(const struct arch_regs *regs);
+
+/* Numbers of the calls that the controller injects, for a tag; -1 when the call is unknown there. */
+enum arch_call { ARCH_CALL_MMAP, ARCH_CALL_MUNMAP, ARCH_CALL_RT_SIGACTION };
+int64_t arch_call_number(enum arch_tag tag, enum arch_call call);
+
+/* The trap flag is set: the victim steps itself, nothing may be emulated. */
+bool arch_steps_itself(const struct arch_regs *regs);
+
+/* Memory of the victim for emulation. Return 0, or a negative errno. */
+struct arch_memory {
+	int (*read)(void *data, vaddr_t address, void *buffer, size_t length);
+	int (*write)(void *data, vaddr_t address, const void *buffer, size_t length);
+	void *data;
+};
+
+/*
+ * Run the instruction that recipe tells of, for a thread whose registers stand at its first byte (the caller
+ * has set the pc back from behind the trap). 1: done, regs changed (pc included). 0: not possible now (no
+ * such emulation, trap flag, memory cannot be written): take the slot, regs untouched. Negative: errno of the
+ * memory access when the task is gone (-ESRCH).
+ */
+int arch_emulate(const struct recipe *recipe, struct arch_regs *regs, const struct arch_memory *memory);
+
+/* Write the slot's finished bytes for a slot at address. 0; -ERANGE: a target is out of reach; -EINVAL: no slot code. */
+int arch_slot_code(const struct recipe *recipe, vaddr_t slot, unsigned char code[RECIPE_CODE_MAX]);
+/* How far a slot may be from its home so that all jumps reach: half the range is used. */
+enum { ARCH_SLOT_REACH_MB = 1024 };
+
+#endif

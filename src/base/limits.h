@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * base/limits.h - every bound on data that a victim, a file or a peer controls has its name here
+ *
+ * A victim can lie: its link map may be a ring, its names may have no end, its tables may point nowhere. Each
+ * loop over such data stops at one of these and says that it did.
+ */
+#ifndef BASE_LIMITS_H
+#define BASE_LIMITS_H
+
+enum {
+	MAX_LINK_MAPS = 65536,         /* entries of one namespace */
+	MAX_NAMESPACES = 64,           /* glibc's own limit is 16 */
+	MAX_OBJECT_NAME = 4096,        /* bytes of a path in a link map */
+	MAX_BUILD_ID = 64,             /* bytes; usual are 20 and 16 */
+	MAX_ELF_PHDRS = 1024,
+	MAX_ELF_SECTIONS = 65536,
+	MAX_NOTE_BYTES = 65536,
+	MAX_DYNAMIC_ENTRIES = 1024,
+	MAX_DYNAMIC_SYMBOLS = 4194304,
+	MAX_ARGS_BYTES = 8 << 20,      /* argv or environment read for one exec record */
+	MAX_PROC_FILE = 16 << 20,      /* any one file of /proc read whole */
+	MAX_THREADS = 1 << 20,         /* tasks of one family */
+	MAX_SITES = 1 << 20,           /* sites of one address space */
+	MAX_CREATE_PAYLOAD = 64 << 20, /* strings of one create */
+};
+
+#endif

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include <tether/error.h>
+
+#include "client/line.h"
+
+/* A controller that does not read for so long is broken: it never waits for anything but the kernel. */
+enum { LINE_SEND_MS = 2000 };
+
+int line_send(struct line *line, uint32_t type, const void *body, const void *items, size_t item_size,
+	      size_t count, uint64_t *id)
+{
+	struct proto_header header = { .type = type, .id = id ? ++line->last_id : 0 };
+	size_t body_size = proto_body_size(type);
+	struct iovec pieces[3] = {
+		{ &header, sizeof(header) },
+		{ (void *)(uintptr_t)body, body_size },
+		{ (void *)(uintptr_t)items, item_size * count },
+	};
+
+	if (sizeof(header) + body_size + item_size * count > PROTO_MESSAGE_MAX)
+		return -EMSGSIZE;
+	header.size = (uint32_t)(body_size + item_size * count);
+
+	struct msghdr message = { .msg_iov = pieces, .msg_iovlen = count ? 3 : 2 };
+	for (;;) {
+		if (sendmsg(line->socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
+			break;
+		if (errno == EINTR)
+			continue;
+		if (errno != EAGAIN)
+			return errno == ECONNRESET ? -EPIPE : -errno;
+		struct pollfd room = { .fd = line->socket, .events = POLLOUT };
+		if (poll(&room, 1, LINE_SEND_MS) == 0)
+			return -ETIMEDOUT;
+	}
+	if (id)
+		*id = header.id;
+	return 0;
+}
+
+ssize_t line_receive(struct line *line, void *buffer)
+{
+	for (;;) {
+		struct iovec piece = { buffer, PROTO_MESSAGE_MAX };
+		struct msghdr message = { .msg_iov = &piece, .msg_iovlen = 1 };
+		ssize_t length = recvmsg(line->socket, &message, MSG_DONTWAIT);
+
+		if (length < 0 && errno == EINTR)
+			continue;
+		if (length < 0)
+			return errno == ECONNRESET ? 0 : -errno;
+		if (length == 0)
+			return 0;
+		if (message.msg_flags & MSG_TRUNC)
+			return -EPROTO;
+		return proto_check(buffer, (size_t)length) ? -EPROTO : length;
+	}
+}
+
+void line_fill_hello(struct proto_hello *hello)
+{
+	memset(hello, 0, sizeof(*hello));
+	hello->magic = PROTO_MAGIC;
+	hello->version = PROTO_VERSION;
+	memcpy(hello->build_id, proto_build_id, sizeof(hello->build_id));
+}
+
+int line_check_hello(const struct proto_hello *hello)
+{
+	return hello->magic == PROTO_MAGIC && hello->version == PROTO_VERSION &&
+			       memcmp(hello->build_id, proto_build_id, sizeof(hello->build_id)) == 0
+		       ? 0
+		       : -TETHER_EVERSION;
+}

@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * controller/controller.h - the records of the ptracer of one family
+ *
+ *	controller ──┬── process (a thread group) ──── task (a thread, what ptrace and wait know)
+ *	             └── space (an address space) ──── site (one trapped address)
+ *
+ * A process belongs to one space; several share one after vfork and CLONE_VM. Sites belong to spaces, stops
+ *to tasks. One thread, one loop (loop.c), no nested waiting: whatever takes longer than one system call is a
+ *state of a task (moves.c) or of a space, and goes on when the next stop comes.
+ *
+ * What must hold for a victim to stay whole:
+ *  1. A trap byte stands in memory only while every task that can run into it is traced by us.
+ *  2. A trap is lifted for a step only while no other task of the space can run user code ("still").
+ *  3. Whatever was planted is known until exec, as a tombstone after lifting: late hits have an owner.
+ *  4. ESRCH from any call means that the task is dying; its end comes by wait and only there is it cleaned
+ *up.
+ */
+#ifndef CONTROLLER_CONTROLLER_H
+#define CONTROLLER_CONTROLLER_H
+
+#include <signal.h>
+#include <sys/queue.h>
+
+#include "arch/arch.h"
+#include "base/limits.h"
+#include "base/recipe.h"
+#include "controller/classify.h"
+#include "controller/pool.h"
+#include "proto/proto.h"
+
+/* ---- tasks ----------------------------------------------------------------------------------------------
+ */
+
+enum task_state {
+	TASK_EARLY, /* stopped before the event of its maker told of it: owner unknown, kept as it is */
+	TASK_NEW,   /* told of by its maker, first stop to come: has run nothing */
+	TASK_RUNNING,
+	TASK_STOPPING, /* INTERRUPT sent, may still run user code */
+	TASK_BLOCKED,  /* INTERRUPT sent and seen inside the kernel: stops before its next user instruction */
+	TASK_VFORKING, /* waits in the kernel for its vfork child: stops (VFORK_DONE) before user code */
+	TASK_HELD,     /* stopped, and kept so by a freeze or a park */
+	TASK_ASKING,   /* stopped, a question is out */
+	TASK_STEP_WAIT, /* stopped, waits for its space to be still */
+	TASK_STEPPING,  /* runs one instruction in place, its space is still */
+	TASK_CALLING,   /* runs one system call that we put into it */
+	TASK_LISTENING, /* in a group-stop; reports when that ends */
+	TASK_DRAINING,  /* being released: runs up to the SIGTRAP that is in its queue */
+	TASK_STATES
+};
+
+struct task {
+	struct task *hash_next;
+	TAILQ_ENTRY(task) of_process;
+	TAILQ_ENTRY(task) of_stopped; /* seen by wait, not yet acted on */
+	TAILQ_ENTRY(task) of_steppers;
+	TAILQ_ENTRY(task) of_questions;
+	struct process *process; /* NULL: TASK_EARLY */
+	pid_t tid;
+	pid_t vfork_child;
+	enum task_state state;
+	int status; /* of the stop to act on */
+	uint64_t serial;
+	uint64_t stopped_ns; /* when that stop was seen; 0: runs */
+	uint32_t options;    /* as last set by PTRACE_SETOPTIONS */
+	int deliver;         /* the signal to go on with */
+	bool queued;         /* on the list of_stopped */
+	bool unhashed;       /* reaped: the tid may be another's by now */
+	bool must_pass;      /* grab: has to show one stop before anything is planted */
+	bool left;           /* final release: detached by our exit */
+	bool regroup;        /* was taken out of a group-stop for a step: put it back */
+	bool masked;         /* signals blocked for a step: own_mask is to be put back */
+	bool trap_blocked;   /* SIGTRAP, as last seen (rule 8) */
+	bool has_held_info;  /* held_info waits to be delivered with `deliver` */
+	uint64_t own_mask;
+	vaddr_t over;            /* stands on this site, hit and counted: run its instruction first */
+	vaddr_t rehit, rehit_sp; /* was sent away from there by a signal: the next hit is not counted */
+	uint64_t question, asked_ns, deadline_ns;
+	struct call *call; /* TASK_CALLING: what runs and what for */
+	siginfo_t held_info;
+};
+TAILQ_HEAD(task_list, task);
+
+/* ---- processes ------------------------------------------------------------------------------------------
+ */
+
+struct process {
+	TAILQ_ENTRY(process) entry;
+	TAILQ_ENTRY(process) of_space;
+	struct space *space;
+	struct task_list tasks;
+	unsigned task_count;
+	pid_t pid;
+	bool followed;          /* its events are told; else it is only kept until it shares no memory */
+	bool created;           /* our child: the one that create made */
+	bool executed;          /* create: the exec has succeeded */
+	bool fresh;             /* fork child that has not yet run: its copy of the text is to be put right */
+	bool parked, announced; /* asked to park / told that it stands */
+	bool group_stopped;     /* told that job control stopped it */
+	bool ours_to_kill;      /* EXITKILL applies: belongs to a created family */
+	bool released;          /* told that it was let go; tasks that cannot stop yet may be left */
+	uint32_t release;       /* enum proto_mode: being let go; 0: held */
+	uint64_t release_id;    /* request to answer then, 0: none */
+	uint64_t release_by_ns; /* not later, whatever cannot stop */
+	pid_t park_tid;
+	bool trap_ignored, trap_caught; /* SIGTRAP's disposition as last seen (rule 8) */
+	uint64_t user_ns, system_ns, max_rss_kb;
+};
+TAILQ_HEAD(process_list, process);
+
+/* ---- sites and spaces -----------------------------------------------------------------------------------
+ */
+
+struct site {
+	vaddr_t address;
+	uint64_t id;
+	uint32_t flags;
+	uint32_t guard_value;
+	uint64_t guard;
+	uint64_t hits;
+	bool planted; /* wanted: the trap is in memory, but for parks and steps; else a tombstone */
+	bool known;   /* original holds: it was planted once since exec */
+	unsigned char original[ARCH_TRAP_SIZE];
+	/* The mapping it was planted in; it is lifted from no other (rule 4). */
+	uint64_t offset, inode;
+	uint32_t device_major, device_minor;
+	vaddr_t slot; /* 0: none yet */
+	bool no_slot; /* none can be had: step in place */
+	struct recipe recipe;
+};
+
+struct site_table {
+	struct site **index; /* open addressing, size a power of two */
+	size_t size, used;
+};
+
+enum { SPACE_AREAS_MAX = 16 };
+struct slot_area {
+	vaddr_t start, end, next;
+};
+
+struct space {
+	TAILQ_ENTRY(space) entry;
+	TAILQ_HEAD(, process) processes;
+	struct site_table sites;
+	int memory; /* /proc/TID/mem, -1: not open */
+	bool poke;  /* that one may not write text here: POKETEXT (rule 14) */
+	bool probed;
+	bool lifted;               /* parked: no trap stands in memory though sites are planted */
+	bool closed;               /* a process of it is released: nothing is planted any more */
+	bool freezing, still;      /* all tasks are to stop / have stopped */
+	unsigned moving;           /* tasks that may run user code */
+	unsigned parks;            /* processes that are parked */
+	struct task *stepper;      /* in TASK_STEPPING */
+	struct task_list steppers; /* in TASK_STEP_WAIT */
+	uint64_t check_ns;         /* when to look again at what does not stop */
+	vaddr_t gadget;            /* a syscall instruction, for the mmap of slots; 0: none */
+	struct slot_area area[SPACE_AREAS_MAX];
+	unsigned areas;
+	bool no_areas; /* seccomp, or the call failed: step in place */
+};
+TAILQ_HEAD(space_list, space);
+
+/* ---- the controller -------------------------------------------------------------------------------------
+ */
+
+struct out {
+	unsigned char *ring;
+	size_t size, head, used; /* bytes */
+	uint64_t dropped, dropped_told;
+};
+
+struct late {
+	uint64_t question, asked_ns, serial;
+	pid_t pid, tid;
+};
+enum { LATE_KEPT = 32 };
+
+enum { TASK_HASH = 1024 };
+
+struct create {
+	uint64_t request;
+	struct process *process; /* NULL: no create is under way */
+	int report;              /* pipe: stage and errno of a failure */
+};
+
+struct grab {
+	uint64_t request; /* 0: no grab is under way */
+	pid_t pid;
+	unsigned passing; /* tasks that must still show a stop */
+	uint64_t check_ns, give_up_ns;
+	unsigned rounds;
+};
+
+struct controller {
+	int socket, client, signals; /* client: its pidfd */
+	bool client_gone;            /* end-of-file, its death, or a signal to end */
+	bool client_dead;            /* it has certainly ended: its pidfd says so */
+	bool silent;                 /* it missed a deadline and has not spoken since */
+	bool broken;                 /* it broke the protocol */
+	bool finishing;              /* the last release is under way: exit when it is done */
+	bool created;                /* the family was created: mode kill means EXITKILL */
+	bool done;                   /* leave the loop */
+	uint32_t state;              /* enum proto_state */
+	struct proto_hold hold;
+	uint64_t finish_id; /* request to answer before the exit */
+	uint64_t finish_by_ns;
+	uint64_t release_check_ns; /* when to look again at what is let go and does not stop; 0: nothing */
+	struct task *hash[TASK_HASH];
+	struct process_list processes;
+	struct space_list spaces;
+	struct task_list stopped, questions;
+	unsigned early; /* tasks in TASK_EARLY */
+	uint64_t early_check_ns;
+	pid_t kept_child;  /* the created victim after its release: ours to reap */
+	unsigned freezing; /* spaces that are freezing */
+	struct pool task_pool, process_pool, space_pool, site_pool, call_pool;
+	uint64_t next_serial, next_question;
+	struct create create;
+	struct grab grab;
+	struct out out;
+	struct late late[LATE_KEPT];
+	unsigned late_next;
+	struct proto_stats stats;
+};
+
+/* records.c */
+void records_init(struct controller *c);
+struct task *task_find(const struct controller *c, pid_t tid);
+/* Hashed, in state; NULL without memory. process may be NULL for TASK_EARLY. */
+struct task *task_new(struct controller *c, struct process *process, pid_t tid, enum task_state state);
+void task_adopt(struct controller *c, struct task *t, struct process *process);
+void task_unhash(struct controller *c, struct task *t);
+void task_free(struct controller *c, struct task *t);
+void task_set_state(struct task *t, enum task_state state);
+struct process *process_find(const struct controller *c, pid_t pid);
+struct process *process_new(struct controller *c, pid_t pid, struct space *space);
+void process_move(struct controller *c, struct process *p, struct space *space);
+void process_free(struct controller *c, struct process *p);
+struct space *space_new(struct controller *c);
+/* A task of it that is in a ptrace-stop, any other living one, or NULL. */
+struct task *space_task(const struct space *space, bool stopped);
+bool task_is_stopped(const struct task *t);
+
+/* hold.c: what goes on after a stop */
+void settle(struct controller *c, struct task *t);
+void task_run(struct controller *c, struct task *t);
+void task_stop(struct controller *c, struct task *t);
+void freeze(struct controller *c, struct space *s);
+void check_still(struct controller *c, struct space *s);
+void thaw(struct controller *c, struct space *s);
+/* After anything that kept it still has ended: the next step, the park's announcement, or thaw. */
+void space_go_on(struct controller *c, struct space *s);
+/* Inside the kernel, with an interrupt pending: it stops before it runs user code. */
+bool task_cannot_run(const struct task *t);
+void freeze_timers(struct controller *c, uint64_t now);
+void park(struct controller *c, struct process *p, pid_t tid);
+void unpark(struct controller *c, struct process *p);
+
+/* hit.c, step.c, slot.c */
+void hit(struct controller *c, struct task *t);
+void step_over(struct controller *c, struct task *t);
+void step_next(struct controller *c, struct space *s);
+void step_finish(struct controller *c, struct task *t);
+void step_timer(struct controller *c, struct space *s);
+bool slot_go(struct controller *c, struct task *t, struct site *site, struct arch_regs *regs);
+bool slot_leave(struct controller *c, struct task *t);
+void call_done(struct controller *c, struct task *t);
+void call_abandon(struct controller *c, struct task *t);
+
+/* signals.c */
+void signals_refresh(struct controller *c, struct task *t);
+void signals_repair(struct controller *c, struct task *t);
+void signals_wind_back(struct controller *c, struct task *t);
+
+/* family.c: fork, exec, exit */
+void fork_event(struct controller *c, struct task *t);
+void first_stop(struct controller *c, struct task *t);
+void exec_event(struct controller *c, struct task *t);
+void early_resolve(struct controller *c, struct process *dying);
+void exit_task(struct controller *c, struct task *t);
+
+/* question.c */
+bool ask(struct controller *c, struct task *t, struct proto_event *event);
+void question_cancel(struct controller *c, struct task *t);
+int question_answer(struct controller *c, uint64_t question, uint32_t action);
+void question_timers(struct controller *c, uint64_t now);
+
+/* create.c, grab.c, release.c */
+int create_start(struct controller *c, uint64_t request, const struct proto_create *body);
+void create_executed(struct controller *c, struct task *t);
+void create_ended(struct controller *c, struct process *p, int status);
+void grab_start(struct controller *c, uint64_t request, const struct proto_grab *body, const uint32_t *pids);
+void grab_passed(struct controller *c, struct task *t);
+void grab_timers(struct controller *c, uint64_t now);
+void release_process(struct controller *c, struct process *p, uint32_t mode, uint64_t request);
+void release_unfollowed(struct controller *c, struct space *s);
+void release_all(struct controller *c, uint32_t mode, uint64_t request);
+void release_stopped(struct controller *c, struct task *t);
+void release_check(struct controller *c, struct process *p);
+void release_timers(struct controller *c, uint64_t now);
+void finish_check(struct controller *c);
+uint32_t wanted_options(const struct controller *c, const struct process *p);
+
+/* out.c */
+void out_answer(struct controller *c, uint64_t request, uint32_t type, const void *body, size_t size);
+void out_result(struct controller *c, uint64_t request, uint32_t type, int32_t result, uint32_t value);
+/* Fills in who, when and the serial. p may be NULL when t has a process. */
+void event_of(const struct controller *c, struct proto_event *event, const struct task *t);
+void out_event(struct controller *c, uint32_t type, const void *body, size_t size);
+void out_plain(struct controller *c, uint32_t type, pid_t pid, pid_t tid, uint64_t serial, uint64_t value);
+void out_flush(struct controller *c);
+
+/* server.c, loop.c */
+void server_read(struct controller *c);
+void act(struct controller *c, struct task *t);
+void loop(struct controller *c);
+/* Requests, its death, room in the socket. Waits for timeout_ns; without bound when timeout_ms is -1. */
+void look_at_client(struct controller *c, int timeout_ms, uint64_t timeout_ns);
+/* Take every stop there is now; true when there was one. */
+bool drain(struct controller *c);
+void act_all(struct controller *c);
+
+#endif

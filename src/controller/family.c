@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * controller/family.c - tasks and processes come, change their image, and go
+ *
+ * A child is stopped by the kernel before it runs anything. Its stop and the event of its maker come in
+ *either order; only with both is it known what it shares, and only then does it run:
+ *
+ *	maker's event first:   NEW ────────────── its stop ──► first_stop()
+ *	its stop first:        EARLY ── maker's event (or the maker's end) ──► first_stop()
+ */
+#include "controller/controller.h"
+
+#include <errno.h>
+#include <sys/wait.h>
+
+#include "controller/site.h"
+#include "controller/trace.h"
+#include "os/procfs.h"
+#include "os/sys.h"
+
+enum { KIND_FORK = 1, KIND_VFORK = 2, KIND_CLONE = 3 };
+
+static uint32_t fork_kind(enum stop_kind kind)
+{
+	return kind == STOP_FORK ? KIND_FORK : kind == STOP_VFORK ? KIND_VFORK : KIND_CLONE;
+}
+
+/* What the new task shares with its maker is asked, not told by the kind of event (rule 6). */
+static bool shares_memory(const struct task *maker, pid_t child, enum stop_kind kind)
+{
+	int r = os_same_memory(maker->tid, child);
+
+	if (r == -ENOMEM || r == -EINTR)
+		r = os_same_memory(maker->tid, child);
+	/* Without kcmp(2), or when it has died: vfork shares, fork does not, and threads are told apart
+	 * before. */
+	return r < 0 ? kind == STOP_VFORK : r > 0;
+}
+
+static bool same_group(const struct task *maker, pid_t child)
+{
+	return sys(tgkill, maker->process->pid, child, 0) == 0;
+}
+
+/* The record of a child process. NULL without memory. */
+static struct process *child_process(struct controller *c, struct process *parent, pid_t pid, bool shares)
+{
+	struct space *space = shares ? parent->space : space_new(c);
+	struct process *p;
+
+	if (!space)
+		return NULL;
+	p = process_new(c, pid, space);
+	if (!p)
+		return NULL;
+	p->followed = parent->followed && (c->hold.flags & PROTO_FOLLOW);
+	p->fresh = !shares;
+	p->ours_to_kill = parent->ours_to_kill;
+	p->trap_ignored = parent->trap_ignored;
+	p->trap_caught = parent->trap_caught;
+	/* What its parent is let go as, it is too; it has not been heard of, so nothing is told. */
+	p->release = parent->release;
+	p->released = parent->release != 0;
+	if (!shares && sites_copy(c, space, parent->space))
+		space->closed = true; /* what is known can still be taken out again */
+	/* Its memory was copied while the traps were out, or in: first_stop() makes it so. */
+	if (!shares)
+		space->lifted = false;
+	return p;
+}
+
+static void tell_fork(struct controller *c, struct task *t, const struct process *child, enum stop_kind kind)
+{
+	struct proto_ev_fork body = {
+		.child = (uint32_t)child->pid,
+		.kind = fork_kind(kind),
+		.followed = child->followed,
+		.shares_memory = child->space == t->process->space,
+	};
+
+	if (!t->process->followed || t->process->released)
+		return;
+	event_of(c, &body.event, t);
+	out_event(c, PROTO_EV_fork, &body, sizeof(body));
+}
+
+static void tell_thread(struct controller *c, const struct task *t, bool started, pid_t by)
+{
+	struct proto_ev_thread body = { .started = started, .by = (uint32_t)by };
+
+	if (!t->process->followed || t->process->released)
+		return;
+	event_of(c, &body.event, t);
+	out_event(c, PROTO_EV_thread, &body, sizeof(body));
+}
+
+/* Give the child of this event its place, and its record where its stop has not made one. */
+static struct task *child_of(struct controller *c, struct task *maker, pid_t tid, enum stop_kind kind)
+{
+	struct task *child = task_find(c, tid);
+	bool thread = same_group(maker, tid);
+	struct process *p = maker->process;
+
+	if (child && child->state != TASK_EARLY)
+		return NULL; /* seized by a grab that met it first */
+	if (!child)
+		child = task_new(c, NULL, tid, TASK_NEW);
+	if (!child)
+		return NULL;
+	child->options = maker->options; /* the kernel's children inherit them */
+	child->trap_blocked = maker->trap_blocked;
+	if (!thread)
+		p = child_process(c, maker->process, tid, shares_memory(maker, tid, kind));
+	if (!p) {
+		if (child->state == TASK_NEW)
+			task_free(c, child);
+		return NULL;
+	}
+	task_adopt(c, child, p);
+	if (thread)
+		tell_thread(c, child, true, maker->tid);
+	else
+		tell_fork(c, maker, p, kind);
+	return child;
+}
+
+static void early_no_more(struct controller *c, struct task *t)
+{
+	c->early--;
+	task_set_state(t, TASK_HELD);
+	first_stop(c, t);
+}
+
+void fork_event(struct controller *c, struct task *t)
+{
+	enum stop_kind kind = classify(t->status, 0);
+	struct task *child;
+	uint64_t message;
+
+	signals_refresh(c, t);
+	if (trace_message(t->tid, &message)) {
+		settle(c, t);
+		return;
+	}
+	child = child_of(c, t, (pid_t)message, kind);
+	if (kind == STOP_VFORK)
+		t->vfork_child = (pid_t)message;
+	if (child && child->state == TASK_EARLY)
+		early_no_more(c, child);
+	settle(c, t);
+}
+
+void first_stop(struct controller *c, struct task *t)
+{
+	struct process *p = t->process;
+
+	signals_refresh(c, t);
+	if (p->fresh) {
+		p->fresh = false;
+		space_settle_copy(c, p->space, !p->followed || p->release || p->space->closed);
+		slot_leave(c, t);
+		if (!p->followed && !p->release) {
+			p->release = PROTO_RUN;
+			p->released = true;
+		}
+	}
+	settle(c, t);
+}
+
+/*
+ * A maker that was killed before its event could be read has left children whose owner nobody tells. They
+ * were copied from the dying one, or share its memory.
+ */
+void early_resolve(struct controller *c, struct process *dying)
+{
+	for (size_t i = 0; c->early && i < TASK_HASH; i++) {
+		struct task *t = c->hash[i], *next;
+
+		for (; t; t = next) {
+			struct os_task_status status;
+			struct process *p;
+
+			next = t->hash_next;
+			if (t->state != TASK_EARLY || t->queued || os_task_status(t->tid, &status))
+				continue;
+			if (status.ppid != dying->pid && process_find(c, (pid_t)status.ppid))
+				continue; /* its maker lives, and will tell */
+			p = child_process(c, dying, t->tid, false);
+			if (!p)
+				continue;
+			/* fork is not known to the client: it is let go clean */
+			p->followed = false;
+			task_adopt(c, t, p);
+			early_no_more(c, t);
+			next = c->hash[i]; /* the chain may have changed */
+		}
+	}
+}
+
+/* ---- exec ------------------------------------------------------------------------------------------------
+ */
+
+/* All other threads have vanished with the old image; the caller of exec has the leader's tid now. */
+static void drop_other_threads(struct controller *c, struct process *p, struct task *leader)
+{
+	struct task *t, *next;
+
+	for (t = TAILQ_FIRST(&p->tasks); t; t = next) {
+		next = TAILQ_NEXT(t, of_process);
+		if (t == leader)
+			continue;
+		tell_thread(c, t, false, 0);
+		task_free(c, t);
+	}
+}
+
+/* What belonged to the thread that ran under this tid, or under the old one, before the exec. */
+static void forget_old_image(struct controller *c, struct task *t, pid_t old_tid)
+{
+	struct task *caller = old_tid == t->tid ? t : task_find(c, old_tid);
+
+	question_cancel(c, t);
+	if (t->call)
+		call_abandon(c, t);
+	/* The mask survives exec, so one that was put on for a step must come off. */
+	if (caller && caller->masked)
+		trace_set_mask(t->tid, caller->own_mask);
+	t->masked = false;
+	if (t->process->space->stepper == t || (caller && t->process->space->stepper == caller))
+		step_finish(c, t->process->space->stepper);
+	t->over = t->rehit = 0;
+	t->vfork_child = 0;
+	t->regroup = t->has_held_info = false;
+	t->deliver = 0;
+}
+
+void exec_event(struct controller *c, struct task *t)
+{
+	struct process *p = t->process;
+	struct space *old = p->space, *fresh;
+	struct proto_ev_exec body = { .old_tid = (uint32_t)t->tid };
+	bool shared = TAILQ_FIRST(&old->processes) != p || TAILQ_NEXT(p, of_space);
+	uint64_t old_tid;
+
+	if (!trace_message(t->tid, &old_tid))
+		body.old_tid = (uint32_t)old_tid;
+	forget_old_image(c, t, (pid_t)body.old_tid);
+	drop_other_threads(c, p, t);
+	p->group_stopped = false;
+	p->fresh = false;
+	fresh = space_new(c);
+	if (fresh) {
+		process_move(c, p, fresh);
+	} else {
+		/* No memory for a record: without sites it may keep the old one, if that is its own. */
+		sites_clear(c, &old->sites);
+	}
+	if (shared) {
+		space_go_on(c, old);
+		release_unfollowed(c, old);
+	}
+	signals_refresh(c, t);
+	if (c->create.process == p)
+		create_executed(c, t);
+	if (p->release) {
+		settle(c, t);
+		return;
+	}
+	if (!p->followed) {
+		/* kept only for the memory that it shared */
+		p->released = true;
+		p->release = PROTO_RUN;
+		settle(c, t);
+		return;
+	}
+	event_of(c, &body.event, t);
+	if (ask(c, t, &body.event))
+		task_set_state(t, TASK_ASKING);
+	out_event(c, PROTO_EV_exec, &body, sizeof(body));
+	if (t->state != TASK_ASKING)
+		settle(c, t);
+	else
+		check_still(c, p->space);
+}
+
+/* ---- exit ------------------------------------------------------------------------------------------------
+ */
+
+static void tell_exit(struct controller *c, struct task *t)
+{
+	struct process *p = t->process;
+	struct proto_ev_exit body = {
+		.status = t->status,
+		.user_ns = p->user_ns,
+		.system_ns = p->system_ns,
+		.max_rss_kb = p->max_rss_kb,
+	};
+
+	/* of one that is being killed, its release is told instead */
+	if (!p->followed || p->released || p->release == PROTO_KILL)
+		return;
+	event_of(c, &body.event, t);
+	out_event(c, PROTO_EV_exit, &body, sizeof(body));
+}
+
+static void exit_process(struct controller *c, struct task *t)
+{
+	struct process *p = t->process;
+	struct space *s = p->space;
+	bool shared = TAILQ_FIRST(&s->processes) != p || TAILQ_NEXT(p, of_space);
+	struct task *other;
+
+	if (c->early)
+		early_resolve(c, p);
+	if (c->create.process == p)
+		create_ended(c, p, t->status);
+	else
+		tell_exit(c, t);
+	if (p->parked) {
+		p->parked = false;
+		s->parks--;
+	}
+	/* Threads whose end was lost would keep the process for ever; the leader is reaped last. */
+	while ((other = TAILQ_FIRST(&p->tasks)))
+		task_free(c, other);
+	if (p->release && !p->released) {
+		p->release_by_ns = 0;
+		release_check(c, p);
+	}
+	if (c->kept_child == p->pid)
+		c->kept_child = 0;
+	process_free(c, p);
+	if (shared) {
+		space_go_on(c, s);
+		release_unfollowed(c, s);
+	}
+}
+
+void exit_task(struct controller *c, struct task *t)
+{
+	struct process *p = t->process;
+
+	if (t->must_pass)
+		grab_passed(c, t);
+	if (!p) {
+		task_free(c, t);
+		return;
+	}
+	if (p->space->stepper == t)
+		step_finish(c, t);
+	if (t->tid == p->pid) {
+		exit_process(c, t);
+	} else {
+		tell_thread(c, t, false, 0);
+		task_free(c, t);
+		space_go_on(c, p->space);
+		if (p->release)
+			release_check(c, p);
+		else if (TAILQ_EMPTY(&p->tasks))
+			process_free(c, p);
+	}
+	finish_check(c);
+}

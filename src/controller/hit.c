@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * controller/hit.c - a thread has run into a trap instruction
+ *
+ *	whose is it? ──► the victim's own, delivered
+ *	     │ ours
+ *	     ├── lifted meanwhile (tombstone, park, release): set back to run what stands there now
+ *	     └── planted: count, tell or ask, then run the instruction (step.c)
+ */
+#include "controller/controller.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "controller/site.h"
+#include "controller/trace.h"
+
+/* Does a trap that we have not planted stand there? Then the victim has hit one of its own. */
+static bool own_trap(struct space *s, vaddr_t address)
+{
+	unsigned char byte[ARCH_TRAP_SIZE];
+
+	return !space_read(s, address, byte, sizeof(byte)) && !memcmp(byte, arch_trap, sizeof(byte));
+}
+
+static bool guard_matches(struct task *t, const struct site *site)
+{
+	uint32_t word;
+
+	return !(site->flags & PROTO_SITE_GUARD) ||
+	       (!task_read(t, site->guard, &word, sizeof(word)) && word == site->guard_value);
+}
+
+/* A record or a question of this hit; true when the thread now waits for the answer. */
+static bool tell(struct controller *c, struct task *t, const struct site *site, const struct arch_regs *regs)
+{
+	struct proto_ev_hit body = {
+		.site = site->id,
+		.address = site->address,
+		.hits = site->hits,
+		.arg0 = arch_argument(regs, 0),
+		.arg1 = arch_argument(regs, 1),
+	};
+	bool asked;
+
+	event_of(c, &body.event, t);
+	asked = site->flags & PROTO_SITE_ASK && ask(c, t, &body.event);
+	out_event(c, PROTO_EV_hit, &body, sizeof(body));
+	return asked;
+}
+
+static void set_back(struct controller *c, struct task *t, struct arch_regs *regs)
+{
+	arch_not_in_syscall(regs);
+	trace_set_regs(t->tid, regs);
+	settle(c, t);
+}
+
+void hit(struct controller *c, struct task *t)
+{
+	struct space *s = t->process->space;
+	struct arch_regs regs;
+	struct site *site;
+	vaddr_t address;
+	bool counted;
+
+	if (trace_get_regs(t->tid, &regs)) {
+		settle(c, t);
+		return;
+	}
+	address = arch_pc(&regs) - ARCH_TRAP_PC_AFTER;
+	site = site_find(&s->sites, address);
+	if (!site || !site->known || ((!site->planted || s->lifted) && own_trap(s, address))) {
+		t->deliver = SIGTRAP;
+		settle(c, t);
+		return;
+	}
+	arch_set_pc(&regs, address);
+	signals_repair(c, t);
+	if (!site->planted || s->lifted || t->process->release) {
+		set_back(c, t, &regs);
+		return;
+	}
+	counted = t->rehit != address || t->rehit_sp != arch_sp(&regs);
+	t->rehit = 0;
+	t->over = address;
+	if (counted) {
+		site->hits++;
+		c->stats.hits++;
+	}
+	if (!counted || !guard_matches(t, site)) {
+		set_back(c, t, &regs);
+		return;
+	}
+	if (site->flags & PROTO_SITE_ONCE) {
+		/* From here on the original stands; who has hit it meanwhile finds the tombstone. */
+		space_lift_site(c, s, address);
+		t->over = 0;
+	}
+	if (site->flags & (PROTO_SITE_REPORT | PROTO_SITE_ASK) && t->process->followed &&
+	    tell(c, t, site, &regs)) {
+		arch_not_in_syscall(&regs);
+		trace_set_regs(t->tid, &regs);
+		task_set_state(t, TASK_ASKING);
+		check_still(c, s);
+		return;
+	}
+	set_back(c, t, &regs);
+}

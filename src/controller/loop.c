@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * controller/loop.c - one turn: take all stops there are, act on them, look at the client, then sleep
+ *
+ *	        ┌─────────────────────────────────────────────────────────────┐
+ *	        ▼                                                             │
+ *	SIGCHLD's pid ──► wait4(that one) ──► act ──► sweep wait4(-1) ──► act │
+ *	                                                │ nothing left        │
+ *	                                                ▼                     │
+ *	                  client, deadlines ──► spin a little, or sleep ──────┘
+ *
+ * SIGCHLD merges silently, so every sleep is preceded by a sweep; but the pid it names is waited for first,
+ *for wait4(-1) walks all tasks. Stops are collected first and acted on then: wait4(-1) favours the tasks at
+ *the head of the kernel's list, and one that is let run may stop again before the others are reached.
+ */
+#include "controller/controller.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+
+#include "controller/trace.h"
+#include "os/sys.h"
+
+/* Stops taken before any is acted on. */
+enum { BATCH = 512 };
+/* While stops come this fast, the next one is waited for without sleeping: a wake-up costs ten stops. */
+enum { SPIN_NS = 100000 };
+
+static void usage_of(struct process *p, const struct rusage *usage)
+{
+	p->user_ns =
+		(uint64_t)usage->ru_utime.tv_sec * 1000000000u + (uint64_t)usage->ru_utime.tv_usec * 1000u;
+	p->system_ns =
+		(uint64_t)usage->ru_stime.tv_sec * 1000000000u + (uint64_t)usage->ru_stime.tv_usec * 1000u;
+	p->max_rss_kb = (uint64_t)usage->ru_maxrss;
+}
+
+/* A status without a record: the kept child's end, or a child whose maker has not told of it yet. */
+static struct task *unknown(struct controller *c, pid_t tid, int status)
+{
+	struct task *t;
+
+	if (!WIFSTOPPED(status)) {
+		if (tid == c->kept_child) {
+			c->kept_child = 0;
+			finish_check(c);
+		}
+		return NULL;
+	}
+	t = task_new(c, NULL, tid, TASK_EARLY);
+	/* No memory for a record: better untraced than stopped for ever. */
+	if (!t)
+		trace_detach(tid, 0);
+	return t;
+}
+
+static void took(struct controller *c, pid_t tid, int status, const struct rusage *usage)
+{
+	struct task *t = task_find(c, tid);
+
+	if (!t)
+		t = unknown(c, tid, status);
+	if (!t)
+		return;
+	if (!WIFSTOPPED(status)) {
+		if (t->process && t->tid == t->process->pid)
+			usage_of(t->process, usage);
+		/* The tid may be given to another before this end is acted on. */
+		task_unhash(c, t);
+	}
+	t->status = status;
+	t->stopped_ns = os_now_ns();
+	c->stats.stops++;
+	if (!t->queued) {
+		t->queued = true;
+		TAILQ_INSERT_TAIL(&c->stopped, t, of_stopped);
+	}
+}
+
+/* One wait4(2): whether there was something. */
+static bool take(struct controller *c, pid_t which)
+{
+	struct rusage usage;
+	int status;
+	long r = sys(wait4, which, &status, __WALL | WNOHANG, &usage);
+
+	if (r == -EINTR || r == -ENOMEM || r == -ESRCH)
+		r = sys(wait4, which, &status, __WALL | WNOHANG, &usage);
+	if (r <= 0)
+		return false;
+	took(c, (pid_t)r, status, &usage);
+	return true;
+}
+
+/* What the signalfd holds: pids to wait for by name, and orders to end. */
+static bool read_signals(struct controller *c)
+{
+	struct signalfd_siginfo info[4];
+	bool any = false;
+	long n;
+
+	do {
+		n = sys(read, c->signals, info, sizeof(info));
+		if (n == -EINTR || n == -ENOMEM)
+			n = sys(read, c->signals, info, sizeof(info));
+		for (long i = 0; i < n / (long)sizeof(info[0]); i++) {
+			if (info[i].ssi_signo != SIGCHLD)
+				c->client_gone = true;
+			else
+				any = take(c, (pid_t)info[i].ssi_pid) || any;
+		}
+	} while (n == (long)sizeof(info));
+	return any;
+}
+
+bool drain(struct controller *c)
+{
+	bool any = false;
+
+	for (int i = 0; i < BATCH && take(c, -1); i++)
+		any = true;
+	return any;
+}
+
+void act_all(struct controller *c)
+{
+	struct task *t;
+
+	while ((t = TAILQ_FIRST(&c->stopped))) {
+		TAILQ_REMOVE(&c->stopped, t, of_stopped);
+		t->queued = false;
+		act(c, t);
+	}
+}
+
+/* ---- the client ------------------------------------------------------------------------------------------
+ */
+
+void look_at_client(struct controller *c, int timeout_ms, uint64_t timeout_ns)
+{
+	struct pollfd fd[3] = {
+		{ .fd = c->signals, .events = POLLIN },
+		{ .fd = c->client_gone ? -1 : c->socket,
+		  .events = (short)(POLLIN | (c->out.used ? POLLOUT : 0)) },
+		{ .fd = c->client_dead ? -1 : c->client, .events = POLLIN },
+	};
+	struct timespec timeout = {
+		.tv_sec = (time_t)(timeout_ns / 1000000000u),
+		.tv_nsec = (long)(timeout_ns % 1000000000u),
+	};
+
+	if (sys(ppoll, fd, 3, timeout_ms < 0 ? NULL : &timeout, 0, 0) <= 0)
+		return;
+	if (fd[2].revents)
+		c->client_dead = c->client_gone = true;
+	if (fd[1].revents & POLLOUT)
+		out_flush(c);
+	if (fd[1].revents & ~POLLOUT)
+		server_read(c);
+}
+
+static void client_ended(struct controller *c)
+{
+	if (!c->finishing)
+		release_all(c, c->hold.mode, 0);
+	if (!c->hold.mode)
+		c->done = true; /* nothing was ever held */
+	finish_check(c);
+}
+
+/* ---- sleeping --------------------------------------------------------------------------------------------
+ */
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+	return b && b < a ? b : a;
+}
+
+static uint64_t next_timer(const struct controller *c)
+{
+	const struct task *first = TAILQ_FIRST(&c->questions);
+	uint64_t next = UINT64_MAX;
+
+	if (first)
+		next = earlier(next, first->deadline_ns);
+	if (c->freezing || c->stats.in_place) {
+		const struct space *s;
+
+		TAILQ_FOREACH(s, &c->spaces, entry)
+		if (s->freezing || s->stepper)
+			next = earlier(next, s->check_ns);
+	}
+	next = earlier(next, c->release_check_ns);
+	next = earlier(next, c->grab.check_ns);
+	return next;
+}
+
+static void timers(struct controller *c)
+{
+	uint64_t now = os_now_ns();
+	struct space *s, *after;
+
+	if (next_timer(c) > now)
+		return;
+	question_timers(c, now);
+	freeze_timers(c, now);
+	for (s = TAILQ_FIRST(&c->spaces); s; s = after) {
+		after = TAILQ_NEXT(s, entry);
+		if (s->stepper && s->check_ns <= now)
+			step_timer(c, s);
+	}
+	grab_timers(c, now);
+	release_timers(c, now);
+}
+
+static void sleep_for_more(struct controller *c)
+{
+	uint64_t next = next_timer(c), now = os_now_ns();
+
+	if (next == UINT64_MAX)
+		look_at_client(c, -1, 0);
+	else
+		look_at_client(c, 0, next > now ? next - now : 0);
+}
+
+void loop(struct controller *c)
+{
+	uint64_t last_stop = 0;
+
+	while (!c->done) {
+		bool any = read_signals(c);
+
+		act_all(c);
+		any = drain(c) || any;
+		act_all(c);
+		look_at_client(c, 0, 0);
+		act_all(c);
+		timers(c);
+		if (c->client_gone)
+			client_ended(c);
+		if (c->done)
+			break;
+		if (any)
+			last_stop = os_now_ns();
+		else if (os_now_ns() - last_stop > SPIN_NS)
+			sleep_for_more(c);
+	}
+	/* Stops that came meanwhile would lose their signals with us. */
+	while (drain(c))
+		act_all(c);
+}

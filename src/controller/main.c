@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * tether-controller SOCKET CLIENT-PIDFD: the ptracer of one family, started by the library
+ *
+ * hello and create, or grab, are the first that is said. All signals are blocked from birth; the environment
+ * is empty; the client's fds are inherited for the victim of a create, and closed once that is made.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+
+#include <linux/close_range.h>
+
+#include "controller/controller.h"
+#include "os/inject.h"
+#include "os/sys.h"
+
+static void default_action(int signal)
+{
+	struct {
+		uint64_t handler, flags, restorer, mask;
+	} action = { 0, 0, 0, 0 };
+
+	sys(rt_sigaction, signal, &action, 0, sizeof(uint64_t));
+}
+
+/* An ignored SIGCHLD, inherited, would reap our tasks unseen; an ignored signal never reaches a signalfd. */
+static int open_signals(void)
+{
+	static const int wanted[] = { SIGCHLD, SIGTERM, SIGINT, SIGHUP, SIGQUIT };
+	uint64_t mask = 0, all = ~UINT64_C(0);
+
+	sys(rt_sigprocmask, SIG_SETMASK, &all, 0, sizeof(all));
+	for (size_t i = 0; i < ARRAY_LEN(wanted); i++) {
+		default_action(wanted[i]);
+		mask |= UINT64_C(1) << (wanted[i] - 1);
+	}
+	return (int)sys(signalfd4, -1, &mask, sizeof(mask), SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+/* All but our own: what the victim needed it has by now, and a kept fd would keep the client's pipes open. */
+static void close_inherited(struct controller *c)
+{
+	int keep[] = { c->socket, c->client, c->signals, c->create.process ? c->create.report : -1 };
+	int from = 0;
+
+	for (;;) {
+		int next = -1;
+
+		for (size_t i = 0; i < ARRAY_LEN(keep); i++)
+			if (keep[i] >= from && (next < 0 || keep[i] < next))
+				next = keep[i];
+		if (next < 0)
+			break;
+		if (next > from)
+			sys(close_range, from, next - 1, 0);
+		from = next + 1;
+	}
+	sys(close_range, from, ~0U, 0);
+}
+
+static void write_file(const char *path, const char *text)
+{
+	long fd = sys(openat, AT_FDCWD, path, O_WRONLY | O_CLOEXEC, 0);
+
+	if (fd < 0)
+		return;
+	sys(write, fd, text, strlen(text));
+	sys(close, fd);
+}
+
+/* One fd for the memory of each space: as many as may be had. */
+static void raise_fd_limit(void)
+{
+	struct {
+		uint64_t soft, hard;
+	} limit;
+
+	if (sys(prlimit64, 0, RLIMIT_NOFILE, 0, &limit))
+		return;
+	limit.soft = limit.hard;
+	sys(prlimit64, 0, RLIMIT_NOFILE, &limit, 0);
+}
+
+/*
+ * Away from the client's session, terminal and cwd, and hard to kill or swap out: with us die the victims
+ * that hit traps. None of it reaches the victim, which is made before. All of it is a gain where allowed, no
+ * more.
+ */
+static void settle_down(struct controller *c)
+{
+	close_inherited(c);
+	sys(setsid, 0);
+	sys(chdir, "/");
+	raise_fd_limit();
+	write_file("/proc/self/oom_score_adj", "-999");
+	if (sys(mlockall, MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) < 0)
+		return;
+}
+
+static int number(const char *text)
+{
+	char *end;
+	long value = strtol(text, &end, 10);
+
+	return *text && !*end && value >= 0 && value <= 1 << 30 ? (int)value : -1;
+}
+
+int main(int argc, char **argv)
+{
+	static struct controller controller;
+	struct controller *c = &controller;
+
+	if (argc < 3)
+		return 2;
+#ifdef TETHER_INJECT
+	if (argc > 3 && !strncmp(argv[3], "inject=", 7) && inject_configure(argv[3] + 7))
+		return 2;
+#endif
+	records_init(c);
+	c->socket = number(argv[1]);
+	c->client = number(argv[2]);
+	c->create.report = -1;
+	c->state = PROTO_S_NEW;
+	if (sys(fcntl, c->socket, F_SETFD, FD_CLOEXEC) < 0 || sys(fcntl, c->client, F_SETFD, FD_CLOEXEC) < 0)
+		return 2;
+	c->signals = open_signals();
+	if (c->signals < 0)
+		return 2;
+	/* Nothing of our own may change before the victim is made from it. */
+	while (!c->client_gone && c->state != PROTO_S_HOLDING)
+		look_at_client(c, -1, 0);
+	settle_down(c);
+	if (!c->client_gone || c->hold.mode)
+		loop(c);
+	out_flush(c);
+#ifdef TETHER_INJECT
+	return inject_finish();
+#else
+	return 0;
+#endif
+}

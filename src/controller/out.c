@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * controller/out.c - what goes to the client, without ever waiting for it
+ *
+ * Messages go out at once while the socket takes them, else into a ring that grows up to a bound. Beyond
+ * SOFT_LIMIT records that may be dropped are dropped and counted; beyond HARD_LIMIT hits and forks are too: a
+ * stopped client must not make the controller eat the machine's memory.
+ */
+#include "controller/controller.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include "os/sys.h"
+
+enum { FIRST_SIZE = 16 << 10, SOFT_LIMIT = 256 << 10, HARD_LIMIT = 16 << 20 };
+
+/* What may be dropped, and when it is wanted at all. */
+static bool kept(uint32_t type)
+{
+	switch (type) {
+#define X(number, name, body, want, keep) \
+	case (number):                    \
+		return keep;
+		PROTO_EVENTS(X)
+#undef X
+	default:
+		return true;
+	}
+}
+
+static bool last_word(uint32_t type)
+{
+	return type < 256 || type == PROTO_EV_exit || type == PROTO_EV_lost || type == PROTO_EV_released;
+}
+
+static uint64_t wanted(uint32_t type)
+{
+	switch (type) {
+#define X(number, name, body, want, keep) \
+	case (number):                    \
+		return want;
+		PROTO_EVENTS(X)
+#undef X
+	default:
+		return 0;
+	}
+}
+
+static long send_now(struct controller *c, const void *first, size_t first_size, const void *second,
+		     size_t second_size)
+{
+	struct iovec piece[2] = {
+		{ (void *)(uintptr_t)first, first_size },
+		{ (void *)(uintptr_t)second, second_size },
+	};
+	struct msghdr message = { .msg_iov = piece, .msg_iovlen = 2 };
+	long r = sys(sendmsg, c->socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+	return r == -EINTR || r == -ENOMEM ? sys(sendmsg, c->socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL)
+					   : r;
+}
+
+/* ---- the ring: messages in order, each behind its length -------------------------------------------------
+ */
+
+static void ring_copy_in(struct out *out, size_t at, const void *from, size_t length)
+{
+	size_t first = out->size - at < length ? out->size - at : length;
+
+	memcpy(out->ring + at, from, first);
+	memcpy(out->ring, (const unsigned char *)from + first, length - first);
+}
+
+static bool ring_grow(struct out *out, size_t need)
+{
+	size_t size = out->size ? out->size : FIRST_SIZE, first;
+	unsigned char *ring;
+
+	while (size < need)
+		size *= 2;
+	if (size == out->size)
+		return true;
+	ring = pages_get(size);
+	if (!ring)
+		return false;
+	first = out->size - out->head < out->used ? out->size - out->head : out->used;
+	if (out->used) {
+		memcpy(ring, out->ring + out->head, first);
+		memcpy(ring + first, out->ring, out->used - first);
+	}
+	pages_put(out->ring, out->size);
+	out->ring = ring;
+	out->size = size;
+	out->head = 0;
+	return true;
+}
+
+static void ring_put(struct out *out, const void *first, size_t first_size, const void *second,
+		     size_t second_size)
+{
+	uint32_t length = (uint32_t)(first_size + second_size);
+
+	if (!ring_grow(out, out->used + sizeof(length) + length)) {
+		out->dropped++;
+		return;
+	}
+	ring_copy_in(out, (out->head + out->used) % out->size, &length, sizeof(length));
+	out->used += sizeof(length);
+	ring_copy_in(out, (out->head + out->used) % out->size, first, first_size);
+	out->used += first_size;
+	ring_copy_in(out, (out->head + out->used) % out->size, second, second_size);
+	out->used += second_size;
+}
+
+static void ring_peek(const struct out *out, size_t offset, void *to, size_t length)
+{
+	size_t at = (out->head + offset) % out->size;
+	size_t first = out->size - at < length ? out->size - at : length;
+
+	memcpy(to, out->ring + at, first);
+	memcpy((unsigned char *)to + first, out->ring, length - first);
+}
+
+void out_flush(struct controller *c)
+{
+	struct out *out = &c->out;
+	unsigned char message[sizeof(struct proto_header) + 1024];
+
+	while (out->used && !c->client_gone) {
+		uint32_t length;
+		long r;
+
+		ring_peek(out, 0, &length, sizeof(length));
+		ring_peek(out, sizeof(length), message, length);
+		r = send_now(c, message, length, NULL, 0);
+		if (r == -EAGAIN)
+			return;
+		if (r < 0) {
+			out->used = 0;
+			return; /* its end is seen by the loop */
+		}
+		out->head = (out->head + sizeof(length) + length) % out->size;
+		out->used -= sizeof(length) + length;
+	}
+	if (out->dropped != out->dropped_told && !out->used) {
+		uint64_t count = out->dropped - out->dropped_told;
+
+		out->dropped_told = out->dropped;
+		out_plain(c, PROTO_EV_dropped, 0, 0, 0, count);
+	}
+}
+
+static void out_message(struct controller *c, uint64_t id, uint32_t type, const void *body, size_t size)
+{
+	struct proto_header header = { .type = type, .size = (uint32_t)size, .id = id };
+	struct out *out = &c->out;
+	long r = -EAGAIN;
+
+	if (c->client_gone)
+		return;
+	if (!out->used)
+		r = send_now(c, &header, sizeof(header), body, size);
+	if (r != -EAGAIN)
+		return;
+	if ((out->used > SOFT_LIMIT && !kept(type)) || (out->used > HARD_LIMIT && !last_word(type))) {
+		out->dropped++;
+		c->stats.dropped++;
+		return;
+	}
+	ring_put(out, &header, sizeof(header), body, size);
+}
+
+void out_answer(struct controller *c, uint64_t request, uint32_t type, const void *body, size_t size)
+{
+	if (request)
+		out_message(c, request, type + 1, body, size);
+}
+
+void out_result(struct controller *c, uint64_t request, uint32_t type, int32_t result, uint32_t value)
+{
+	struct proto_result body = { .result = result, .value = value };
+
+	out_answer(c, request, type, &body, sizeof(body));
+}
+
+void event_of(const struct controller *c, struct proto_event *event, const struct task *t)
+{
+	(void)c;
+	*event = (struct proto_event){
+		.pid = (uint32_t)(t->process ? t->process->pid : t->tid),
+		.tid = (uint32_t)t->tid,
+		.serial = t->serial,
+		.t_ns = t->stopped_ns ? t->stopped_ns : os_now_ns(),
+	};
+}
+
+void out_event(struct controller *c, uint32_t type, const void *body, size_t size)
+{
+	uint64_t want = wanted(type);
+
+	if (want && !(c->hold.events & want))
+		return;
+	c->stats.events++;
+	out_message(c, 0, type, body, size);
+}
+
+void out_plain(struct controller *c, uint32_t type, pid_t pid, pid_t tid, uint64_t serial, uint64_t value)
+{
+	struct proto_ev_plain body = {
+		.event = { .pid = (uint32_t)pid,
+			   .tid = (uint32_t)tid,
+			   .serial = serial,
+			   .t_ns = os_now_ns() },
+		.value = value,
+	};
+
+	out_event(c, type, &body, sizeof(body));
+}

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * controller/question.c - what a thread waits to be told
+ *
+ * Every question has a deadline and the default answer "go": a client that is stopped, frozen or in a
+ * debugger must not stall its victims. After one missed deadline all further questions are answered so at
+ * once, until the client speaks again.
+ */
+#include "controller/controller.h"
+
+#include <errno.h>
+
+#include "os/sys.h"
+
+/* False: nobody to ask; the event goes out as a mere record. */
+bool ask(struct controller *c, struct task *t, struct proto_event *event)
+{
+	if (c->client_gone || c->silent || t->process->release)
+		return false;
+	t->question = ++c->next_question;
+	t->asked_ns = os_now_ns();
+	t->deadline_ns = c->hold.question_ns < UINT64_MAX - t->asked_ns ? t->asked_ns + c->hold.question_ns
+									: UINT64_MAX;
+	/* One length for all, so the list is in the order of the deadlines. */
+	TAILQ_INSERT_TAIL(&c->questions, t, of_questions);
+	event->question = t->question;
+	return true;
+}
+
+void question_cancel(struct controller *c, struct task *t)
+{
+	if (!t->question)
+		return;
+	TAILQ_REMOVE(&c->questions, t, of_questions);
+	t->question = 0;
+}
+
+static void expire(struct controller *c, struct task *t)
+{
+	struct late *late = &c->late[c->late_next++ % LATE_KEPT];
+
+	*late = (struct late){
+		.question = t->question,
+		.asked_ns = t->asked_ns,
+		.serial = t->serial,
+		.pid = t->process->pid,
+		.tid = t->tid,
+	};
+	question_cancel(c, t);
+	settle(c, t);
+}
+
+void question_timers(struct controller *c, uint64_t now)
+{
+	struct task *t;
+
+	while ((t = TAILQ_FIRST(&c->questions)) && t->deadline_ns <= now) {
+		c->silent = true;
+		expire(c, t);
+	}
+}
+
+static int too_late(struct controller *c, uint64_t question)
+{
+	for (size_t i = 0; i < LATE_KEPT; i++) {
+		struct late *late = &c->late[i];
+
+		if (late->question != question)
+			continue;
+		out_plain(c, PROTO_EV_late, late->pid, late->tid, late->serial, os_now_ns() - late->asked_ns);
+		late->question = 0;
+		return -ETIMEDOUT;
+	}
+	return -ESRCH;
+}
+
+int question_answer(struct controller *c, uint64_t question, uint32_t action)
+{
+	struct task *t;
+
+	if (!question)
+		return -EINVAL;
+	TAILQ_FOREACH(t, &c->questions, of_questions)
+	if (t->question == question)
+		break;
+	if (!t)
+		return too_late(c, question);
+	question_cancel(c, t);
+	switch (action) {
+	case PROTO_STAY:
+		task_set_state(t, TASK_HELD);
+		park(c, t->process, t->tid);
+		return 0;
+	case PROTO_LET_GO:
+		task_set_state(t, TASK_HELD);
+		release_process(c, t->process, PROTO_RUN, 0);
+		return 0;
+	default:
+		settle(c, t);
+		return 0;
+	}
+}

@@ -1,0 +1,380 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * controller/release.c - let go, whole
+ *
+ *	bytes first: every trap of the space is lifted
+ *	then thread by thread: stop ──► a SIGTRAP of ours in its queue? ── yes ──► CONT until it is consumed
+ *(hit.c │ no                                sets the pc back), then └──────────────────────────────────►
+ *DETACH
+ *
+ * A second INTERRUPT would win over the queued SIGTRAP again and again, so a DRAINING task gets none. A
+ *thread blocked in a system call cannot have hit a trap; at the last release it is left to the kernel, which
+ *detaches it at our exit without an EINTR. A thread in vfork is inside the kernel until its child, whose
+ *stops we see anyway, is done.
+ */
+#include "controller/controller.h"
+
+#include <errno.h>
+
+#include <linux/ptrace.h>
+
+#include "controller/site.h"
+#include "controller/trace.h"
+#include "os/procfs.h"
+#include "os/sys.h"
+
+enum {
+	CHECK_NS = 2000000,
+	CODE_KERNEL = 0x80,
+};
+#define FINISH_NS UINT64_C(5000000000)
+
+uint32_t wanted_options(const struct controller *c, const struct process *p)
+{
+	uint32_t options = PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK |
+			   PTRACE_O_TRACEEXEC | PTRACE_O_TRACEVFORKDONE;
+
+	if (p->ours_to_kill && c->hold.mode == PROTO_KILL)
+		options |= PTRACE_O_EXITKILL;
+	return options;
+}
+
+/* ---- one task --------------------------------------------------------------------------------------------
+ */
+
+/* A created victim keeps us as its parent, so nothing is left to our exit then. */
+static bool exits_soon(const struct controller *c)
+{
+	return c->finishing && !c->kept_child;
+}
+
+static void detach(struct controller *c, struct task *t)
+{
+	struct process *p = t->process;
+
+	if (t->has_held_info)
+		trace_set_info(t->tid, &t->held_info);
+	t->has_held_info = false;
+	if (trace_detach(t->tid, t->deliver)) {
+		/* -ESRCH: it is dying; its end comes by wait */
+		task_set_state(t, TASK_RUNNING);
+		return;
+	}
+	task_free(c, t);
+	release_check(c, p);
+}
+
+/* True: it now runs up to the SIGTRAP of a trap that it has hit; no user code comes before that. */
+static bool drain_trap(struct controller *c, struct task *t)
+{
+	struct site *site;
+	struct arch_regs regs;
+
+	(void)c;
+	if (trace_get_regs(t->tid, &regs))
+		return false;
+	/* The place alone proves nothing: an emulated instruction of one byte ends there too. */
+	site = site_find(&t->process->space->sites, arch_pc(&regs) - ARCH_TRAP_PC_AFTER);
+	if (!site || !site->known || trace_trap_queued(t->tid) != 1)
+		return false;
+	if (t->deliver && !t->has_held_info)
+		t->has_held_info = !trace_get_info(t->tid, &t->held_info);
+	task_set_state(t, TASK_DRAINING);
+	trace_go(t->tid, 0);
+	return true;
+}
+
+/* hang: nothing but a group-stop survives us, so go on until the SIGSTOP that was sent makes one. */
+static void go_on_to_stop(struct controller *c, struct task *t)
+{
+	enum stop_kind kind = classify(t->status, 0);
+	siginfo_t info;
+
+	if (kind == STOP_GROUP) {
+		if (c->finishing && (!c->kept_child || t->process->created)) {
+			trace_listen(t->tid);
+			t->left = true;
+			task_set_state(t, TASK_LISTENING);
+			release_check(c, t->process);
+		} else {
+			detach(c, t); /* the kernel puts it back into the group-stop */
+		}
+		return;
+	}
+	/* An orphaned process group gets both from the kernel when the client dies (rule 9). */
+	if (kind == STOP_SIGNAL && (t->deliver == SIGHUP || t->deliver == SIGCONT) &&
+	    !trace_get_info(t->tid, &info) && info.si_code == CODE_KERNEL)
+		t->deliver = 0;
+	if (t->deliver != SIGSTOP)
+		sys(kill, t->process->pid, SIGSTOP);
+	task_set_state(t, TASK_RUNNING);
+	trace_go(t->tid, t->deliver);
+	t->deliver = 0;
+}
+
+void release_stopped(struct controller *c, struct task *t)
+{
+	struct process *p = t->process;
+
+	if (t->masked)
+		step_finish(c, t);
+	space_lift(c, p->space);
+	slot_leave(c, t);
+	t->over = 0;
+	if (p->release == PROTO_KILL) {
+		task_set_state(t, TASK_RUNNING); /* SIGKILL is on its way and needs no leave of ours */
+		trace_go(t->tid, 0);
+		return;
+	}
+	if (drain_trap(c, t))
+		return;
+	if (p->release == PROTO_HANG)
+		go_on_to_stop(c, t);
+	else
+		detach(c, t);
+}
+
+/* A thread that is blocked in a system call now cannot have a trap behind it: the bytes are lifted already.
+ */
+static bool can_be_left(const struct controller *c, const struct task *t)
+{
+	return exits_soon(c) && !t->masked && os_blocked_syscall(t->process->pid, t->tid, NULL) >= 0;
+}
+
+static void release_task(struct controller *c, struct task *t)
+{
+	bool hang = t->process->release == PROTO_HANG;
+
+	switch (t->state) {
+	case TASK_RUNNING:
+		if (hang)
+			break; /* SIGSTOP reaches it */
+		if (can_be_left(c, t))
+			t->left = true;
+		else
+			task_stop(c, t);
+		break;
+	case TASK_LISTENING:
+		/* A group-stop survives our exit, and DETACH from an interrupt in it. */
+		if (exits_soon(c))
+			t->left = true;
+		else
+			task_stop(c, t);
+		break;
+	case TASK_HELD:
+		release_stopped(c, t);
+		break;
+	case TASK_ASKING:
+		question_cancel(c, t);
+		task_set_state(t, TASK_HELD);
+		release_stopped(c, t);
+		break;
+	case TASK_STEP_WAIT:
+		TAILQ_REMOVE(&t->process->space->steppers, t, of_steppers);
+		task_set_state(t, TASK_HELD);
+		release_stopped(c, t);
+		break;
+	default:
+		/* its next stop comes by itself, and before any user code */
+		break;
+	}
+}
+
+/* ---- one process -----------------------------------------------------------------------------------------
+ */
+
+/* Must something of it still stop before it may be called let go? */
+static bool awaited(const struct controller *c, const struct task *t)
+{
+	if (t->process->release == PROTO_KILL)
+		return true;
+	switch (t->state) {
+	case TASK_VFORKING:
+	case TASK_BLOCKED:
+		return false; /* inside the kernel, and detached when it comes out */
+	case TASK_LISTENING:
+		return !t->left;
+	case TASK_RUNNING:
+		return !(t->left && exits_soon(c));
+	default:
+		return true;
+	}
+}
+
+void release_check(struct controller *c, struct process *p)
+{
+	struct task *t;
+
+	if (!p->release)
+		return;
+	TAILQ_FOREACH(t, &p->tasks, of_process)
+	if (awaited(c, t))
+		return;
+	if (!p->released) {
+		p->released = true;
+		out_plain(c, PROTO_EV_released, p->pid, p->pid, 0, p->release);
+	}
+	if (p->release_id) {
+		out_result(c, p->release_id, PROTO_REQ_release, 0, 0);
+		p->release_id = 0;
+	}
+}
+
+/* After release_check(): the record goes with its last task. */
+static void free_if_empty(struct controller *c, struct process *p)
+{
+	if (TAILQ_EMPTY(&p->tasks))
+		process_free(c, p);
+}
+
+static void close_space(struct controller *c, struct space *s)
+{
+	space_lift(c, s);
+	s->closed = true;
+}
+
+void release_process(struct controller *c, struct process *p, uint32_t mode, uint64_t request)
+{
+	struct space *s = p->space;
+	struct process *q;
+	struct task *t, *next;
+	bool shared = TAILQ_FIRST(&s->processes) != p || TAILQ_NEXT(p, of_space);
+
+	if (p->release) {
+		if (request)
+			out_result(c, request, PROTO_REQ_release, 0, 0);
+		return;
+	}
+	p->release = mode;
+	p->release_id = request;
+	c->release_check_ns = os_now_ns() + CHECK_NS;
+	if (p->parked) {
+		p->parked = false;
+		s->parks--;
+	}
+	close_space(c, s);
+	if (p->created)
+		c->kept_child = mode == PROTO_KILL ? 0 : p->pid;
+	if (mode == PROTO_KILL)
+		sys(kill, p->pid, SIGKILL);
+	if (mode == PROTO_HANG && !p->group_stopped)
+		sys(kill, p->pid, SIGSTOP);
+	for (t = mode == PROTO_KILL ? NULL : TAILQ_FIRST(&p->tasks); t; t = next) {
+		next = TAILQ_NEXT(t, of_process);
+		release_task(c, t);
+	}
+	release_check(c, p);
+	/* What was kept only because it shares this memory goes with it. */
+	TAILQ_FOREACH(q, &s->processes, of_space)
+	if (q != p && !q->followed && !q->release) {
+		free_if_empty(c, p);
+		release_process(c, q, PROTO_RUN, 0);
+		return;
+	}
+	free_if_empty(c, p);
+	if (shared)
+		space_go_on(c, s);
+	finish_check(c);
+}
+
+/* Processes held only for a memory that no followed one uses any more. */
+void release_unfollowed(struct controller *c, struct space *s)
+{
+	struct process *p;
+
+	TAILQ_FOREACH(p, &s->processes, of_space)
+	if (p->followed)
+		return;
+	while (!TAILQ_EMPTY(&s->processes)) {
+		bool last;
+
+		TAILQ_FOREACH(p, &s->processes, of_space)
+		if (!p->release)
+			break;
+		if (!p)
+			return;
+		last = TAILQ_FIRST(&s->processes) == p && !TAILQ_NEXT(p, of_space);
+		p->released = true; /* nobody knows of it */
+		release_process(c, p, PROTO_RUN, 0);
+		if (last)
+			return; /* the space may have gone with it */
+	}
+}
+
+/* ---- all -------------------------------------------------------------------------------------------------
+ */
+
+void release_all(struct controller *c, uint32_t mode, uint64_t request)
+{
+	struct process *p;
+	struct space *s;
+
+	c->finishing = true;
+	c->finish_id = request;
+	c->finish_by_ns = os_now_ns() + FINISH_NS;
+	c->release_check_ns = os_now_ns() + CHECK_NS;
+	TAILQ_FOREACH(s, &c->spaces, entry)
+	close_space(c, s);
+	/* whether we stay as a parent decides how blocked threads are let go: know it first */
+	TAILQ_FOREACH(p, &c->processes, entry)
+	if (p->created && p->executed && mode == PROTO_RUN)
+		c->kept_child = p->pid;
+	do {
+		TAILQ_FOREACH(p, &c->processes, entry)
+		if (!p->release)
+			break;
+		if (p)
+			release_process(c, p, p->followed ? mode : PROTO_RUN, 0);
+	} while (p);
+	finish_check(c);
+}
+
+void finish_check(struct controller *c)
+{
+	struct process *p;
+
+	if (!c->finishing || c->done)
+		return;
+	TAILQ_FOREACH(p, &c->processes, entry)
+	if (!p->released || !p->release || (p->release == PROTO_KILL))
+		return;
+	if (c->early)
+		return; /* its maker's stop tells whose it is */
+	if (c->finish_id) {
+		out_result(c, c->finish_id, PROTO_REQ_release, 0, 0);
+		c->finish_id = 0;
+	}
+	c->state = PROTO_S_PARENT;
+	/* With the victim left hanging, what the kernel sends to its orphaned group must find us (rule 9). */
+	if (c->client_gone && c->hold.mode == PROTO_HANG && !c->client_dead)
+		return;
+	if (!c->kept_child || (c->hold.mode == PROTO_HANG))
+		c->done = true;
+}
+
+void release_timers(struct controller *c, uint64_t now)
+{
+	struct process *p, *next;
+	bool pending = false;
+
+	if (!c->release_check_ns || c->release_check_ns > now)
+		return;
+	c->release_check_ns = 0;
+	for (p = TAILQ_FIRST(&c->processes); p; p = next) {
+		struct task *t;
+
+		next = TAILQ_NEXT(p, entry);
+		if (!p->release || p->released)
+			continue;
+		TAILQ_FOREACH(t, &p->tasks, of_process)
+		if (t->state == TASK_STOPPING && task_cannot_run(t))
+			task_set_state(t, TASK_BLOCKED);
+		release_check(c, p);
+		pending = pending || !p->released;
+	}
+	if (pending)
+		c->release_check_ns = now + CHECK_NS;
+	finish_check(c);
+	if (c->finishing && now > c->finish_by_ns && !c->kept_child)
+		c->done = true; /* something does not die: the kernel detaches it, and its text is whole */
+}

@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * controller/server.c - what the client asks
+ *
+ * One handler per request, by table. Whatever is malformed, or comes when it is not permitted, ends the hold:
+ * a client that cannot be understood must not keep its victims under traps.
+ */
+#include "controller/controller.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include <tether/error.h>
+
+#include "controller/site.h"
+#include "controller/trace.h"
+#include "os/sys.h"
+
+/* Requests taken in one turn of the loop, so that a talkative client does not starve the stops. */
+enum { REQUESTS_A_TURN = 16 };
+
+/* A request as received: body copied out by the handler, items behind it. 0, or -EPROTO. */
+typedef int handler(struct controller *c, uint64_t id, const unsigned char *body, size_t size);
+
+static int do_hello(struct controller *c, uint64_t id, const unsigned char *bytes, size_t size)
+{
+	struct proto_hello theirs,
+		ours = { .magic = PROTO_MAGIC, .version = PROTO_VERSION, .arch = ARCH_X86_64 };
+
+	(void)size;
+	memcpy(&theirs, bytes, sizeof(theirs));
+	ours.pid = (uint32_t)sys(getpid, 0);
+	memcpy(ours.build_id, proto_build_id, sizeof(ours.build_id));
+	/* Answered even when it does not fit: the library then names both. */
+	out_answer(c, id, PROTO_REQ_hello, &ours, sizeof(ours));
+	if (theirs.magic != PROTO_MAGIC || theirs.version != PROTO_VERSION ||
+	    (theirs.arch != ours.arch && theirs.arch != ARCH_UNKNOWN) ||
+	    memcmp(theirs.build_id, ours.build_id, sizeof(ours.build_id)))
+		return -EPROTO;
+	c->state = PROTO_S_IDLE;
+	return 0;
+}
+
+static int take_hold(struct controller *c, const struct proto_hold *hold)
+{
+	if (hold->mode < PROTO_RUN || hold->mode > PROTO_HANG)
+		return -EPROTO;
+	c->hold = *hold;
+	c->state = PROTO_S_HOLDING;
+	return 0;
+}
+
+static int do_create(struct controller *c, uint64_t id, const unsigned char *bytes, size_t size)
+{
+	struct proto_create body;
+
+	(void)size;
+	memcpy(&body, bytes, sizeof(body));
+	c->created = true;
+	return take_hold(c, &body.hold) ? -EPROTO : create_start(c, id, &body);
+}
+
+static int do_grab(struct controller *c, uint64_t id, const unsigned char *bytes, size_t size)
+{
+	struct proto_grab body;
+
+	(void)size;
+	memcpy(&body, bytes, sizeof(body));
+	if (take_hold(c, &body.hold))
+		return -EPROTO;
+	grab_start(c, id, &body, (const uint32_t *)(const void *)(bytes + sizeof(body)));
+	return 0;
+}
+
+static int do_plant(struct controller *c, uint64_t id, const unsigned char *bytes, size_t size)
+{
+	struct proto_plant body;
+	struct proto_planted result = { 0 };
+	struct process *p;
+
+	(void)size;
+	memcpy(&body, bytes, sizeof(body));
+	p = process_find(c, (pid_t)body.pid);
+	if (!p)
+		result.result = -ESRCH;
+	else if (c->hold.flags & PROTO_READ_ONLY)
+		result.result = -EPERM;
+	else if (p->release || p->space->closed || c->grab.request)
+		result.result = -TETHER_ESTATE;
+	else {
+		if (body.gadget)
+			p->space->gadget = body.gadget;
+		result.result =
+			space_plant(c, p, (const void *)(bytes + sizeof(body)), body.items, &result.planted);
+	}
+	out_answer(c, id, PROTO_REQ_plant, &result, sizeof(result));
+	return 0;
+}
+
+static int do_lift(struct controller *c, uint64_t id, const unsigned char *bytes, size_t size)
+{
+	struct proto_lift body;
+	struct process *p;
+	uint32_t lifted = 0;
+	int result = 0;
+
+	(void)size;
+	memcpy(&body, bytes, sizeof(body));
+	p = process_find(c, (pid_t)body.pid);
+	for (uint32_t i = 0; p && i < body.items; i++) {
+		uint64_t address;
+		int r;
+
+		memcpy(&address, bytes + sizeof(body) + i * sizeof(address), sizeof(address));
+		r = space_lift_site(c, p->space, address);
+		lifted += r == 0;
+		result = result ? result : r;
+	}
+	out_result(c, id, PROTO_REQ_lift, p ? result : -ESRCH, lifted);
+	return 0;
+}
+
+static int do_answer(struct controller *c, uint64_t id, const unsigned char *bytes, size_t size)
+{
+	struct proto_answer body;
+
+	(void)size;
+	memcpy(&body, bytes, sizeof(body));
+	if (body.action < PROTO_GO || body.action > PROTO_LET_GO)
+		return -EPROTO;
+	out_result(c, id, PROTO_REQ_answer, question_answer(c, body.question, body.action), 0);
+	return 0;
+}
+
+/* Do something to one process, or to all of them. How many there were. */
+static uint32_t for_each(struct controller *c, uint32_t pid,
+			 void (*visit)(struct controller *, struct process *))
+{
+	struct process *p, *next;
+	uint32_t count = 0;
+
+	for (p = TAILQ_FIRST(&c->processes); p; p = next) {
+		next = TAILQ_NEXT(p, entry);
+		if (!p->followed || p->release || (pid && (pid_t)pid != p->pid))
+			continue;
+		visit(c, p);
+		count++;
+	}
+	return count;
+}
+
+static void park_one(struct controller *c, struct process *p)
+{
+	park(c, p, p->pid);
+}
+
+static int do_park(struct controller *c, uint64_t id, const unsigned char *bytes, size_t size)
+{
+	struct proto_pid body;
+
+	(void)size;
+	memcpy(&body, bytes, sizeof(body));
+	out_result(c, id, PROTO_REQ_park, for_each(c, body.pid, park_one) || !body.pid ? 0 : -ESRCH, 0);
+	return 0;
+}
+
+static int do_resume(struct controller *c, uint64_t id, const unsigned char *bytes, size_t size)
+{
+	struct proto_pid body;
+
+	(void)size;
+	memcpy(&body, bytes, sizeof(body));
+	out_result(c, id, PROTO_REQ_resume, for_each(c, body.pid, unpark) || !body.pid ? 0 : -ESRCH, 0);
+	return 0;
+}
+
+/* Answered when it is done: other answers may come before. */
+static int do_release(struct controller *c, uint64_t id, const unsigned char *bytes, size_t size)
+{
+	struct proto_pid body;
+	struct process *p;
+
+	(void)size;
+	memcpy(&body, bytes, sizeof(body));
+	if (!body.mode)
+		body.mode = c->hold.mode;
+	if (body.mode > PROTO_HANG)
+		return -EPROTO;
+	if (!body.pid) {
+		c->hold.mode = body.mode;
+		release_all(c, body.mode, id);
+		return 0;
+	}
+	p = process_find(c, (pid_t)body.pid);
+	if (p)
+		release_process(c, p, body.mode, id);
+	else
+		out_result(c, id, PROTO_REQ_release, -ESRCH, 0);
+	return 0;
+}
+
+static int do_set_mode(struct controller *c, uint64_t id, const unsigned char *bytes, size_t size)
+{
+	struct proto_pid body;
+
+	(void)size;
+	memcpy(&body, bytes, sizeof(body));
+	if (body.mode < PROTO_RUN || body.mode > PROTO_HANG)
+		return -EPROTO;
+	/* One mode for the family. EXITKILL follows at each task's next stop. */
+	c->hold.mode = body.mode;
+	out_result(c, id, PROTO_REQ_set_mode, 0, 0);
+	return 0;
+}
+
+static int do_sync(struct controller *c, uint64_t id, const unsigned char *bytes, size_t size)
+{
+	struct proto_empty body = { 0 };
+
+	(void)bytes;
+	(void)size;
+	out_answer(c, id, PROTO_REQ_sync, &body, sizeof(body));
+	return 0;
+}
+
+static int do_stats(struct controller *c, uint64_t id, const unsigned char *bytes, size_t size)
+{
+	(void)bytes;
+	(void)size;
+	out_answer(c, id, PROTO_REQ_stats, &c->stats, sizeof(c->stats));
+	return 0;
+}
+
+static int do_regs(struct controller *c, uint64_t id, const unsigned char *bytes, size_t size)
+{
+	struct proto_task body;
+	struct proto_regs answer = { .result = -ESRCH };
+	struct arch_regs regs;
+	struct task *t;
+
+	(void)size;
+	memcpy(&body, bytes, sizeof(body));
+	t = task_find(c, (pid_t)body.tid);
+	if (t && t->process && t->process->pid == (pid_t)body.pid) {
+		answer.result = task_is_stopped(t) ? trace_get_regs(t->tid, &regs) : -TETHER_ESTATE;
+		if (!answer.result) {
+			static_assert(sizeof(answer.bytes) >= sizeof(regs.u.bytes), "registers do not fit");
+			answer.tag = regs.tag;
+			answer.size = regs.size;
+			memcpy(answer.bytes, regs.u.bytes, regs.size);
+		}
+	}
+	out_answer(c, id, PROTO_REQ_regs, &answer, sizeof(answer));
+	return 0;
+}
+
+static handler *const handlers[] = {
+#define X(number, name, body, item, answer, when) [number] = do_##name,
+	PROTO_REQUESTS(X)
+#undef X
+};
+
+static int serve(struct controller *c, const unsigned char *message, size_t length)
+{
+	struct proto_header header;
+
+	if (proto_check(message, length))
+		return -EPROTO;
+	memcpy(&header, message, sizeof(header));
+	/* An answer or an event has no state that permits it. */
+	if (!(proto_permitted(header.type) & c->state) || header.type >= ARRAY_LEN(handlers) ||
+	    !handlers[header.type])
+		return -EPROTO;
+	c->silent = false;
+	return handlers[header.type](c, header.id, message + sizeof(header), header.size);
+}
+
+void server_read(struct controller *c)
+{
+	static _Alignas(8) unsigned char message[PROTO_MESSAGE_MAX];
+
+	for (int i = 0; i < REQUESTS_A_TURN && !c->client_gone && !c->done; i++) {
+		struct iovec piece = { message, sizeof(message) };
+		struct msghdr header = { .msg_iov = &piece, .msg_iovlen = 1 };
+		long n = sys(recvmsg, c->socket, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+
+		if (n == -EAGAIN)
+			return;
+		if (n == -EINTR || n == -ENOMEM)
+			continue;
+		if (n <= 0 || header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) {
+			c->client_gone = true;
+			return;
+		}
+		if (serve(c, message, (size_t)n)) {
+			c->broken = c->client_gone = true;
+			return;
+		}
+	}
+}

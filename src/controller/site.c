@@ -1,0 +1,494 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "controller/site.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include <tether/error.h>
+
+#include "controller/trace.h"
+#include "os/memory.h"
+#include "os/procfs.h"
+#include "os/sys.h"
+
+/* ---- the table ------------------------------------------------------------------------------------------
+ */
+
+static size_t slot_of(const struct site_table *table, vaddr_t address)
+{
+	return (size_t)((address * UINT64_C(0x9e3779b97f4a7c15)) >> 32) & (table->size - 1);
+}
+
+struct site *site_find(const struct site_table *table, vaddr_t address)
+{
+	if (!table->size)
+		return NULL;
+	for (size_t i = slot_of(table, address); table->index[i]; i = (i + 1) & (table->size - 1))
+		if (table->index[i]->address == address)
+			return table->index[i];
+	return NULL;
+}
+
+static void index_insert(struct site_table *table, struct site *site)
+{
+	size_t i = slot_of(table, site->address);
+
+	while (table->index[i])
+		i = (i + 1) & (table->size - 1);
+	table->index[i] = site;
+}
+
+static int table_grow(struct site_table *table, size_t size)
+{
+	struct site_table bigger = { .size = size, .used = table->used };
+
+	bigger.index = pages_get(size * sizeof(*bigger.index));
+	if (!bigger.index)
+		return -ENOMEM;
+	for (size_t i = 0; i < table->size; i++)
+		if (table->index[i])
+			index_insert(&bigger, table->index[i]);
+	pages_put(table->index, table->size * sizeof(*table->index));
+	*table = bigger;
+	return 0;
+}
+
+static struct site *site_add(struct controller *c, struct site_table *table, vaddr_t address)
+{
+	enum { FIRST = 512 }; /* one page of pointers */
+	struct site *site;
+
+	if (table->used >= MAX_SITES)
+		return NULL;
+	if ((table->used + 1) * 4 > table->size * 3 &&
+	    table_grow(table, table->size ? table->size * 2 : FIRST))
+		return NULL;
+	site = pool_get(&c->site_pool);
+	if (!site)
+		return NULL;
+	site->address = address;
+	index_insert(table, site);
+	table->used++;
+	c->stats.sites++;
+	return site;
+}
+
+void sites_clear(struct controller *c, struct site_table *table)
+{
+	struct site *site;
+
+	SITES_EACH(table, site)
+	{
+		pool_put(&c->site_pool, site);
+	}
+	pages_put(table->index, table->size * sizeof(*table->index));
+	*table = (struct site_table){ 0 };
+}
+
+int sites_copy(struct controller *c, struct space *to, const struct space *from)
+{
+	struct site *site, *copy;
+
+	to->gadget = from->gadget;
+	to->no_areas = from->no_areas;
+	to->poke = from->poke;
+	to->probed = from->probed;
+	/* Slots are private memory: the child has its own copy of them, at the same addresses. */
+	memcpy(to->area, from->area, sizeof(to->area));
+	to->areas = from->areas;
+	SITES_EACH(&from->sites, site)
+	{
+		copy = site_add(c, &to->sites, site->address);
+		if (!copy)
+			return -ENOMEM;
+		*copy = *site;
+		copy->hits = 0;
+	}
+	return 0;
+}
+
+/* ---- memory ---------------------------------------------------------------------------------------------
+ */
+
+static int open_memory(struct space *s)
+{
+	struct process *p;
+	struct task *t;
+
+	if (s->memory >= 0)
+		return 0;
+	/* The file belongs to the memory it was opened on, so any living task of the space will do, for good.
+	 */
+	TAILQ_FOREACH(p, &s->processes, of_space)
+	TAILQ_FOREACH(t, &p->tasks, of_process)
+	{
+		int fd = t->unhashed ? -ESRCH : os_open_memory(t->tid, true);
+
+		if (fd == -EINTR || fd == -ENOMEM)
+			fd = os_open_memory(t->tid, true);
+		if (fd >= 0) {
+			s->memory = fd;
+			return 0;
+		}
+		if (fd != -ESRCH && fd != -ENOENT)
+			return fd;
+	}
+	return -ESRCH;
+}
+
+int space_read(struct space *s, vaddr_t address, void *buffer, size_t length)
+{
+	long n;
+	int r = open_memory(s);
+
+	if (r) {
+		/* out of file descriptors, say: any task gives the same bytes */
+		struct task *t = space_task(s, false);
+
+		n = t ? os_read_memory(t->tid, address, buffer, length) : -ESRCH;
+	} else {
+		n = sys(pread64, s->memory, buffer, length, address);
+		if (n == -EINTR || n == -ENOMEM)
+			n = sys(pread64, s->memory, buffer, length, address);
+	}
+	if (n == (long)length)
+		return 0;
+	/* 0: the memory has no user any more */
+	return n < 0 ? (int)n : n ? -EFAULT : -ESRCH;
+}
+
+static int poke(struct space *s, vaddr_t address, const unsigned char *bytes, size_t length)
+{
+	struct task *t = space_task(s, true);
+	int r = t ? 0 : -EAGAIN;
+
+	for (size_t i = 0; i < length && !r; i++)
+		r = trace_poke_byte(t->tid, address + i, bytes[i]);
+	return r;
+}
+
+int space_write(struct space *s, vaddr_t address, const unsigned char *bytes, size_t length)
+{
+	long n;
+	int r = s->poke ? -EPERM : open_memory(s);
+
+	if (r && r != -ESRCH)
+		return poke(s, address, bytes, length);
+	if (r)
+		return r;
+	n = sys(pwrite64, s->memory, bytes, length, address);
+	if (n == -EINTR || n == -ENOMEM)
+		n = sys(pwrite64, s->memory, bytes, length, address);
+	if (n == (long)length)
+		return 0;
+	if (n == 0)
+		return -ESRCH;
+	/* proc_mem.force_override=never answers EIO where the victim itself may not write */
+	r = poke(s, address, bytes, length);
+	if (!r)
+		s->poke = true;
+	return r == -EAGAIN ? (n < 0 ? (int)n : -EFAULT) : r;
+}
+
+int task_read(void *task, vaddr_t address, void *buffer, size_t length)
+{
+	struct task *t = task;
+	ssize_t n = os_read_memory(t->tid, address, buffer, length);
+
+	return n == (ssize_t)length ? 0 : n < 0 ? (int)n : -EFAULT;
+}
+
+int task_write(void *task, vaddr_t address, const void *buffer, size_t length)
+{
+	struct task *t = task;
+	ssize_t n = os_write_memory(t->tid, address, buffer, length);
+
+	return n == (ssize_t)length ? 0 : n < 0 ? (int)n : -EFAULT;
+}
+
+int site_write(struct space *s, const struct site *site, bool trap)
+{
+	return space_write(s, site->address, trap ? arch_trap : site->original, ARCH_TRAP_SIZE);
+}
+
+static bool trap_stands(struct space *s, const struct site *site)
+{
+	unsigned char byte[ARCH_TRAP_SIZE];
+
+	return !space_read(s, site->address, byte, sizeof(byte)) && !memcmp(byte, arch_trap, sizeof(byte));
+}
+
+/* ---- mappings -------------------------------------------------------------------------------------------
+ */
+
+/* Sites looked for among the mappings of a space. */
+struct search {
+	struct site **site;
+	size_t count;
+	struct found {
+		uint64_t offset, inode;
+		uint32_t device_major, device_minor;
+		bool mapped, shared, executable;
+	} * found;
+};
+
+static int look(const struct os_mapping *m, void *data)
+{
+	struct search *search = data;
+
+	for (size_t i = 0; i < search->count; i++) {
+		vaddr_t address = search->site[i]->address;
+
+		if (address < m->start || address >= m->end)
+			continue;
+		search->found[i] = (struct found){
+			.offset = m->offset + (address - m->start),
+			.inode = m->inode,
+			.device_major = m->device_major,
+			.device_minor = m->device_minor,
+			.mapped = true,
+			.shared = m->shared,
+			.executable = m->executable,
+		};
+	}
+	return 0;
+}
+
+static int find_mappings(struct space *s, struct search *search)
+{
+	struct task *t = space_task(s, false);
+	int r;
+
+	memset(search->found, 0, search->count * sizeof(*search->found));
+	if (!t)
+		return -ESRCH;
+	r = os_each_mapping(t->tid, look, search);
+	return r == -EINTR || r == -ENOMEM ? os_each_mapping(t->tid, look, search) : r;
+}
+
+static bool same_mapping(const struct site *site, const struct found *found)
+{
+	/* Anonymous text (JIT) has no identity but its address. */
+	return found->mapped && found->inode == site->inode &&
+	       (!site->inode || found->offset == site->offset) && found->device_major == site->device_major &&
+	       found->device_minor == site->device_minor;
+}
+
+/* ---- planting -------------------------------------------------------------------------------------------
+ */
+
+enum { BATCH = 64 };
+
+static int plant_one(struct space *s, struct site *site, const struct found *found)
+{
+	unsigned char bytes[RECIPE_INSN_MAX + ARCH_TRAP_SIZE];
+	size_t length = site->recipe.length;
+	int r;
+
+	if (!found->mapped || !found->executable)
+		return -TETHER_EMEMORY;
+	/* Rule 13: writing here would write into the file, or into another process. */
+	if (found->shared)
+		return -TETHER_ESHARED;
+	if (length > RECIPE_INSN_MAX)
+		return -EINVAL;
+	if (length < ARCH_TRAP_SIZE)
+		length = ARCH_TRAP_SIZE;
+	r = space_read(s, site->address, bytes, length);
+	if (r)
+		return r == -ESRCH ? r : -TETHER_EMEMORY;
+	if (site->recipe.length && memcmp(bytes, site->recipe.home, length))
+		return -ESTALE; /* the text has changed since the recipe was made */
+	if (!memcmp(bytes, arch_trap, ARCH_TRAP_SIZE))
+		return -EEXIST; /* the victim's own, or another tool's */
+	memcpy(site->original, bytes, ARCH_TRAP_SIZE);
+	site->known = true;
+	site->offset = found->offset;
+	site->inode = found->inode;
+	site->device_major = found->device_major;
+	site->device_minor = found->device_minor;
+	if (!s->lifted) {
+		if (!s->probed) {
+			/* Rule 14: rewrite what is there; space_write() finds out which way works. */
+			r = site_write(s, site, false);
+			if (r)
+				return r;
+			s->probed = true;
+		}
+		r = site_write(s, site, true);
+	}
+	if (!r)
+		site->planted = true;
+	return r;
+}
+
+static void describe(struct site *site, const struct proto_site *from)
+{
+	site->id = from->id;
+	site->flags = from->flags;
+	site->guard = from->guard;
+	site->guard_value = from->guard_value;
+}
+
+int space_plant(struct controller *c, struct process *p, const struct proto_site *sites, uint32_t count,
+		uint32_t *ret_planted)
+{
+	struct space *s = p->space;
+	struct site *batch[BATCH];
+	struct found found[BATCH];
+	int result = 0;
+
+	for (uint32_t at = 0; at < count;) {
+		struct search search = { .site = batch, .found = found };
+		int r;
+
+		for (; at < count && search.count < BATCH; at++) {
+			struct proto_site from;
+			struct site *site;
+
+			memcpy(&from, &sites[at], sizeof(from));
+			site = site_find(&s->sites, from.address);
+			if (site && site->planted) {
+				/* one trap, whatever it now stands for */
+				describe(site, &from);
+				++*ret_planted;
+				continue;
+			}
+			if (!site)
+				site = site_add(c, &s->sites, from.address);
+			if (!site) {
+				result = result ? result : -ENOMEM;
+				continue;
+			}
+			describe(site, &from);
+			site->recipe = from.recipe;
+			site->slot = 0;
+			site->no_slot = false;
+			site->hits = 0;
+			batch[search.count++] = site;
+		}
+		r = search.count ? find_mappings(s, &search) : 0;
+		for (size_t i = 0; i < search.count; i++) {
+			int error = r ? r : plant_one(s, batch[i], &found[i]);
+
+			*ret_planted += error == 0;
+			result = result ? result : error;
+		}
+	}
+	return result;
+}
+
+/* ---- lifting --------------------------------------------------------------------------------------------
+ */
+
+/* Rule 4: what is no trap, or no longer the mapping it was planted in, is not ours to write. */
+static void lift_batch(struct space *s, struct search *search, bool forget)
+{
+	size_t kept = 0;
+	bool unread;
+
+	for (size_t i = 0; i < search->count; i++) {
+		if (s->lifted || trap_stands(s, search->site[i]))
+			search->site[kept++] = search->site[i];
+		else
+			search->site[i]->planted = false;
+	}
+	search->count = kept;
+	if (!kept)
+		return;
+	/* Without the list of mappings the byte alone decides: a trap left behind is the worse harm. */
+	unread = !s->lifted && find_mappings(s, search);
+	for (size_t i = 0; !s->lifted && i < kept; i++) {
+		if (unread || same_mapping(search->site[i], &search->found[i]))
+			site_write(s, search->site[i], false);
+		else
+			search->site[i]->planted = false;
+	}
+	for (size_t i = 0; forget && i < kept; i++)
+		search->site[i]->planted = false;
+}
+
+int space_lift_site(struct controller *c, struct space *s, vaddr_t address)
+{
+	struct site *site = site_find(&s->sites, address);
+	struct found found;
+	struct search search = { .site = &site, .count = 1, .found = &found };
+
+	(void)c;
+	if (!site || !site->planted)
+		return -ENOENT;
+	lift_batch(s, &search, true);
+	return 0;
+}
+
+void space_lift(struct controller *c, struct space *s)
+{
+	struct site *batch[BATCH], *site;
+	struct found found[BATCH];
+	struct search search = { .site = batch, .found = found };
+
+	(void)c;
+	if (s->lifted)
+		return;
+	SITES_EACH(&s->sites, site)
+	{
+		if (!site->planted)
+			continue;
+		batch[search.count++] = site;
+		if (search.count == BATCH) {
+			lift_batch(s, &search, false);
+			search.count = 0;
+		}
+	}
+	if (search.count)
+		lift_batch(s, &search, false);
+	s->lifted = true;
+}
+
+void space_replant(struct controller *c, struct space *s)
+{
+	struct site *batch[BATCH], *site;
+	struct found found[BATCH];
+	struct search search = { .site = batch, .found = found };
+	size_t at = 0;
+
+	(void)c;
+	if (!s->lifted)
+		return;
+	s->lifted = false;
+	/* A debugger or the victim may have changed the text meanwhile: plant only over the byte we know. */
+	while (at < s->sites.size) {
+		for (search.count = 0; at < s->sites.size && search.count < BATCH; at++) {
+			site = s->sites.index[at];
+			if (site && site->planted)
+				batch[search.count++] = site;
+		}
+		if (!search.count || find_mappings(s, &search))
+			continue;
+		for (size_t i = 0; i < search.count; i++) {
+			unsigned char byte[ARCH_TRAP_SIZE];
+
+			site = batch[i];
+			site->planted = same_mapping(site, &found[i]) &&
+					!space_read(s, site->address, byte, sizeof(byte)) &&
+					!memcmp(byte, site->original, sizeof(byte)) &&
+					!site_write(s, site, true);
+		}
+	}
+}
+
+void space_settle_copy(struct controller *c, struct space *s, bool scrub)
+{
+	struct site *site;
+
+	(void)c;
+	SITES_EACH(&s->sites, site)
+	{
+		bool wanted = site->planted && !scrub && !s->lifted;
+
+		if (site->known && trap_stands(s, site) != wanted)
+			site_write(s, site, wanted);
+		if (scrub)
+			site->planted = false;
+	}
+}

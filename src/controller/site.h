@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * controller/site.h - traps in the text of an address space
+ *
+ * A site lifted stays in the table as a tombstone until exec: a thread may have hit it already, and that hit
+ * must find an owner or it would be delivered to the victim as a SIGTRAP of its own.
+ */
+#ifndef CONTROLLER_SITE_H
+#define CONTROLLER_SITE_H
+
+#include "controller/controller.h"
+
+struct site *site_find(const struct site_table *table, vaddr_t address);
+void sites_clear(struct controller *c, struct site_table *table);
+/* For the child of a fork: the same sites, planted or not. 0 or -ENOMEM. */
+int sites_copy(struct controller *c, struct space *to, const struct space *from);
+/* Call visit for each site; visit may not add any. */
+#define SITES_EACH(table, site)                       \
+	for (size_t i_ = 0; i_ < (table)->size; i_++) \
+		if (((site) = (table)->index[i_]) != NULL)
+
+/* Plant count sites in the space of p. 0, or the first failure; *ret_planted counts what stands. */
+int space_plant(struct controller *c, struct process *p, const struct proto_site *sites, uint32_t count,
+		uint32_t *ret_planted);
+int space_lift_site(struct controller *c, struct space *s, vaddr_t address);
+/* All traps out of memory / back in again; the table stays. */
+void space_lift(struct controller *c, struct space *s);
+void space_replant(struct controller *c, struct space *s);
+/*
+ * Bring the text of a fork's child in line with its table: planted ones stand, tombstones do not; with scrub,
+ * none does. The parent may have planted or lifted since the kernel copied its memory.
+ */
+void space_settle_copy(struct controller *c, struct space *s, bool scrub);
+
+/* One site's byte: the trap, or the original. 0, -ESRCH, ... */
+int site_write(struct space *s, const struct site *site, bool trap);
+int space_read(struct space *s, vaddr_t address, void *buffer, size_t length);
+/* For emulation, through a task of the space. */
+int task_read(void *task, vaddr_t address, void *buffer, size_t length);
+int task_write(void *task, vaddr_t address, const void *buffer, size_t length);
+/* Text, also where it is not writable for the victim. */
+int space_write(struct space *s, vaddr_t address, const unsigned char *bytes, size_t length);
+
+#endif

@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "os/procfs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <linux/kcmp.h>
+
+#include "base/limits.h"
+#include "os/sys.h"
+
+/* /proc says ENOENT for a pid that is gone when it opens, ESRCH when it reads. */
+static long gone(long error)
+{
+	return error == -ENOENT ? -ESRCH : error;
+}
+
+static long open_proc(const char *path, int flags)
+{
+	long fd = sys(openat, AT_FDCWD, path, flags | O_CLOEXEC, 0);
+
+	if (fd == -EINTR || fd == -ENOMEM)
+		fd = sys(openat, AT_FDCWD, path, flags | O_CLOEXEC, 0);
+	return gone(fd);
+}
+
+static long read_some(long fd, void *buffer, size_t length)
+{
+	long n = sys(read, fd, buffer, length);
+
+	if (n == -EINTR || n == -ENOMEM)
+		n = sys(read, fd, buffer, length);
+	return n;
+}
+
+/* A whole small file, NUL-ended, cut at size: length or negative errno. */
+static long read_small(const char *path, char *buffer, size_t size)
+{
+	size_t length = 0;
+	long fd = open_proc(path, O_RDONLY), n = 0;
+
+	if (fd < 0)
+		return fd;
+	while (length < size - 1 && (n = read_some(fd, buffer + length, size - 1 - length)) > 0)
+		length += (size_t)n;
+	sys(close, fd);
+	buffer[length] = '\0';
+	return n < 0 ? n : (long)length;
+}
+
+/* The value behind "\nKey:\t", or NULL. A name with a newline is escaped in Name:, so no line can be forged.
+ */
+static const char *field(const char *status, const char *key)
+{
+	size_t length = strlen(key);
+
+	for (const char *line = status; line; line = strchr(line, '\n')) {
+		line += *line == '\n';
+		if (!strncmp(line, key, length) && line[length] == ':') {
+			line += length + 1;
+			return line + strspn(line, " \t");
+		}
+	}
+	return NULL;
+}
+
+static uint64_t number_field(const char *status, const char *key, int base)
+{
+	const char *value = field(status, key);
+
+	return value ? strtoull(value, NULL, base) : 0;
+}
+
+int os_task_status(int64_t tid, struct os_task_status *ret)
+{
+	struct os_task_status status = { 0 };
+	char path[48], text[4096];
+	const char *value;
+	long n;
+
+	snprintf(path, sizeof(path), "/proc/%lld/status", (long long)tid);
+	n = read_small(path, text, sizeof(text));
+	if (n < 0)
+		return (int)n;
+	value = field(text, "State");
+	status.state = value ? *value : '?';
+	status.tgid = (int64_t)number_field(text, "Tgid", 10);
+	status.ppid = (int64_t)number_field(text, "PPid", 10);
+	status.tracer = (int64_t)number_field(text, "TracerPid", 10);
+	status.uid = (uint32_t)number_field(text, "Uid", 10);
+	status.gid = (uint32_t)number_field(text, "Gid", 10);
+	status.threads = (uint32_t)number_field(text, "Threads", 10);
+	status.sig_pending = number_field(text, "SigPnd", 16);
+	status.sig_shared_pending = number_field(text, "ShdPnd", 16);
+	status.sig_blocked = number_field(text, "SigBlk", 16);
+	status.sig_ignored = number_field(text, "SigIgn", 16);
+	status.sig_caught = number_field(text, "SigCgt", 16);
+	status.seccomp = (uint32_t)number_field(text, "Seccomp", 10);
+	/* "Kthread:" is new (6.9); without it: neither a zombie nor a user of memory. */
+	if (field(text, "Kthread"))
+		status.kernel_thread = number_field(text, "Kthread", 10) != 0;
+	else
+		status.kernel_thread = !field(text, "VmSize") && status.state != 'Z' && status.state != 'X';
+	if (!status.tgid)
+		return -ESRCH;
+	*ret = status;
+	return 0;
+}
+
+int os_start_time(int64_t tid, uint64_t *ret)
+{
+	char path[48], text[1024];
+	const char *p;
+	long n;
+
+	snprintf(path, sizeof(path), "/proc/%lld/stat", (long long)tid);
+	n = read_small(path, text, sizeof(text));
+	if (n < 0)
+		return (int)n;
+	/* Field 2 is the name in parentheses and may hold anything: count from the last one on. */
+	p = strrchr(text, ')');
+	for (int i = 2; p && i < 22; i++) {
+		p = strchr(p, ' ');
+		p = p ? p + 1 : NULL;
+	}
+	if (!p)
+		return -ESRCH;
+	*ret = strtoull(p, NULL, 10);
+	return 0;
+}
+
+long os_blocked_syscall(int64_t pid, int64_t tid, uint64_t argument[6])
+{
+	char path[64], text[256], *p;
+	long number, n;
+
+	snprintf(path, sizeof(path), "/proc/%lld/task/%lld/syscall", (long long)pid, (long long)tid);
+	n = read_small(path, text, sizeof(text));
+	if (n < 0)
+		return n;
+	if (!strncmp(text, "running", 7) || !n)
+		return OS_SYSCALL_RUNNING;
+	number = strtol(text, &p, 10);
+	if (number < 0)
+		return OS_SYSCALL_NONE;
+	for (int i = 0; argument && i < 6; i++)
+		argument[i] = strtoull(p, &p, 16);
+	return number;
+}
+
+/* ---- directories ----------------------------------------------------------------------------------------
+ */
+
+struct dirent64 {
+	uint64_t ino;
+	int64_t off;
+	unsigned short reclen;
+	unsigned char type;
+	char name[];
+};
+
+static int each_number(const char *path, int (*visit)(int64_t number, void *data), void *data)
+{
+	_Alignas(struct dirent64) char buffer[4096];
+	long fd = open_proc(path, O_RDONLY | O_DIRECTORY), n;
+	int r = 0;
+
+	if (fd < 0)
+		return (int)fd;
+	while (!r) {
+		n = sys(getdents64, fd, buffer, sizeof(buffer));
+		if (n == -EINTR || n == -ENOMEM)
+			n = sys(getdents64, fd, buffer, sizeof(buffer));
+		if (n <= 0) {
+			r = (int)gone(n);
+			break;
+		}
+		for (long at = 0; at < n && !r;) {
+			const struct dirent64 *entry = (const void *)(buffer + at);
+
+			if (entry->name[0] >= '1' && entry->name[0] <= '9')
+				r = visit(strtoll(entry->name, NULL, 10), data);
+			at += entry->reclen;
+		}
+	}
+	sys(close, fd);
+	return r;
+}
+
+int os_each_thread(int64_t pid, int (*visit)(int64_t tid, void *data), void *data)
+{
+	char path[48];
+
+	snprintf(path, sizeof(path), "/proc/%lld/task", (long long)pid);
+	return each_number(path, visit, data);
+}
+
+int os_each_process(int (*visit)(int64_t pid, void *data), void *data)
+{
+	return each_number("/proc", visit, data);
+}
+
+int os_each_child(int64_t pid, int64_t tid, int (*visit)(int64_t child, void *data), void *data)
+{
+	char path[64], buffer[1024];
+	int64_t child = 0;
+	long fd, n;
+	int r = 0;
+
+	snprintf(path, sizeof(path), "/proc/%lld/task/%lld/children", (long long)pid, (long long)tid);
+	fd = open_proc(path, O_RDONLY);
+	if (fd < 0)
+		return (int)fd;
+	/* "12 345 ": a number may be cut by the end of a buffer, so it counts only at its blank. */
+	while (!r && (n = read_some(fd, buffer, sizeof(buffer))) != 0) {
+		if (n < 0) {
+			r = (int)gone(n);
+			break;
+		}
+		for (long i = 0; i < n && !r; i++) {
+			if (buffer[i] >= '0' && buffer[i] <= '9') {
+				child = child * 10 + (buffer[i] - '0');
+			} else {
+				r = child ? visit(child, data) : 0;
+				child = 0;
+			}
+		}
+	}
+	sys(close, fd);
+	return r;
+}
+
+/* ---- mappings -------------------------------------------------------------------------------------------
+ */
+
+/* "\012" to a newline: the one escape of /proc/PID/maps. In place. */
+static void unescape(char *path)
+{
+	char *to = path;
+
+	for (const char *from = path; *from;) {
+		if (!strncmp(from, "\\012", 4)) {
+			*to++ = '\n';
+			from += 4;
+		} else {
+			*to++ = *from++;
+		}
+	}
+	*to = '\0';
+}
+
+static bool parse_mapping(char *line, struct os_mapping *mapping)
+{
+	static const char deleted[] = " (deleted)";
+	char *p, *path;
+	size_t length;
+
+	*mapping = (struct os_mapping){ .start = strtoull(line, &p, 16) };
+	if (*p++ != '-')
+		return false;
+	mapping->end = strtoull(p, &p, 16);
+	if (*p++ != ' ' || strlen(p) < 5)
+		return false;
+	mapping->readable = p[0] == 'r';
+	mapping->writable = p[1] == 'w';
+	mapping->executable = p[2] == 'x';
+	mapping->shared = p[3] == 's';
+	mapping->offset = strtoull(p + 4, &p, 16);
+	mapping->device_major = (uint32_t)strtoul(p, &p, 16);
+	if (*p++ != ':')
+		return false;
+	mapping->device_minor = (uint32_t)strtoul(p, &p, 16);
+	mapping->inode = strtoull(p, &path, 10);
+	path += strspn(path, " ");
+	length = strlen(path);
+	if (length >= sizeof(deleted) - 1 && !strcmp(path + length - (sizeof(deleted) - 1), deleted)) {
+		path[length - (sizeof(deleted) - 1)] = '\0';
+		mapping->deleted = true;
+	}
+	unescape(path);
+	mapping->path = path;
+	return true;
+}
+
+int os_each_mapping(int64_t tid, int (*visit)(const struct os_mapping *mapping, void *data), void *data)
+{
+	/* One line: numbers, and a path of at most PATH_MAX bytes with each newline escaped to four. */
+	char buffer[8192 + 256], path[48];
+	size_t held = 0, total = 0;
+	long fd, n;
+	int r = 0;
+
+	snprintf(path, sizeof(path), "/proc/%lld/maps", (long long)tid);
+	fd = open_proc(path, O_RDONLY);
+	if (fd < 0)
+		return (int)fd;
+	while (!r && (n = read_some(fd, buffer + held, sizeof(buffer) - 1 - held)) != 0) {
+		char *line = buffer, *end;
+
+		if (n < 0) {
+			r = (int)gone(n);
+			break;
+		}
+		held += (size_t)n;
+		total += (size_t)n;
+		if (total > MAX_PROC_FILE) {
+			r = -EOVERFLOW;
+			break;
+		}
+		buffer[held] = '\0';
+		while (!r && (end = memchr(line, '\n', held - (size_t)(line - buffer)))) {
+			struct os_mapping mapping;
+
+			*end = '\0';
+			if (parse_mapping(line, &mapping))
+				r = visit(&mapping, data);
+			line = end + 1;
+		}
+		held -= (size_t)(line - buffer);
+		/* A line longer than the buffer cannot come from the kernel; drop it rather than spin. */
+		if (held == sizeof(buffer) - 1)
+			held = 0;
+		memmove(buffer, line, held);
+	}
+	sys(close, fd);
+	return r;
+}
+
+int os_same_memory(int64_t tid, int64_t other)
+{
+	long r = sys(kcmp, tid, other, KCMP_VM, 0, 0);
+
+	return r < 0 ? (int)r : r == 0;
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * os/procfs.h - what /proc tells of a process
+ *
+ * Every reader takes a tid that is alive: with a zombie leader, /proc/PID/{maps,mem,...} of the process are
+ * empty while those of any living thread work. Linked into both binaries: no allocation but where said.
+ */
+#ifndef OS_PROCFS_H
+#define OS_PROCFS_H
+
+#include "base/types.h"
+
+/* Fields of /proc/TID/status and stat that decide whether and how a process can be held. */
+struct os_task_status {
+	int64_t tgid, ppid, tracer;
+	char state;                       /* R S D T t Z X I */
+	uint32_t uid, gid;                /* real */
+	uint64_t sig_blocked, sig_ignored, sig_caught, sig_pending, sig_shared_pending;
+	uint32_t seccomp;                 /* 0 none, 1 strict, 2 filter */
+	uint32_t threads;
+	bool kernel_thread;
+};
+/* 0, -ESRCH (gone), or negative errno. */
+int os_task_status(int64_t tid, struct os_task_status *ret);
+
+/* Start time in clock ticks since boot (field 22 of stat): with the pid it is an identity. */
+int os_start_time(int64_t tid, uint64_t *ret);
+
+/*
+ * /proc/PID/task/TID/syscall: -ESRCH; OS_SYSCALL_RUNNING: it runs; OS_SYSCALL_NONE: blocked outside any call;
+ * else the number of the call in which it is blocked, arguments in ret (may be NULL).
+ */
+enum { OS_SYSCALL_RUNNING = -4096, OS_SYSCALL_NONE = -4097 };
+long os_blocked_syscall(int64_t pid, int64_t tid, uint64_t argument[6]);
+
+/* Call visit for each tid of a process / each child of a task; a non-zero return ends it and is returned. */
+int os_each_thread(int64_t pid, int (*visit)(int64_t tid, void *data), void *data);
+int os_each_child(int64_t pid, int64_t tid, int (*visit)(int64_t child, void *data), void *data);
+/* Each process of the system, by readdir of /proc. */
+int os_each_process(int (*visit)(int64_t pid, void *data), void *data);
+
+/* One mapping of /proc/TID/maps; path is unescaped (\012), a trailing " (deleted)" stripped and told apart. */
+struct os_mapping {
+	vaddr_t start, end;
+	uint64_t offset, inode;
+	uint32_t device_major, device_minor;
+	bool readable, writable, executable, shared, deleted;
+	const char *path; /* "" for none; "[vdso]" and the like as they are */
+};
+int os_each_mapping(int64_t tid, int (*visit)(const struct os_mapping *mapping, void *data), void *data);
+
+/* Do two tasks share their memory? 1, 0, -ESRCH, or -ENOSYS/-EPERM where kcmp(2) is not to be had. */
+int os_same_memory(int64_t tid, int64_t other);
+
+#endif

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "os/sys.h"
+#include "process/handle.h"
+
+/* Messages taken from one line before the others get their turn. */
+enum { FAMILY_TURN = 256 };
+
+struct family *family_new(struct operation *birth)
+{
+	struct table *table = birth->table;
+	struct family *family = calloc(1, sizeof(*family));
+	int socket;
+
+	socket = table->host->take_socket(table->host, birth->caller, birth->socket);
+	pthread_mutex_lock(&table->lock);
+	birth->taken = true;
+	pthread_cond_broadcast(&table->changed);
+	pthread_mutex_unlock(&table->lock);
+	if (socket < 0 || !family) {
+		if (socket >= 0)
+			close(socket);
+		free(family);
+		return NULL;
+	}
+	family->table = table;
+	family->line.socket = socket;
+	family->events = birth->events;
+	family->flags = birth->flags;
+	family->mode = birth->mode;
+	family->park_on_exec = birth->park_on_exec;
+	birth->park_on_exec = NULL;
+	family->cache = table->cache;
+	LIST_INIT(&family->members);
+	LIST_INIT(&family->waiting);
+	operation_get(birth);
+	family->birth = birth;
+	LIST_INSERT_HEAD(&table->families, family, entry);
+	if (table->host->watch(table->host, family) < 0) {
+		family_end(family, "out of memory");
+		return NULL;
+	}
+	return family;
+}
+
+int family_send(struct family *family, uint32_t type, const void *body, const void *items, size_t count,
+		answer_fn *answered, struct operation *operation)
+{
+	struct pending *pending;
+	size_t item = type == PROTO_REQ_plant	 ? sizeof(struct proto_site)
+		      : type == PROTO_REQ_lift ? sizeof(uint64_t)
+		      : type == PROTO_REQ_grab ? sizeof(uint32_t)
+						 : 0;
+
+	if (family->dead)
+		return -TETHER_ELOST;
+	if (!answered)
+		return line_send(&family->line, type, body, items, item, count, NULL);
+	pending = calloc(1, sizeof(*pending));
+	if (!pending)
+		return -ENOMEM;
+	int result = line_send(&family->line, type, body, items, item, count, &pending->id);
+	if (result < 0) {
+		free(pending);
+		return result == -EPIPE ? -TETHER_ELOST : result;
+	}
+	pending->answered = answered;
+	pending->operation = operation;
+	if (operation)
+		operation_get(operation);
+	LIST_INSERT_HEAD(&family->waiting, pending, entry);
+	return 0;
+}
+
+static void answer_arrived(struct family *family, uint64_t id, const void *body)
+{
+	struct pending *pending;
+
+	LIST_FOREACH(pending, &family->waiting, entry)
+		if (pending->id == id)
+			break;
+	if (!pending)
+		return;
+	LIST_REMOVE(pending, entry);
+	pending->answered(family, pending->operation, body);
+	operation_put(pending->operation);
+	free(pending);
+}
+
+void family_receive(struct family *family)
+{
+	_Alignas(8) unsigned char message[PROTO_MESSAGE_MAX];
+
+	for (int turn = 0; turn < FAMILY_TURN; turn++) {
+		const struct proto_header *header = (const void *)message;
+		ssize_t length = line_receive(&family->line, message);
+
+		if (length == -EAGAIN)
+			return;
+		if (length <= 0) {
+			const char *reason = length == 0 ? "the controller ended" : "the controller broke the protocol";
+			family_end(family, reason);
+			return;
+		}
+		if (header->type > 256)
+			follow_event(family, header, header + 1);
+		else
+			answer_arrived(family, header->id, header + 1);
+		if (family->finished) {
+			family_end(family, "released");
+			return;
+		}
+	}
+}
+
+void family_add(struct family *family, struct tether *process)
+{
+	process->family = family;
+	process->flags = family->flags;
+	process->mode = family->mode;
+	process->monitored = !(family->flags & TETHER_NO_MONITOR);
+	LIST_INSERT_HEAD(&family->members, process, sibling);
+	pthread_mutex_lock(&family->table->lock);
+	handle_pin(process);
+	handle_list(process);
+	pthread_mutex_unlock(&family->table->lock);
+}
+
+/* The caller has set the state that says why. */
+void family_remove(struct tether *process)
+{
+	struct operation *rendezvous = process->rendezvous;
+
+	LIST_REMOVE(process, sibling);
+	process->rendezvous = NULL;
+	operation_finish(rendezvous, -TETHER_EGONE);
+	operation_put(rendezvous);
+	pthread_mutex_lock(&process->table->lock);
+	process->family = NULL;
+	handle_unlist(process);
+	handle_unpin(process);
+	pthread_mutex_unlock(&process->table->lock);
+}
+
+struct family *family_of(struct tether *process)
+{
+	struct family *family;
+
+	if (process->family)
+		return process->family;
+	LIST_FOREACH(family, &process->table->families, entry)
+		if (family->root == process)
+			return family;
+	return NULL;
+}
+
+struct tether *family_member(struct family *family, int64_t pid)
+{
+	struct tether *process;
+
+	LIST_FOREACH(process, &family->members, sibling)
+		if (process->pid == pid)
+			return process;
+	return NULL;
+}
+
+void family_answer(struct family *family, uint64_t question, enum proto_action action)
+{
+	struct proto_answer answer = { .question = question, .action = action };
+
+	/* A broken line shows itself by end-of-file: the controller then lets everything go by itself. */
+	(void)family_send(family, PROTO_REQ_answer, &answer, NULL, 0, NULL, NULL);
+}
+
+static void post_lost(struct tether *process, const char *reason)
+{
+	struct tether_event event = {
+		.size = sizeof(event),
+		.kind = TETHER_EVENT_LOST,
+		.pid = process->pid,
+		.tid = process->pid,
+		.t_ns = os_now_ns(),
+		.process = process,
+		.u.text.reason = reason,
+	};
+
+	pthread_mutex_lock(&process->table->lock);
+	process->table->host->post(process->table->host, &event);
+	pthread_mutex_unlock(&process->table->lock);
+}
+
+void family_end(struct family *family, const char *reason)
+{
+	struct table *table = family->table;
+	struct tether *process;
+	struct pending *pending;
+
+	if (family->dead)
+		return;
+	family->dead = true;
+	table->host->forget(table->host, family);
+	close(family->line.socket);
+	while ((process = LIST_FIRST(&family->members))) {
+		if (!family->released)
+			post_lost(process, reason);
+		handle_set_state(process, family->released ? TETHER_STATE_RELEASED : TETHER_STATE_LOST);
+		family_remove(process);
+	}
+	while ((pending = LIST_FIRST(&family->waiting))) {
+		LIST_REMOVE(pending, entry);
+		pending->answered(family, pending->operation, NULL);
+		operation_put(pending->operation);
+		free(pending);
+	}
+	operation_finish(family->birth, family->welcomed ? -TETHER_ELOST : -TETHER_ECONTROLLER);
+	operation_put(family->birth);
+	LIST_REMOVE(family, entry);
+	pthread_mutex_lock(&table->lock);
+	if (family->root)
+		handle_unpin(family->root);
+	pthread_mutex_unlock(&table->lock);
+	free(family->park_on_exec);
+	free(family);
+}

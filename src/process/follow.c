@@ -1,0 +1,512 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What each event of a controller means. An event with a question holds one thread of the victim until it is
+ * answered, so every path through here answers, and does its work before the answer only where the victim
+ * must not run meanwhile:
+ *
+ *	exec  ──► read the record, survey the image, plant ──► answer
+ *	hit of the linker's breakpoint ──► walk the link maps ──► answer
+ *
+ * Requests and answers are handled by the controller in order, so what is planted before an answer is in place
+ * when the thread runs.
+ */
+#include <errno.h>
+#include <fnmatch.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "os/procfs.h"
+#include "os/sys.h"
+#include "process/handle.h"
+
+void follow_post(struct family *family, struct tether_event *event)
+{
+	struct table *table = family->table;
+
+	if (family->events && !(family->events & TETHER_EVENT_BIT(event->kind)))
+		return;
+	event->size = sizeof(*event);
+	pthread_mutex_lock(&table->lock);
+	table->host->post(table->host, event);
+	pthread_mutex_unlock(&table->lock);
+}
+
+/* The common beginning of an event that the controller told of. */
+static struct tether_event event_of(const struct proto_event *from, struct tether *process, uint32_t kind)
+{
+	return (struct tether_event){
+		.kind = kind, .pid = from->pid, .tid = from->tid, .t_ns = from->t_ns, .process = process,
+	};
+}
+
+struct tether *follow_admit(struct family *family, int64_t pid)
+{
+	uint64_t start_time = 0;
+
+	os_start_time(pid, &start_time);
+	struct tether *process = handle_new(family->table, pid, start_time, false);
+	if (process)
+		family_add(family, process);
+	return process;
+}
+
+/* ---- images ---------------------------------------------------------------------------------------------- */
+
+int follow_plant(struct tether *process, bool fresh)
+{
+	struct rtld *rtld = &process->rtld;
+	struct site_request sites[2];
+	size_t count = 0;
+
+	if (!process->monitored)
+		return 0;
+	if (rtld->r_brk) {
+		sites[count++] = (struct site_request){
+			.address = rtld->r_brk,
+			.id = SITE_LINKER,
+			.flags = PROTO_SITE_ASK | (rtld->r_state ? PROTO_SITE_GUARD : 0),
+			.guard = rtld->r_state,
+			.guard_value = rtld->consistent,
+		};
+	}
+	if (fresh && rtld->main) {
+		bool stops = process->rendezvous && process->stop >= TETHER_STOP_POSTINIT;
+		sites[count++] = (struct site_request){
+			.address = rtld->main,
+			.id = SITE_MAIN,
+			.flags = PROTO_SITE_ONCE | (stops ? PROTO_SITE_ASK : PROTO_SITE_REPORT),
+		};
+	}
+	return count ? plant_sites(process, sites, count, NULL, NULL) : 0;
+}
+
+struct scan {
+	struct tether *process;
+	int64_t tid;
+	uint64_t t_ns;
+};
+
+static void post_object(const struct object *object, const struct scan *scan, uint32_t kind)
+{
+	struct family *family = scan->process->family;
+	struct table *table = family->table;
+	struct tether_event event = {
+		.size = sizeof(event),
+		.kind = kind,
+		.pid = scan->process->pid,
+		.tid = scan->tid,
+		.t_ns = scan->t_ns,
+		.process = scan->process,
+		.u.object = {
+			.path = object->path,
+			.base = object->bias,
+			.low = object->low,
+			.high = object->high,
+			.lmid = object->lmid,
+			.build_id = object->build_id.bytes,
+			.build_id_size = object->build_id.size,
+			.initial = object->initial,
+		},
+	};
+
+	if (object->is_program || object->is_linker || object->is_vdso)
+		return;
+	if (!family->events || family->events & TETHER_EVENT_BIT(kind))
+		table->host->post(table->host, &event);
+}
+
+static void object_added(struct object *object, void *data)
+{
+	post_object(object, data, TETHER_EVENT_LOAD);
+}
+
+static void object_removed(struct object *object, void *data)
+{
+	post_object(object, data, TETHER_EVENT_UNLOAD);
+}
+
+/* Clients read the list under the lock, so it is held while the list changes; the walk is bounded. */
+int follow_scan(struct tether *process, int64_t tid, uint64_t t_ns)
+{
+	struct scan scan = { process, tid, t_ns };
+	struct rtld_changes changes = { object_added, object_removed, &scan };
+	struct reader memory = process_reader(process);
+
+	pthread_mutex_lock(&process->table->lock);
+	int result = rtld_scan(&process->rtld, tid, &memory, &process->objects, &changes);
+	pthread_mutex_unlock(&process->table->lock);
+	if (result < 0)
+		process->table->host->log(process->table->host, 1, "link maps of %lld: %s",
+					  (long long)process->pid, tether_strerror(result));
+	return result;
+}
+
+static void rendezvous_failed(struct tether *process, int code, int status, const char *path)
+{
+	struct operation *operation = process->rendezvous;
+	struct error_details details = { .pid = process->pid, .status = status, .path = path };
+
+	if (!operation)
+		return;
+	process->rendezvous = NULL;
+	error_fill(&operation->error, code, &details, "cannot %s %lld", operation->deed, (long long)process->pid);
+	operation_finish(operation, -code);
+	operation_put(operation);
+}
+
+static bool parks_here(const struct family *family, const char *path)
+{
+	const char *base = strrchr(path, '/');
+
+	return family->park_on_exec && (fnmatch(family->park_on_exec, path, 0) == 0 ||
+					fnmatch(family->park_on_exec, base ? base + 1 : path, 0) == 0);
+}
+
+static void post_exec(struct tether *process, const struct proto_ev_exec *from, const struct exec_record *record,
+		      bool parked)
+{
+	const char **argv = record->argv ? blob_pointers(record->argv) : NULL;
+	const char **env = record->environment ? blob_pointers(record->environment) : NULL;
+	const char **creator = process->creator_environment ? blob_pointers(process->creator_environment) : NULL;
+	struct tether_event event = event_of(&from->event, process, TETHER_EVENT_EXEC);
+
+	event.tid = from->old_tid ? from->old_tid : from->event.tid;
+	event.u.exec.path = record->path;
+	event.u.exec.argv = argv;
+	event.u.exec.env = env;
+	event.u.exec.creator_env = env ? creator : NULL;
+	event.u.exec.cwd = record->cwd;
+	event.u.exec.interpreter = record->interpreter;
+	event.u.exec.serial = process->exec_serial;
+	event.u.exec.suppressed = record->suppressed;
+	event.u.exec.truncated = record->truncated;
+	event.u.exec.parked = parked;
+	if (argv && record->path)
+		follow_post(process->family, &event);
+	free(argv);
+	free(env);
+	free(creator);
+}
+
+/* What was known of the old image is void: its memory, sites and link maps are gone. */
+static void forget_image(struct tether *process)
+{
+	struct space *fresh = space_new();
+
+	pthread_mutex_lock(&process->table->lock);
+	process->exec_serial++;
+	object_list_clear(&process->objects);
+	if (fresh) {
+		space_put(process->space);
+		process->space = fresh;
+	}
+	pthread_mutex_unlock(&process->table->lock);
+	memset(&process->rtld, 0, sizeof(process->rtld));
+	process->preinit_seen = process->main_seen = false;
+}
+
+static void post_preinit(struct tether *process, const struct proto_event *from)
+{
+	struct tether_event event = event_of(from, process, TETHER_EVENT_PREINIT);
+
+	process->preinit_seen = true;
+	follow_post(process->family, &event);
+}
+
+/* Survey and plant; tells whether the process parks here, or must be let go. */
+static enum proto_action enter_image(struct tether *process, const struct proto_ev_exec *from, bool parked)
+{
+	struct reader memory = process_reader(process);
+	int result = rtld_survey(&process->rtld, from->event.tid, &memory, process->table->cache);
+
+	if (result == -EACCES || result == -EPERM) {
+		rendezvous_failed(process, TETHER_EUNOBSERVABLE, 0, NULL);
+		return PROTO_LET_GO;
+	}
+	if (result < 0) {
+		process->table->host->log(process->table->host, 1, "image of %lld: %s", (long long)process->pid,
+					  tether_strerror(result));
+		return parked ? PROTO_STAY : PROTO_GO;
+	}
+	if (process->rendezvous && !process->rtld.main &&
+	    (process->stop == TETHER_STOP_POSTINIT || process->stop == TETHER_STOP_MAIN))
+		rendezvous_failed(process, TETHER_ENOMAIN, 0, NULL);
+	follow_plant(process, true);
+	if (process->rtld.flavour == RTLD_STATIC && process->monitored) {
+		post_preinit(process, &from->event);
+		parked = parked || (process->rendezvous && process->stop == TETHER_STOP_PREINIT);
+	}
+	return parked ? PROTO_STAY : PROTO_GO;
+}
+
+static void event_exec(struct family *family, struct tether *process, const void *body)
+{
+	const struct proto_ev_exec *from = body;
+	struct exec_record record;
+
+	forget_image(process);
+	int result = record_read(&record, from->event.tid, family->flags & TETHER_WANT_ENV);
+	bool parked = record.path && parks_here(family, record.path);
+	if (result == 0)
+		post_exec(process, from, &record, parked);
+	blob_put(process->environment);
+	process->environment = blob_get(record.environment);
+	record_clear(&record);
+
+	parked = parked || (process->rendezvous && process->stop == TETHER_STOP_CREATE);
+	enum proto_action action = enter_image(process, from, parked);
+	if (from->event.question)
+		family_answer(family, from->event.question, action);
+}
+
+/* ---- hits ------------------------------------------------------------------------------------------------ */
+
+static enum proto_action linker_hit(struct tether *process, const struct proto_ev_hit *from)
+{
+	if (follow_scan(process, from->event.tid, from->event.t_ns) <= 0)
+		return PROTO_GO;
+	if (process->preinit_seen || !process->rtld.started)
+		return PROTO_GO;
+	post_preinit(process, &from->event);
+	return process->rendezvous && process->stop == TETHER_STOP_PREINIT ? PROTO_STAY : PROTO_GO;
+}
+
+static enum proto_action main_hit(struct tether *process, const struct proto_ev_hit *from)
+{
+	if (process->main_seen)
+		return PROTO_GO;
+	process->main_seen = true;
+
+	struct tether_event event = event_of(&from->event, process, TETHER_EVENT_POSTINIT);
+	follow_post(process->family, &event);
+	event.kind = TETHER_EVENT_MAIN;
+	follow_post(process->family, &event);
+	bool stops = process->rendezvous &&
+		     (process->stop == TETHER_STOP_POSTINIT || process->stop == TETHER_STOP_MAIN);
+	return stops ? PROTO_STAY : PROTO_GO;
+}
+
+static void event_hit(struct family *family, struct tether *process, const void *body)
+{
+	const struct proto_ev_hit *from = body;
+	enum proto_action action = PROTO_GO;
+
+	if (from->site == SITE_LINKER)
+		action = linker_hit(process, from);
+	else if (from->site == SITE_MAIN)
+		action = main_hit(process, from);
+	if (from->event.question)
+		family_answer(family, from->event.question, action);
+}
+
+/* ---- births and deaths ----------------------------------------------------------------------------------- */
+
+static void inherit(struct tether *child, const struct tether *parent, bool shares_memory)
+{
+	struct space *space = shares_memory ? space_get(parent->space) : space_copy(parent->space);
+
+	child->rtld = parent->rtld;
+	child->preinit_seen = parent->preinit_seen;
+	child->main_seen = parent->main_seen;
+	child->creator_environment = blob_get(parent->environment);
+	pthread_mutex_lock(&child->table->lock);
+	child->parent = parent->pid;
+	if (space) {
+		space_put(child->space);
+		child->space = space;
+	}
+	if (object_list_copy(&child->objects, &parent->objects) < 0)
+		child->rtld.started = false;
+	pthread_mutex_unlock(&child->table->lock);
+}
+
+static void event_fork(struct family *family, struct tether *process, const void *body)
+{
+	const struct proto_ev_fork *from = body;
+	struct tether *child = from->followed ? follow_admit(family, from->child) : NULL;
+	struct tether_event event = event_of(&from->event, process, TETHER_EVENT_FORK);
+
+	if (child && process)
+		inherit(child, process, from->shares_memory);
+	event.u.fork.child = from->child;
+	event.u.fork.kind = from->kind;
+	event.u.fork.followed = from->followed;
+	event.u.fork.child_process = child;
+	follow_post(family, &event);
+	if (child) {
+		pthread_mutex_lock(&family->table->lock);
+		handle_unpin(child);
+		pthread_mutex_unlock(&family->table->lock);
+	}
+}
+
+static void event_exit(struct family *family, struct tether *process, const void *body)
+{
+	const struct proto_ev_exit *from = body;
+	bool exited = WIFEXITED(from->status);
+	int signal = exited ? 0 : WTERMSIG(from->status);
+	struct tether_event event = event_of(&from->event, process, TETHER_EVENT_EXIT);
+
+	event.u.exit.code = exited ? WEXITSTATUS(from->status) : -1;
+	event.u.exit.signal = signal;
+	event.u.exit.core = !exited && WCOREDUMP(from->status);
+	event.u.exit.user_ns = from->user_ns;
+	event.u.exit.system_ns = from->system_ns;
+	event.u.exit.max_rss_kb = from->max_rss_kb;
+	pthread_mutex_lock(&process->table->lock);
+	process->exit_code = event.u.exit.code;
+	process->exit_signal = signal;
+	pthread_mutex_unlock(&process->table->lock);
+	handle_set_state(process, TETHER_STATE_EXITED);
+	follow_post(family, &event);
+	rendezvous_failed(process, exited ? TETHER_EEXITED : TETHER_ESIGNALED,
+			  exited ? WEXITSTATUS(from->status) : signal, NULL);
+	family_remove(process);
+}
+
+static void event_lost(struct family *family, struct tether *process, const void *body)
+{
+	const struct proto_ev_plain *from = body;
+	struct tether_event event = event_of(&from->event, process, TETHER_EVENT_LOST);
+
+	event.u.text.reason = "the kernel took it away";
+	handle_set_state(process, TETHER_STATE_LOST);
+	follow_post(family, &event);
+	rendezvous_failed(process, TETHER_ELOST, 0, NULL);
+	family_remove(process);
+}
+
+static void event_released(struct family *family, struct tether *process, const void *body)
+{
+	const struct proto_ev_plain *from = body;
+	struct tether_event event = event_of(&from->event, process, TETHER_EVENT_RELEASE);
+
+	event.u.release.mode = (uint32_t)from->value;
+	handle_set_state(process, TETHER_STATE_RELEASED);
+	follow_post(family, &event);
+	family_remove(process);
+}
+
+static void event_parked(struct family *family, struct tether *process, const void *body)
+{
+	const struct proto_ev_plain *from = body;
+	struct tether_event event = event_of(&from->event, process, TETHER_EVENT_PARKED);
+	struct operation *operation = process->rendezvous;
+
+	handle_set_state(process, TETHER_STATE_PARKED);
+	follow_post(family, &event);
+	process->rendezvous = NULL;
+	operation_finish(operation, 0);
+	operation_put(operation);
+}
+
+/* ---- plain records --------------------------------------------------------------------------------------- */
+
+static void event_thread(struct family *family, struct tether *process, const void *body)
+{
+	const struct proto_ev_thread *from = body;
+	struct tether_event event = event_of(
+		&from->event, process, from->started ? TETHER_EVENT_THREAD_START : TETHER_EVENT_THREAD_EXIT);
+
+	follow_post(family, &event);
+}
+
+static void post_signal(struct family *family, struct tether *process, const struct proto_ev_signal *from,
+			uint32_t kind, const char *detail)
+{
+	struct tether_event event = event_of(&from->event, process, kind);
+
+	event.u.signal.signal = from->signal;
+	event.u.signal.code = from->code;
+	event.u.signal.sender = from->sender;
+	event.u.signal.detail = detail;
+	follow_post(family, &event);
+}
+
+static void event_signal(struct family *family, struct tether *process, const void *body)
+{
+	post_signal(family, process, body, TETHER_EVENT_SIGNAL, NULL);
+}
+
+static void event_stop(struct family *family, struct tether *process, const void *body)
+{
+	post_signal(family, process, body, TETHER_EVENT_STOP, NULL);
+}
+
+static void event_cont(struct family *family, struct tether *process, const void *body)
+{
+	post_signal(family, process, body, TETHER_EVENT_CONTINUE, NULL);
+}
+
+static void event_sigstate(struct family *family, struct tether *process, const void *body)
+{
+	post_signal(family, process, body, TETHER_EVENT_SIGNAL_STATE,
+		    "a trap was hit while SIGTRAP was blocked or ignored, and its state could not be put back");
+}
+
+static void event_late(struct family *family, struct tether *process, const void *body)
+{
+	const struct proto_ev_plain *from = body;
+	struct tether_event event = event_of(&from->event, process, TETHER_EVENT_LATE_ANSWER);
+
+	event.u.late.waited_ns = from->value;
+	follow_post(family, &event);
+}
+
+static void event_dropped(struct family *family, struct tether *process, const void *body)
+{
+	const struct proto_ev_plain *from = body;
+	struct tether_event event = event_of(&from->event, process, TETHER_EVENT_DROPPED);
+
+	event.u.dropped.count = from->value;
+	follow_post(family, &event);
+}
+
+static void event_blocked(struct family *family, struct tether *process, const void *body)
+{
+	const struct proto_ev_plain *from = body;
+	struct tether_event event = event_of(&from->event, process, TETHER_EVENT_BLOCKED);
+
+	event.u.text.reason = "it waits in vfork or uninterruptibly; it is held at its next stop";
+	follow_post(family, &event);
+}
+
+static void event_stats(struct family *family, struct tether *process, const void *body)
+{
+	const struct proto_ev_stats *from = body;
+
+	(void)process;
+	pthread_mutex_lock(&family->table->lock);
+	stats_add(&family->table->retired, &from->stats);
+	pthread_mutex_unlock(&family->table->lock);
+}
+
+/* Kinds that make sense without a handle: a process that was never reported, or was let go meanwhile. */
+static bool needs_no_process(uint32_t type)
+{
+	return type == PROTO_EV_fork || type == PROTO_EV_dropped || type == PROTO_EV_stats;
+}
+
+void follow_event(struct family *family, const struct proto_header *header, const void *body)
+{
+	const struct proto_event *event = body;
+	struct tether *process = family_member(family, event->pid);
+
+	if (!process && !needs_no_process(header->type)) {
+		if (event->question)
+			family_answer(family, event->question, PROTO_GO);
+		return;
+	}
+	switch (header->type) {
+#define X(number, name, body_type, want, keep)       \
+	case PROTO_EV_##name:                        \
+		event_##name(family, process, body);    \
+		return;
+		PROTO_EVENTS(X)
+#undef X
+	default:
+		return;
+	}
+}

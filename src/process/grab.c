@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "os/procfs.h"
+#include "os/sys.h"
+#include "process/handle.h"
+#include "process/start.h"
+
+/* A family grabbed as a tree: as many processes as fit into one message. */
+enum { GRAB_TREE_MAX = 8192 };
+
+/* ---- control thread -------------------------------------------------------------------------------------- */
+
+static void post_grab(struct family *family, struct tether *process, uint32_t threads)
+{
+	struct exec_record record;
+	struct tether_event event = {
+		.kind = TETHER_EVENT_GRAB,
+		.pid = process->pid,
+		.tid = process->pid,
+		.t_ns = os_now_ns(),
+		.process = process,
+		.u.grab = { .path = "", .threads = threads },
+	};
+
+	if (record_read(&record, process_live_tid(process), family->flags & TETHER_WANT_ENV) == 0)
+		event.u.grab.path = record.interpreter ? record.interpreter : record.path;
+	process->environment = blob_get(record.environment);
+	follow_post(family, &event);
+	record_clear(&record);
+}
+
+/*
+ * The trap goes in before the link maps are read: what is loaded in between shows at the next hit, and nothing
+ * is missed.
+ */
+static int take_in(struct family *family, struct tether *process)
+{
+	struct reader memory = process_reader(process);
+	struct os_task_status status;
+	int64_t tid = process_live_tid(process);
+
+	process->controller = family->controller;
+	post_grab(family, process, os_task_status(process->pid, &status) == 0 ? status.threads : 1);
+	int result = rtld_survey(&process->rtld, tid, &memory, family->table->cache);
+	if (result < 0)
+		return result;
+	follow_plant(process, false);
+	if (follow_scan(process, tid, os_now_ns()) > 0)
+		process->preinit_seen = true;
+	return 0;
+}
+
+static void grab_failed(struct operation *operation, const struct proto_grabbed *answer)
+{
+	int code = -answer->result;
+	struct error_details details = { .pid = operation->pid, .other_pid = answer->tracer };
+
+	if (code == TETHER_ETRACED && answer->tracer) {
+		error_fill(&operation->error, code, &details, "cannot grab %lld: traced by process %u",
+			   (long long)operation->pid, answer->tracer);
+	} else {
+		error_fill(&operation->error, code, &details, "cannot grab %lld", (long long)operation->pid);
+	}
+	operation_finish(operation, -code);
+}
+
+static struct tether *admit(struct family *family, int64_t pid)
+{
+	struct tether *process = follow_admit(family, pid);
+
+	if (process && take_in(family, process) < 0)
+		family->table->host->log(family->table->host, 1, "%lld: its image cannot be read", (long long)pid);
+	return process;
+}
+
+static int admit_descendant(int64_t pid, void *data)
+{
+	struct family *family = data;
+	struct tether *process = admit(family, pid);
+
+	if (process) {
+		pthread_mutex_lock(&family->table->lock);
+		handle_unpin(process);
+		pthread_mutex_unlock(&family->table->lock);
+	}
+	return 0;
+}
+
+static void grabbed(struct family *family, struct operation *operation, const void *body)
+{
+	const struct proto_grabbed *answer = body;
+
+	if (!answer)
+		return; /* family_end() tells the operation why */
+	if (answer->result < 0) {
+		grab_failed(operation, answer);
+		family->finished = true;
+		return;
+	}
+	struct tether *process = admit(family, operation->pid);
+	if (!process) {
+		operation_finish(operation, -ENOMEM);
+		family->finished = true;
+		return;
+	}
+	pthread_mutex_lock(&family->table->lock);
+	handle_pin(process);
+	family->root = process;
+	operation->process = process;
+	pthread_mutex_unlock(&family->table->lock);
+	for (size_t i = 0; i < operation->count; i++)
+		admit_descendant((int64_t)operation->addresses[i], family);
+	if (operation->flags & TETHER_NO_PARK) {
+		operation_finish(operation, 0);
+	} else {
+		operation_get(operation);
+		process->rendezvous = operation;
+	}
+}
+
+static void start_grab(struct operation *operation)
+{
+	struct family *family = start_family(operation);
+	struct proto_grab grab = { .pid = (uint32_t)operation->pid, .items = (uint32_t)operation->count };
+	uint32_t *pids;
+
+	if (!family)
+		return;
+	grab.hold = start_hold(operation);
+	grab.hold.flags |= (operation->flags & TETHER_NO_PARK ? 0 : PROTO_PARK) |
+			   (operation->count ? PROTO_TREE : 0);
+	pids = calloc(operation->count + 1, sizeof(*pids));
+	for (size_t i = 0; pids && i < operation->count; i++)
+		pids[i] = (uint32_t)operation->addresses[i];
+	int result = pids ? family_send(family, PROTO_REQ_grab, &grab, pids, operation->count, grabbed, operation)
+			  : -ENOMEM;
+	free(pids);
+	if (result < 0)
+		family_end(family, "the controller cannot be reached");
+}
+
+/* ---- calling thread -------------------------------------------------------------------------------------- */
+
+struct tree {
+	vaddr_t *pids;
+	size_t count;
+};
+
+static int collect_child(int64_t child, void *data);
+
+static int collect_thread(int64_t tid, void *data)
+{
+	return os_each_child(tid, tid, collect_child, data);
+}
+
+static int collect_child(int64_t child, void *data)
+{
+	struct tree *tree = data;
+
+	if (tree->count == GRAB_TREE_MAX)
+		return 1;
+	tree->pids[tree->count++] = (vaddr_t)child;
+	return os_each_thread(child, collect_thread, data);
+}
+
+/* What can be seen to be hopeless before a controller is started for it. */
+static int check_victim(int64_t pid, uint32_t flags, struct tether_error *err)
+{
+	struct os_task_status status;
+	struct error_details details = { .pid = pid };
+	int result = pid <= 0 ? -ESRCH : os_task_status(pid, &status);
+	int code = 0;
+
+	if (result == -ESRCH || result == -ENOENT)
+		code = TETHER_EGONE;
+	else if (result < 0)
+		code = -result;
+	else if (pid == getpid())
+		code = TETHER_ESELF;
+	else if (status.tgid != pid)
+		code = TETHER_ETHREAD;
+	else if (status.kernel_thread)
+		code = TETHER_EKTHREAD;
+	else if (status.state == 'Z' && status.threads <= 1)
+		code = TETHER_EZOMBIE;
+	if (code == 0)
+		return 0;
+	return error_fill(err, code, &details, "cannot %s %lld", flags & TETHER_OBSERVE ? "observe" : "grab",
+			  (long long)pid);
+}
+
+static int grab_observe(struct table *table, int64_t pid, struct tether **ret, struct tether_error *err)
+{
+	uint64_t start_time;
+	struct tether *process;
+	struct error_details details = { .pid = pid };
+
+	if (os_start_time(pid, &start_time) < 0)
+		return error_fill(err, TETHER_EGONE, &details, "cannot observe %lld", (long long)pid);
+	process = handle_find(table, pid, true);
+	if (process && process->start_time != start_time) {
+		handle_unlist(process);
+		process = NULL;
+	}
+	if (!process) {
+		process = handle_new(table, pid, start_time, true);
+		if (!process)
+			return error_fill(err, ENOMEM, &details, "cannot observe %lld", (long long)pid);
+		process->flags = TETHER_OBSERVE;
+		process->mode = TETHER_MODE_RUN;
+		handle_list(process);
+		process->users = 1; /* with the pin of handle_new() */
+		*ret = process;
+		return 0;
+	}
+	if (process->users++ == 0)
+		handle_pin(process);
+	*ret = process;
+	return 0;
+}
+
+static struct operation *prepare(struct table *table, int64_t pid, const struct tether_grab_opts *opts,
+				 const struct tree *tree)
+{
+	struct operation *operation = operation_new(table, start_grab);
+
+	if (!operation)
+		return NULL;
+	operation->deed = "grab";
+	operation->pid = pid;
+	operation->mode = opts->mode ? opts->mode : TETHER_MODE_RUN;
+	operation->flags = opts->flags;
+	operation->events = opts->events;
+	operation->park_on_exec = opts->park_on_exec ? strdup(opts->park_on_exec) : NULL;
+	operation->addresses = tree->pids;
+	operation->count = tree->count;
+	return operation;
+}
+
+static int grab_control(struct table *table, int64_t pid, const struct tether_grab_opts *opts, struct tree *tree,
+			struct tether **ret, struct tether_error *err)
+{
+	struct tether *process = handle_find(table, pid, false);
+	struct operation *operation;
+	int result;
+
+	if (process) {
+		if (process->users++ == 0)
+			handle_pin(process);
+		*ret = process;
+		return 0;
+	}
+	operation = prepare(table, pid, opts, tree);
+	if (!operation)
+		return error_fill(err, ENOMEM, NULL, "cannot grab %lld", (long long)pid);
+	pthread_mutex_unlock(&table->lock);
+	result = start_controller(operation, -1, err);
+	pthread_mutex_lock(&table->lock);
+	/* Without bound but the controller's own: it gives up by the question time. */
+	if (result == 0)
+		result = start_run(operation, opts->timeout_ms, ret, err);
+	pthread_mutex_unlock(&table->lock);
+	operation_put(operation);
+	pthread_mutex_lock(&table->lock);
+	return result;
+}
+
+int tether_grab(struct tether_session *session, int64_t pid, const struct tether_grab_opts *given,
+		struct tether **ret, struct tether_error *err)
+{
+	const uint32_t flags = TETHER_OBSERVE | TETHER_NO_MONITOR | TETHER_NO_FOLLOW | TETHER_NO_PARK |
+			       TETHER_TREE | TETHER_WANT_ENV;
+	struct table *table = start_table(session);
+	struct tether_grab_opts opts;
+	struct tree tree = { NULL, 0 };
+	int result = error_check(err);
+
+	if (result < 0 || options_copy(&opts, sizeof(opts), given) < 0)
+		return error_fill(err, TETHER_EINVALID, NULL, "cannot grab: options of an unknown version");
+	if (opts.flags & ~flags || opts.mode > TETHER_MODE_HANG)
+		return error_fill(err, TETHER_EINVALID, NULL, "cannot grab %lld", (long long)pid);
+	result = check_victim(pid, opts.flags, err);
+	if (result < 0)
+		return result;
+	if (opts.flags & TETHER_TREE) {
+		tree.pids = calloc(GRAB_TREE_MAX, sizeof(*tree.pids));
+		if (!tree.pids)
+			return error_fill(err, ENOMEM, NULL, "cannot grab %lld", (long long)pid);
+		os_each_thread(pid, collect_thread, &tree);
+	}
+	result = table_enter(table);
+	if (result < 0) {
+		free(tree.pids);
+		return error_fill(err, result, NULL, "cannot grab %lld", (long long)pid);
+	}
+	if (opts.flags & TETHER_OBSERVE)
+		result = grab_observe(table, pid, ret, err);
+	else
+		result = grab_control(table, pid, &opts, &tree, ret, err);
+	table_leave(table);
+	free(tree.pids);
+	return result;
+}

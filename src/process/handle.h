@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * process/handle.h - handles, families, and the table that holds them
+ *
+ * Two kinds of thread meet here. *Client threads* call the public functions: they read states and counts under
+ * table->lock and hand work to the control thread as an operation. The *control thread* alone owns families,
+ * lines, link maps and sites; it takes the lock only to change what clients read.
+ *
+ *	client thread                       control thread
+ *	  operation_new()
+ *	  operation_submit() ──queue──────► operation->start()
+ *	  operation_wait()                    requests to the controller, answers, events ...
+ *	     ◄──────────condition────────── operation_finish()
+ *	  operation_put()                     operation_put()
+ *
+ * Life of a handle: made by create, grab or a followed fork; `users` counts client references, `pins` whatever
+ * keeps the memory (its family, queued events, operations, users as one). Freed when pins reach 0.
+ */
+#ifndef PROCESS_HANDLE_H
+#define PROCESS_HANDLE_H
+
+#include <pthread.h>
+#include <sys/queue.h>
+#include <uthash.h>
+
+#include <tether/tether.h>
+
+#include "arch/arch.h"
+#include "base/error.h"
+#include "client/line.h"
+#include "object/object.h"
+#include "rtld/rtld.h"
+
+struct family;
+struct operation;
+
+/* A block of strings shared by several owners: environments. Counted atomically. */
+struct blob {
+	unsigned users;
+	uint32_t count;
+	size_t length;
+	char data[];
+};
+
+/* The sites that this library planted in one address space; vfork children share their parent's. */
+struct site {
+	uint64_t id;
+	vaddr_t address;
+	uint8_t home[ARCH_TRAP_SIZE]; /* the victim's own bytes under the trap */
+	UT_hash_handle hh;            /* by address */
+};
+struct space {
+	unsigned users;
+	struct site *sites;
+};
+
+/* Ids of the sites that the library itself needs; clients' ids follow. */
+enum { SITE_LINKER = 1, SITE_MAIN = 2, SITE_FIRST_FREE = 16 };
+
+struct tether {
+	struct table *table;
+	int64_t pid;
+	uint64_t start_time;         /* with pid: the identity */
+	bool observe;
+	int64_t live_tid;            /* atomic: a thread that /proc answers for; 0: the pid */
+	/* under table->lock */
+	unsigned users, pins;
+	enum tether_state state;
+	uint32_t mode;
+	int32_t exit_code, exit_signal;
+	uint64_t exec_serial;
+	LIST_ENTRY(tether) known;    /* in table->all */
+	bool is_known;
+	bool listed;                 /* in the table's hash: alive */
+	uint64_t key;                /* pid and kind */
+	UT_hash_handle hh;
+	/* control thread; objects and sites are also read by clients, under table->lock */
+	struct family *family;       /* NULL for observe and after the end */
+	LIST_ENTRY(tether) sibling;
+	int64_t parent, controller;
+	uint32_t flags;
+	struct rtld rtld;
+	struct object_list objects;
+	struct space *space;
+	struct blob *environment;    /* of its last exec, with TETHER_WANT_ENV */
+	struct blob *creator_environment;
+	struct operation *rendezvous; /* who waits for it to park */
+	uint32_t stop;               /* where that is: enum tether_stop */
+	uint64_t parked_question;
+	bool monitored;
+	bool preinit_seen, main_seen;
+	bool let_go;                 /* released or to be released: further questions are answered go */
+};
+
+/* One controller and what it holds. Control thread only. */
+struct family {
+	LIST_ENTRY(family) entry;
+	struct table *table;
+	struct line line;
+	int64_t controller;
+	struct tether *root;         /* the first process; pinned, it may have ended */
+	LIST_HEAD(, tether) members;
+	LIST_HEAD(, pending) waiting; /* requests not yet answered */
+	struct operation *birth;     /* the create or grab that started it */
+	char *park_on_exec;
+	uint64_t events;             /* kinds wanted */
+	uint32_t flags, mode;
+	bool released, dead;
+	bool finished;               /* to be ended once the current message is dealt with */
+	bool welcomed;               /* hello checked */
+	struct rtld_cache *cache;
+};
+
+/* What to do with the answer of one request: body NULL when the line broke first. */
+typedef void answer_fn(struct family *family, struct operation *operation, const void *body);
+struct pending {
+	LIST_ENTRY(pending) entry;
+	uint64_t id;
+	answer_fn *answered;
+	struct operation *operation; /* owned reference, may be NULL */
+};
+
+/* A piece of work for the control thread that a client thread waits for. */
+struct operation {
+	struct table *table;
+	STAILQ_ENTRY(operation) queued;
+	void (*start)(struct operation *operation); /* on the control thread */
+	unsigned users;                              /* under table->lock */
+	bool done, abandoned;
+	int result;
+	struct tether_error error;
+	/* in and out of the several kinds of work */
+	struct tether *process;      /* owned reference */
+	struct operation *other;     /* borrowed: the one this is about */
+	int socket;                  /* a new controller's line in the host's table */
+	bool taken;                  /* the control thread has its own of it, or never will */
+	int64_t caller;              /* tid of the calling thread */
+	uint64_t asked_ns;
+	int64_t pid;
+	uint32_t mode, flags, stop;
+	uint64_t events;
+	char *park_on_exec;          /* owned */
+	const char *deed;            /* "grab", for messages */
+	struct proto_create create;
+	char **argv;                 /* of create, for the record; borrowed from the waiting caller */
+	char *path;                  /* owned */
+	struct blob *environment;    /* owned */
+	const vaddr_t *addresses;
+	size_t count;
+	struct tether_stats stats;
+	unsigned outstanding;        /* answers still to come */
+};
+STAILQ_HEAD(operation_queue, operation);
+
+/* What the session gives to this room. */
+struct host {
+	/* Wake the control thread; any thread. */
+	void (*wake)(struct host *host);
+	/* Queue an event; called with table->lock held. The event's strings are copied. */
+	void (*post)(struct host *host, const struct tether_event *event);
+	/* Watch or forget a line; control thread. */
+	int (*watch)(struct host *host, struct family *family);
+	void (*forget)(struct host *host, struct family *family);
+	/* The socket of the waiting caller into the private table; control thread. fd or negative errno. */
+	int (*take_socket)(struct host *host, int64_t caller, int fd);
+	/* The controller's executable for the calling thread: O_PATH fd to be closed, or negative code. */
+	int (*open_controller)(struct host *host);
+	const char *const *controller_arguments;
+	void (*log)(struct host *host, int level, const char *format, ...) PRINTF_LIKE(3, 4);
+	uint64_t question_ns;
+	uint64_t ignored;            /* signals that were ignored when the session was opened */
+};
+
+struct table {
+	pthread_mutex_t lock;
+	pthread_cond_t changed;      /* an operation is done, the session closes */
+	int64_t owner;               /* pid that opened the session: others are forked children */
+	struct tether *handles;      /* uthash by pid and kind; only live processes, so a recycled pid is never taken for its forerunner */
+	LIST_HEAD(, tether) all;     /* ended ones too, while somebody keeps them */
+	struct operation_queue queue;
+	bool closing;
+	unsigned calls;              /* client threads inside */
+	int64_t target;
+	uint64_t processes;
+	struct proto_stats retired;  /* of controllers that ended */
+	struct host *host;
+	/* control thread */
+	LIST_HEAD(, family) families;
+	struct rtld_cache *cache;
+};
+
+/* ---- table.c ---- */
+int table_init(struct table *table, struct host *host);
+void table_destroy(struct table *table);
+/* Enter and leave a public call: -TETHER_EFORKED, -TETHER_ECLOSED or 0 with the lock held. */
+int table_enter(struct table *table);
+void table_leave(struct table *table);
+
+struct tether *handle_new(struct table *table, int64_t pid, uint64_t start_time, bool observe);
+/* Both with the lock held. */
+struct tether *handle_find(struct table *table, int64_t pid, bool observe);
+void handle_list(struct tether *process);
+void handle_unlist(struct tether *process);
+void handle_pin(struct tether *process);
+void handle_unpin(struct tether *process);
+void handle_set_state(struct tether *process, enum tether_state state);
+
+struct operation *operation_new(struct table *table, void (*start)(struct operation *));
+void operation_get(struct operation *operation);
+void operation_put(struct operation *operation);
+/* Called with the lock held; waits at most timeout_ms (0: without bound) and returns the result. */
+int operation_run(struct operation *operation, uint32_t timeout_ms);
+/* Control thread, lock not held. Further calls do nothing. */
+void operation_finish(struct operation *operation, int result);
+
+/* ---- family.c (control thread) ---- */
+struct family *family_new(struct operation *birth);
+/*
+ * Send a request and remember who waits for the answer; answered NULL: none is wanted. 0 or negative; on
+ * failure answered is not called.
+ */
+int family_send(struct family *family, uint32_t type, const void *body, const void *items, size_t count,
+		answer_fn *answered, struct operation *operation);
+/* Everything that its line has to tell. */
+void family_receive(struct family *family);
+/* The line is gone or is given up: every member not yet let go is lost, every waiting operation fails. */
+void family_end(struct family *family, const char *reason);
+/* Its family: also of a first process that has ended. */
+struct family *family_of(struct tether *process);
+void family_add(struct family *family, struct tether *process);
+void family_remove(struct tether *process);
+struct tether *family_member(struct family *family, int64_t pid);
+void family_answer(struct family *family, uint64_t question, enum proto_action action);
+
+/* ---- follow.c (control thread): what each event means ---- */
+void follow_event(struct family *family, const struct proto_header *header, const void *body);
+/* Plant the linker's breakpoint, and main's for a fresh image. */
+int follow_plant(struct tether *process, bool fresh);
+/* Walk the link maps and post what came and went. As rtld_scan(). */
+int follow_scan(struct tether *process, int64_t tid, uint64_t t_ns);
+/* Queue an event of a process, if its family wants the kind. */
+void follow_post(struct family *family, struct tether_event *event);
+/* A handle for a process that is now held: pinned once for the caller. NULL: out of memory. */
+struct tether *follow_admit(struct family *family, int64_t pid);
+
+/* ---- record.c: what a new image is, read from /proc while the process is held ---- */
+struct exec_record {
+	struct blob *argv, *environment; /* environment only where wanted */
+	char *path, *cwd, *interpreter;  /* interpreter NULL: the executable itself */
+	bool suppressed, truncated;
+};
+int record_read(struct exec_record *record, int64_t tid, bool environment);
+void record_clear(struct exec_record *record);
+struct blob *blob_get(struct blob *blob);
+void blob_put(struct blob *blob);
+struct blob *blob_of_strings(char *const *strings);
+/* NULL-terminated pointers into the blob; free() the array. */
+const char **blob_pointers(const struct blob *blob);
+
+/* ---- plant.c ---- */
+struct space *space_new(void);
+struct space *space_get(struct space *space);
+void space_put(struct space *space);
+struct space *space_copy(const struct space *space);
+/* Remember and tell the controller. Control thread. */
+struct site_request {
+	vaddr_t address, guard;
+	uint64_t id;
+	uint32_t flags, guard_value;
+};
+int plant_sites(struct tether *process, const struct site_request *sites, size_t count, answer_fn *answered,
+		struct operation *operation);
+/* Replace traps of this library in bytes just read; lock held. */
+void plant_hide(const struct tether *process, vaddr_t address, uint8_t *bytes, size_t length);
+
+/* ---- stats.c ---- */
+void stats_add(struct proto_stats *sum, const struct proto_stats *more);
+/* Fill operation->stats from every controller. */
+void stats_start(struct operation *operation);
+
+/* ---- memory.c ---- */
+/* Read through process_vm_readv, traps hidden: data is the struct tether. */
+struct reader process_reader(struct tether *process);
+/* A thread that lives: with a zombie leader, /proc/PID of the process itself is empty. */
+int64_t process_live_tid(struct tether *process);
+
+#endif

@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "decode/decode.h"
+#include "process/handle.h"
+#include "process/plant.h"
+
+struct space *space_new(void)
+{
+	struct space *space = calloc(1, sizeof(*space));
+
+	if (space)
+		space->users = 1;
+	return space;
+}
+
+struct space *space_get(struct space *space)
+{
+	__atomic_fetch_add(&space->users, 1, __ATOMIC_RELAXED);
+	return space;
+}
+
+void space_put(struct space *space)
+{
+	struct site *site, *next;
+
+	if (!space || __atomic_sub_fetch(&space->users, 1, __ATOMIC_ACQ_REL))
+		return;
+	HASH_ITER(hh, space->sites, site, next) {
+		HASH_DEL(space->sites, site);
+		free(site);
+	}
+	free(space);
+}
+
+static struct site *site_at(const struct space *space, vaddr_t address)
+{
+	struct site *site;
+
+	HASH_FIND(hh, space->sites, &address, sizeof(address), site);
+	return site;
+}
+
+static struct site *site_add(struct space *space, const struct site *like)
+{
+	struct site *site = site_at(space, like->address);
+
+	if (!site) {
+		site = malloc(sizeof(*site));
+		if (!site)
+			return NULL;
+		site->address = like->address;
+		HASH_ADD(hh, space->sites, address, sizeof(site->address), site);
+	}
+	site->id = like->id;
+	memcpy(site->home, like->home, sizeof(site->home));
+	return site;
+}
+
+struct space *space_copy(const struct space *space)
+{
+	struct space *copy = space_new();
+	struct site *site, *next;
+
+	if (!copy)
+		return NULL;
+	HASH_ITER(hh, space->sites, site, next) {
+		if (!site_add(copy, site)) {
+			space_put(copy);
+			return NULL;
+		}
+	}
+	return copy;
+}
+
+/* Read the instruction (without the traps of this library) and make the recipe for it. */
+static int prepare(struct tether *process, const struct site_request *request, struct proto_site *ret)
+{
+	struct reader memory = process_reader(process);
+	uint8_t bytes[RECIPE_INSN_MAX];
+	ssize_t length = memory.read(memory.data, request->address, bytes, sizeof(bytes));
+	struct site site = { .id = request->id, .address = request->address };
+
+	if (length < ARCH_TRAP_SIZE)
+		return length == -ESRCH ? -TETHER_EGONE : -TETHER_EMEMORY;
+	memset(ret, 0, sizeof(*ret));
+	int result = decode_recipe(bytes, (size_t)length, request->address, &ret->recipe);
+	if (result < 0)
+		return -TETHER_EMEMORY;
+	ret->address = request->address;
+	ret->id = request->id;
+	ret->flags = request->flags;
+	ret->guard = request->guard;
+	ret->guard_value = request->guard_value;
+	memcpy(site.home, bytes, sizeof(site.home));
+
+	pthread_mutex_lock(&process->table->lock);
+	struct site *added = site_add(process->space, &site);
+	pthread_mutex_unlock(&process->table->lock);
+	return added ? 0 : -ENOMEM;
+}
+
+int plant_sites(struct tether *process, const struct site_request *sites, size_t count, answer_fn *answered,
+		struct operation *operation)
+{
+	struct proto_plant plant = { .pid = (uint32_t)process->pid, .gadget = process->rtld.gadget };
+	struct proto_site *batch;
+	int result = 0;
+
+	if (!process->family)
+		return -TETHER_EGONE;
+	size_t room = count < PROTO_SITES_MAX ? count : PROTO_SITES_MAX;
+	batch = calloc(room, sizeof(*batch));
+	if (!batch)
+		return -ENOMEM;
+	for (size_t i = 0; i < count && result == 0; i++) {
+		result = prepare(process, &sites[i], &batch[plant.items]);
+		if (result == 0)
+			plant.items++;
+		if (plant.items && (plant.items == room || i + 1 == count || result < 0)) {
+			int sent = family_send(process->family, PROTO_REQ_plant, &plant, batch, plant.items,
+					       answered, operation);
+			if (sent < 0)
+				result = sent;
+			else if (operation)
+				operation->outstanding++;
+			plant.items = 0;
+		}
+	}
+	free(batch);
+	return result;
+}
+
+void plant_hide(const struct tether *process, vaddr_t address, uint8_t *bytes, size_t length)
+{
+	const struct site *site, *next;
+
+	/* Few sites in a long read, or many sites and a short read: walk the shorter. */
+	if (HASH_COUNT(process->space->sites) > length) {
+		for (size_t i = 0; i < length; i++) {
+			site = bytes[i] == arch_trap[0] ? site_at(process->space, address + i) : NULL;
+			if (site)
+				bytes[i] = site->home[0];
+		}
+		return;
+	}
+	HASH_ITER(hh, process->space->sites, site, next) {
+		if (site->address >= address && site->address - address < length &&
+		    bytes[site->address - address] == arch_trap[0])
+			bytes[site->address - address] = site->home[0];
+	}
+}
+
+/* ---- process/plant.h ------------------------------------------------------------------------------------- */
+
+static void part_done(struct operation *operation, int result)
+{
+	if (result < 0 && operation->result == 0)
+		operation->result = result;
+	if (--operation->outstanding == 0)
+		operation_finish(operation, operation->result);
+}
+
+static void planted(struct family *family, struct operation *operation, const void *body)
+{
+	const struct proto_planted *answer = body;
+
+	(void)family;
+	part_done(operation, answer ? answer->result : -TETHER_ELOST);
+}
+
+static void lifted(struct family *family, struct operation *operation, const void *body)
+{
+	const struct proto_result *answer = body;
+
+	(void)family;
+	part_done(operation, answer ? answer->result : -TETHER_ELOST);
+}
+
+static void start_plant(struct operation *operation)
+{
+	struct tether *process = operation->process;
+	struct site_request *sites = calloc(operation->count, sizeof(*sites));
+	int result = sites ? 0 : -ENOMEM;
+
+	operation->outstanding = 1; /* our own part, so that an early answer does not finish it */
+	for (size_t i = 0; sites && i < operation->count; i++)
+		sites[i] = (struct site_request){ .address = operation->addresses[i],
+						  .id = SITE_FIRST_FREE + i,
+						  .flags = PROTO_SITE_COUNT };
+	if (sites)
+		result = plant_sites(process, sites, operation->count, planted, operation);
+	free(sites);
+	part_done(operation, result);
+}
+
+static void start_lift(struct operation *operation)
+{
+	struct tether *process = operation->process;
+	enum { BATCH = 4096 };
+	int result = process->family ? 0 : -TETHER_EGONE;
+
+	operation->outstanding = 1;
+	for (size_t at = 0; at < operation->count && result == 0; at += BATCH) {
+		size_t items = operation->count - at < BATCH ? operation->count - at : BATCH;
+		struct proto_lift lift = { .pid = (uint32_t)process->pid, .items = (uint32_t)items };
+		result = family_send(process->family, PROTO_REQ_lift, &lift, operation->addresses + at, items,
+				     lifted, operation);
+		if (result == 0)
+			operation->outstanding++;
+	}
+	part_done(operation, result);
+}
+
+static int run_on_addresses(struct tether *process, const vaddr_t *address, size_t count,
+			    void (*start)(struct operation *))
+{
+	struct table *table = process->table;
+	int result = table_enter(table);
+
+	if (result < 0)
+		return result;
+	struct operation *operation = process->observe ? NULL : operation_new(table, start);
+	if (!operation) {
+		table_leave(table);
+		return process->observe ? -TETHER_EMODE : -ENOMEM;
+	}
+	handle_pin(process);
+	operation->process = process;
+	operation->addresses = address;
+	operation->count = count;
+	/* Without bound: the addresses are the caller's, and the controller answers or dies. */
+	result = operation_run(operation, 0);
+	table_leave(table);
+	operation_put(operation);
+	return result;
+}
+
+int process_plant(struct tether *process, const vaddr_t *address, size_t count)
+{
+	return run_on_addresses(process, address, count, start_plant);
+}
+
+int process_lift(struct tether *process, const vaddr_t *address, size_t count)
+{
+	return run_on_addresses(process, address, count, start_lift);
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * process/start.h - what create and grab have in common: a controller, a family, a first answer
+ */
+#ifndef PROCESS_START_H
+#define PROCESS_START_H
+
+#include "process/handle.h"
+
+/* The table of a session; defined by src/session. */
+struct table *start_table(struct tether_session *session);
+
+/* How the family is to be held, from the operation's mode, flags and events. */
+struct proto_hold start_hold(const struct operation *operation);
+
+/* Calling thread, lock not held: clone the controller; the socket goes to the operation. 0 or negative code. */
+int start_controller(struct operation *operation, int payload, struct tether_error *err);
+
+/* Control thread: take the socket, say hello. NULL: the operation has been told. */
+struct family *start_family(struct operation *operation);
+
+/*
+ * Calling thread, lock held: run the operation, close the host's copy of the socket; on success one user
+ * reference of the operation's process goes to ret.
+ */
+int start_run(struct operation *operation, uint32_t timeout_ms, struct tether **ret, struct tether_error *err);
+
+#endif

@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "os/sys.h"
+#include "process/handle.h"
+
+int table_init(struct table *table, struct host *host)
+{
+	pthread_condattr_t monotonic;
+
+	memset(table, 0, sizeof(*table));
+	STAILQ_INIT(&table->queue);
+	LIST_INIT(&table->families);
+	LIST_INIT(&table->all);
+	table->host = host;
+	table->owner = getpid();
+	table->cache = rtld_cache_new();
+	if (!table->cache)
+		return -ENOMEM;
+	pthread_mutex_init(&table->lock, NULL);
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&table->changed, &monotonic);
+	pthread_condattr_destroy(&monotonic);
+	return 0;
+}
+
+void table_destroy(struct table *table)
+{
+	struct tether *process;
+
+	while ((process = LIST_FIRST(&table->all))) {
+		process->pins = 1;
+		handle_unpin(process);
+	}
+	rtld_cache_free(table->cache);
+	pthread_cond_destroy(&table->changed);
+	pthread_mutex_destroy(&table->lock);
+}
+
+int table_enter(struct table *table)
+{
+	/* In a forked child the lock may be held for ever by a thread that is not there: do not touch it. */
+	if (getpid() != table->owner)
+		return -TETHER_EFORKED;
+	pthread_mutex_lock(&table->lock);
+	if (table->closing) {
+		pthread_mutex_unlock(&table->lock);
+		return -TETHER_ECLOSED;
+	}
+	table->calls++;
+	return 0;
+}
+
+void table_leave(struct table *table)
+{
+	table->calls--;
+	if (table->closing)
+		pthread_cond_broadcast(&table->changed);
+	pthread_mutex_unlock(&table->lock);
+}
+
+struct tether *handle_new(struct table *table, int64_t pid, uint64_t start_time, bool observe)
+{
+	struct tether *process = calloc(1, sizeof(*process));
+
+	if (!process)
+		return NULL;
+	process->space = space_new();
+	if (!process->space) {
+		free(process);
+		return NULL;
+	}
+	process->table = table;
+	process->pid = pid;
+	process->start_time = start_time;
+	process->observe = observe;
+	process->state = TETHER_STATE_RUNNING;
+	process->exit_code = -1;
+	process->pins = 1;
+	object_list_init(&process->objects);
+	return process;
+}
+
+static uint64_t key_of(int64_t pid, bool observe)
+{
+	return (uint64_t)pid << 1 | observe;
+}
+
+/* A process that ended is not listed any more, so a recycled pid never finds the old handle. */
+struct tether *handle_find(struct table *table, int64_t pid, bool observe)
+{
+	struct tether *process;
+	uint64_t key = key_of(pid, observe);
+
+	HASH_FIND(hh, table->handles, &key, sizeof(key), process);
+	return process;
+}
+
+void handle_list(struct tether *process)
+{
+	process->key = key_of(process->pid, process->observe);
+	HASH_ADD(hh, process->table->handles, key, sizeof(process->key), process);
+	LIST_INSERT_HEAD(&process->table->all, process, known);
+	process->listed = process->is_known = true;
+	process->table->processes++;
+	if (!process->table->target)
+		process->table->target = process->pid;
+}
+
+void handle_unlist(struct tether *process)
+{
+	if (!process->listed)
+		return;
+	HASH_DEL(process->table->handles, process);
+	process->listed = false;
+}
+
+void handle_pin(struct tether *process)
+{
+	process->pins++;
+}
+
+void handle_unpin(struct tether *process)
+{
+	if (--process->pins)
+		return;
+	handle_unlist(process);
+	if (process->is_known)
+		LIST_REMOVE(process, known);
+	object_list_clear(&process->objects);
+	space_put(process->space);
+	blob_put(process->environment);
+	blob_put(process->creator_environment);
+	free(process);
+}
+
+void handle_set_state(struct tether *process, enum tether_state state)
+{
+	pthread_mutex_lock(&process->table->lock);
+	process->state = state;
+	if (state == TETHER_STATE_EXITED || state == TETHER_STATE_LOST || state == TETHER_STATE_RELEASED)
+		handle_unlist(process);
+	pthread_mutex_unlock(&process->table->lock);
+}
+
+struct operation *operation_new(struct table *table, void (*start)(struct operation *))
+{
+	struct operation *operation = calloc(1, sizeof(*operation));
+
+	if (!operation)
+		return NULL;
+	operation->table = table;
+	operation->start = start;
+	operation->users = 1;
+	operation->socket = -1;
+	operation->error.size = sizeof(operation->error);
+	return operation;
+}
+
+void operation_get(struct operation *operation)
+{
+	pthread_mutex_lock(&operation->table->lock);
+	operation->users++;
+	pthread_mutex_unlock(&operation->table->lock);
+}
+
+/* With the lock held by a client thread, without it by the control thread: see operation_put(). */
+static void operation_drop(struct operation *operation)
+{
+	if (--operation->users)
+		return;
+	if (operation->process)
+		handle_unpin(operation->process);
+	blob_put(operation->environment);
+	free(operation->park_on_exec);
+	free(operation->path);
+	free(operation);
+}
+
+void operation_put(struct operation *operation)
+{
+	struct table *table;
+
+	if (!operation)
+		return;
+	table = operation->table;
+	pthread_mutex_lock(&table->lock);
+	operation_drop(operation);
+	pthread_mutex_unlock(&table->lock);
+}
+
+int operation_run(struct operation *operation, uint32_t timeout_ms)
+{
+	struct table *table = operation->table;
+	struct timespec until;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += timeout_ms / 1000;
+	until.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
+	if (until.tv_nsec >= 1000000000) {
+		until.tv_sec++;
+		until.tv_nsec -= 1000000000;
+	}
+
+	operation->users++; /* the control thread's */
+	STAILQ_INSERT_TAIL(&table->queue, operation, queued);
+	table->host->wake(table->host);
+	while (!operation->done && !table->closing) {
+		if (!timeout_ms)
+			pthread_cond_wait(&table->changed, &table->lock);
+		else if (pthread_cond_timedwait(&table->changed, &table->lock, &until) == ETIMEDOUT)
+			break;
+	}
+	if (!operation->done) {
+		operation->abandoned = true;
+		operation->result = table->closing ? -TETHER_ECLOSED : -TETHER_ETIMEDOUT;
+	}
+	return operation->result;
+}
+
+void operation_finish(struct operation *operation, int result)
+{
+	struct table *table;
+
+	if (!operation)
+		return;
+	table = operation->table;
+	pthread_mutex_lock(&table->lock);
+	if (!operation->done) {
+		operation->done = true;
+		if (!operation->abandoned)
+			operation->result = result;
+		pthread_cond_broadcast(&table->changed);
+	}
+	pthread_mutex_unlock(&table->lock);
+}

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "proto/proto.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* What a message of one type consists of. */
+struct shape {
+	uint32_t type;
+	uint32_t body, item;
+	uint32_t when;
+	const char *name;
+};
+
+static const struct shape shapes[] = {
+#define X(number, name, body, item, answer, when)          \
+	{ (number), sizeof(body), (item), (when), #name }, \
+		{ (number) + 1, sizeof(answer), 0, 0, #name " answer" },
+	PROTO_REQUESTS(X)
+#undef X
+#define X(number, name, body, want, keep) { (number), sizeof(body), 0, 0, #name },
+		PROTO_EVENTS(X)
+#undef X
+};
+
+static const struct shape *shape_of(uint32_t type)
+{
+	for (size_t i = 0; i < ARRAY_LEN(shapes); i++)
+		if (shapes[i].type == type)
+			return &shapes[i];
+	return NULL;
+}
+
+/* The bodies with items all tell their number in a member of this name. */
+static uint32_t items_of(uint32_t type, const void *body)
+{
+	switch (type) {
+	case PROTO_REQ_plant: {
+		struct proto_plant plant;
+
+		memcpy(&plant, body, sizeof(plant));
+		return plant.items;
+	}
+	case PROTO_REQ_lift: {
+		struct proto_lift lift;
+
+		memcpy(&lift, body, sizeof(lift));
+		return lift.items;
+	}
+	case PROTO_REQ_grab: {
+		struct proto_grab grab;
+
+		memcpy(&grab, body, sizeof(grab));
+		return grab.items;
+	}
+	default:
+		return 0;
+	}
+}
+
+int proto_check(const void *message, size_t length)
+{
+	struct proto_header header;
+	const struct shape *shape;
+	uint64_t items;
+
+	if (length < sizeof(header) || length > PROTO_MESSAGE_MAX)
+		return -EPROTO;
+	memcpy(&header, message, sizeof(header));
+	shape = shape_of(header.type);
+	if (!shape || header.size != length - sizeof(header) || header.size < shape->body)
+		return -EPROTO;
+	if (!shape->item)
+		return header.size == shape->body ? 0 : -EPROTO;
+	items = items_of(header.type, (const char *)message + sizeof(header));
+	return header.size - shape->body == items * shape->item ? 0 : -EPROTO;
+}
+
+size_t proto_body_size(uint32_t type)
+{
+	const struct shape *shape = shape_of(type);
+
+	return shape ? shape->body : 0;
+}
+
+const char *proto_name(uint32_t type)
+{
+	const struct shape *shape = shape_of(type);
+
+	return shape ? shape->name : "?";
+}
+
+uint32_t proto_permitted(uint32_t type)
+{
+	const struct shape *shape = shape_of(type);
+
+	return shape ? shape->when : 0;
+}

@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * proto/proto.h - what library and controller say to each other
+ *
+ * One SOCK_SEQPACKET socket per controller. Every message is a struct proto_header followed by exactly the
+ * body of its type, and for the types marked so by an array of items whose number the body tells. Receivers
+ * copy out and check the exact length with proto_check(); what fails it, or comes in a state that does not
+ * permit it, makes the controller lift its traps, release and exit, and makes the library give up the
+ * controller (TETHER_EPROTOCOL).
+ *
+ *   library                                   controller
+ *     hello, create|grab  ---(sent at once, before it has even started)--->
+ *     <--- hello answer, create|grab answer ---
+ *     plant, lift, answer, ...  --->   each with an id is answered once, in order, with that id
+ *     <--- events, id 0; those with question != 0 hold the thread until `answer` or the deadline ---
+ *
+ * Both ends are of one build (hello compares a build id), so bodies have no version of their own.
+ */
+#ifndef PROTO_PROTO_H
+#define PROTO_PROTO_H
+
+#include <assert.h>
+
+#include "base/recipe.h"
+#include "base/types.h"
+
+enum { PROTO_MAGIC = 0x72687474, PROTO_VERSION = 1, PROTO_BUILD_ID = 32, PROTO_REGS = 512 };
+
+/* The whole of one message; the socket's buffer holds several. */
+enum { PROTO_MESSAGE_MAX = 65536 };
+
+struct proto_header {
+	uint32_t type; /* enum proto_type */
+	uint32_t size; /* of body and items */
+	uint64_t id;   /* of the request, echoed in its answer; 0: no answer is wanted; 0 in events */
+};
+
+/* What the controller is willing to hear when. */
+enum proto_state {
+	PROTO_S_NEW = 1 << 0,     /* started, hello not yet heard */
+	PROTO_S_IDLE = 1 << 1,    /* hello heard, nothing held */
+	PROTO_S_HOLDING = 1 << 2, /* a family is held */
+	PROTO_S_PARENT = 1 << 3,  /* all let go, still the parent of a created process */
+};
+
+enum proto_mode { PROTO_RUN = 1, PROTO_KILL = 2, PROTO_HANG = 3 };
+
+/* Flags of create and grab. */
+enum {
+	PROTO_FOLLOW = 1 << 0,     /* children stay in the family */
+	PROTO_PARK = 1 << 1,       /* grab: all threads stopped and reported as parked */
+	PROTO_TREE = 1 << 2,       /* grab: pids[] of descendants are grabbed in the same family */
+	PROTO_READ_ONLY = 1 << 3,  /* plant is refused: no-monitor grab */
+};
+
+/* ---- requests and answers ------------------------------------------------------------------------------ */
+
+struct proto_hello {
+	uint32_t magic, version;
+	uint32_t arch;              /* enum arch_tag of the sender */
+	uint32_t pid;               /* answer: the controller's pid */
+	uint8_t build_id[PROTO_BUILD_ID];
+};
+
+/* How the family is held from the start. */
+struct proto_hold {
+	uint32_t mode;              /* enum proto_mode */
+	uint32_t flags;
+	uint64_t events;            /* set of bits 1 << enum proto_event_bit: which records are wanted */
+	uint64_t question_ns;       /* how long a question waits; UINT64_MAX: for ever */
+};
+
+struct proto_create {
+	struct proto_hold hold;
+	uint64_t mask;              /* signal mask of the victim, bit n-1 = signal n */
+	uint64_t ignored;           /* signals ignored by the victim */
+	int32_t payload_fd;         /* memfd in the inherited table with the strings below, NUL-ended, in order */
+	uint32_t candidates;        /* paths to try in turn, as execvp(3) does */
+	uint32_t argc, envc;
+	uint32_t payload_size;
+	uint32_t has_cwd;           /* one more string at the end */
+	int32_t stdio[3];           /* fds of the inherited table for 0, 1, 2; -1: as inherited */
+	uint32_t reserved;
+};
+/* Answered when the exec succeeded (the exec event, a question, follows) or failed. */
+struct proto_created {
+	int32_t result;             /* 0 or -errno of execve, chdir, dup2 */
+	uint32_t pid;
+	uint32_t stage;             /* enum proto_stage: which step failed */
+	int32_t status;             /* wait status, when it ended before its exec */
+};
+enum proto_stage { PROTO_STAGE_FORK = 1, PROTO_STAGE_STDIO, PROTO_STAGE_CWD, PROTO_STAGE_EXEC, PROTO_STAGE_DIED, PROTO_STAGE_SEIZE };
+
+struct proto_grab {
+	struct proto_hold hold;
+	uint32_t pid;
+	uint32_t items;             /* descendants of pid, for PROTO_TREE: uint32_t each */
+};
+struct proto_grabbed {
+	int32_t result;             /* 0 or -errno or -TETHER_E* */
+	uint32_t threads;           /* held now */
+	uint32_t blocked;           /* of these, held through their vfork child */
+	uint32_t processes;
+	uint32_t stopped;           /* it was in a job-control stop */
+	uint32_t tracer;            /* on -TETHER_ETRACED */
+};
+
+/* What a site does when it is hit; all of them may be combined with ONCE. */
+enum {
+	PROTO_SITE_REPORT = 1 << 0, /* a hit event, the thread runs on */
+	PROTO_SITE_ASK = 1 << 1,    /* a hit event with a question */
+	PROTO_SITE_COUNT = 1 << 2,  /* only counted */
+	PROTO_SITE_ONCE = 1 << 3,   /* lifted at its first hit: the thread then runs the original instruction */
+	PROTO_SITE_GUARD = 1 << 4,  /* report or ask only when the 32-bit word at guard equals guard_value */
+};
+struct proto_site {
+	uint64_t address;
+	uint64_t id;                /* the library's own, echoed in hit events */
+	uint32_t flags;
+	uint32_t guard_value;
+	uint64_t guard;
+	struct recipe recipe;
+};
+/* Sites of the address space of pid. A site planted twice at one address replaces id, flags and recipe. */
+struct proto_plant {
+	uint32_t pid;
+	uint32_t items;             /* struct proto_site each */
+	uint64_t gadget;            /* a syscall instruction of the victim for its one remote mmap; 0: no slots */
+};
+struct proto_planted {
+	int32_t result;             /* 0, or the first failure */
+	uint32_t planted;
+};
+struct proto_lift {
+	uint32_t pid;
+	uint32_t items;             /* uint64_t addresses */
+};
+
+enum proto_action {
+	PROTO_GO = 1,               /* the thread runs on */
+	PROTO_STAY = 2,             /* the process parks: all its threads stop, traps are lifted */
+	PROTO_LET_GO = 3,           /* detach this process, in mode run; its text is whole */
+};
+struct proto_answer {
+	uint64_t question;
+	uint32_t action;
+	uint32_t reserved;
+};
+struct proto_pid {
+	uint32_t pid;               /* 0: the whole family */
+	uint32_t mode;              /* release, set_mode: enum proto_mode; else 0 */
+};
+struct proto_result {
+	int32_t result;
+	uint32_t value;
+};
+struct proto_empty {
+	uint64_t reserved;
+};
+struct proto_stats {
+	uint64_t stops, hits, events, dropped;
+	uint64_t emulated, slot, in_place;
+	uint64_t pause_ns_max, pause_ns_total;
+	uint64_t tasks, processes, spaces, sites;
+};
+struct proto_task {
+	uint32_t pid, tid;
+};
+struct proto_regs {
+	int32_t result;
+	uint32_t tag, size, reserved;
+	uint8_t bytes[PROTO_REGS];
+};
+
+/* id, name, body, items behind the body (size of one, 0: none), answer, states that permit it */
+#define PROTO_REQUESTS(X)                                                                              \
+	X(2, hello, struct proto_hello, 0, struct proto_hello, PROTO_S_NEW)                            \
+	X(4, create, struct proto_create, 0, struct proto_created, PROTO_S_IDLE)                       \
+	X(6, grab, struct proto_grab, sizeof(uint32_t), struct proto_grabbed, PROTO_S_IDLE)            \
+	X(8, plant, struct proto_plant, sizeof(struct proto_site), struct proto_planted,               \
+	  PROTO_S_HOLDING | PROTO_S_PARENT)                                                            \
+	X(10, lift, struct proto_lift, sizeof(uint64_t), struct proto_result,                          \
+	  PROTO_S_HOLDING | PROTO_S_PARENT)                                                            \
+	X(12, answer, struct proto_answer, 0, struct proto_result, PROTO_S_HOLDING | PROTO_S_PARENT)   \
+	X(14, park, struct proto_pid, 0, struct proto_result, PROTO_S_HOLDING | PROTO_S_PARENT)        \
+	X(16, resume, struct proto_pid, 0, struct proto_result, PROTO_S_HOLDING | PROTO_S_PARENT)      \
+	X(18, release, struct proto_pid, 0, struct proto_result, PROTO_S_HOLDING | PROTO_S_PARENT)     \
+	X(20, set_mode, struct proto_pid, 0, struct proto_result, PROTO_S_HOLDING | PROTO_S_PARENT)    \
+	X(22, sync, struct proto_empty, 0, struct proto_empty,                                         \
+	  PROTO_S_IDLE | PROTO_S_HOLDING | PROTO_S_PARENT)                                             \
+	X(24, stats, struct proto_empty, 0, struct proto_stats,                                        \
+	  PROTO_S_IDLE | PROTO_S_HOLDING | PROTO_S_PARENT)                                             \
+	X(26, regs, struct proto_task, 0, struct proto_regs, PROTO_S_HOLDING)
+
+/* ---- events -------------------------------------------------------------------------------------------- */
+
+/* Begins every event. */
+struct proto_event {
+	uint32_t pid, tid;
+	uint64_t serial;            /* of the task: tids recur */
+	uint64_t t_ns;              /* CLOCK_MONOTONIC at the stop */
+	uint64_t question;          /* 0: a record; else the thread waits for `answer` with this number */
+};
+struct proto_ev_exec {
+	struct proto_event event;
+	uint32_t old_tid;           /* the thread that called execve; the leader's tid is taken over */
+	uint32_t reserved;
+};
+struct proto_ev_fork {
+	struct proto_event event;
+	uint32_t child;
+	uint32_t kind;              /* 1 fork, 2 vfork, 3 clone */
+	uint32_t followed;
+	uint32_t shares_memory;     /* one address space, one set of sites */
+};
+struct proto_ev_thread {
+	struct proto_event event;   /* tid: the thread that starts or ends */
+	uint32_t started;           /* 1 start, 0 exit */
+	uint32_t by;                /* start: the thread that made it */
+};
+struct proto_ev_exit {
+	struct proto_event event;
+	int32_t status;             /* as wait4(2) */
+	uint32_t reserved;
+	uint64_t user_ns, system_ns, max_rss_kb;
+};
+struct proto_ev_signal {
+	struct proto_event event;
+	int32_t signal, code;
+	uint32_t sender;
+	uint32_t reserved;
+};
+struct proto_ev_hit {
+	struct proto_event event;
+	uint64_t site;              /* proto_site.id */
+	uint64_t address;
+	uint64_t hits;
+	uint64_t arg0, arg1;        /* first integer arguments at this place */
+};
+struct proto_ev_plain {
+	struct proto_event event;
+	uint64_t value;             /* late: ns waited; dropped: how many; released: enum proto_mode; blocked: why */
+};
+
+/* The last words of a controller: what it did in its life. pid and tid are 0. */
+struct proto_ev_stats {
+	struct proto_event event;
+	struct proto_stats stats;
+};
+
+/* id, name, body, bit in proto_hold.events (0: always sent), never dropped */
+#define PROTO_EVENTS(X)                                                    \
+	X(257, exec, struct proto_ev_exec, 0, 1)                           \
+	X(259, fork, struct proto_ev_fork, 0, 1)                           \
+	X(261, thread, struct proto_ev_thread, PROTO_WANT_THREAD, 0)       \
+	X(263, exit, struct proto_ev_exit, 0, 1)                           \
+	X(265, signal, struct proto_ev_signal, PROTO_WANT_SIGNAL, 0)       \
+	X(267, stop, struct proto_ev_signal, PROTO_WANT_STOP, 0)           \
+	X(269, cont, struct proto_ev_signal, PROTO_WANT_STOP, 0)           \
+	X(271, hit, struct proto_ev_hit, 0, 1)                             \
+	X(273, lost, struct proto_ev_plain, 0, 1)                          \
+	X(275, released, struct proto_ev_plain, 0, 1)                      \
+	X(277, parked, struct proto_ev_plain, 0, 1)                        \
+	X(279, late, struct proto_ev_plain, 0, 0)                          \
+	X(281, dropped, struct proto_ev_plain, 0, 0)                       \
+	X(283, blocked, struct proto_ev_plain, 0, 0)                       \
+	X(285, sigstate, struct proto_ev_signal, 0, 0)                     \
+	X(287, stats, struct proto_ev_stats, 0, 1)
+
+enum { PROTO_WANT_THREAD = 1, PROTO_WANT_SIGNAL = 2, PROTO_WANT_STOP = 4 };
+
+enum proto_type {
+#define X(number, name, body, item, answer, when) PROTO_REQ_##name = (number), PROTO_ANS_##name = (number) + 1,
+	PROTO_REQUESTS(X)
+#undef X
+#define X(number, name, body, want, keep) PROTO_EV_##name = (number),
+	PROTO_EVENTS(X)
+#undef X
+};
+
+/* Requests are even, answers odd, events odd and above 256: held by the compiler, not by care. */
+#define X(number, name, body, item, answer, when)                                                       \
+	static_assert((number) % 2 == 0 && (number) < 256, #name);                                      \
+	static_assert(sizeof(body) % 8 == 0 && sizeof(answer) % 8 == 0, #name " has padding at its end");
+PROTO_REQUESTS(X)
+#undef X
+#define X(number, name, body, want, keep)                          \
+	static_assert((number) % 2 == 1 && (number) > 256, #name); \
+	static_assert(sizeof(body) % 8 == 0, #name " has padding at its end");
+PROTO_EVENTS(X)
+#undef X
+
+/* The longest list of sites that fits into one plant message. */
+enum {
+	PROTO_SITES_MAX = (PROTO_MESSAGE_MAX - sizeof(struct proto_header) - sizeof(struct proto_plant)) /
+			  sizeof(struct proto_site)
+};
+
+/*
+ * Is this a whole, well-formed message? length is what recvmsg(2) returned, truncated messages included.
+ * 0, or -EPROTO. Checks type, exact body length and the number of items against the length.
+ */
+int proto_check(const void *message, size_t length);
+/* Size of the body of a type without items; 0 for a type nobody knows. */
+size_t proto_body_size(uint32_t type);
+/* "plant", "exec"; "?" for a type nobody knows. */
+const char *proto_name(uint32_t type);
+/* States that permit a request; 0 for what is no request. */
+uint32_t proto_permitted(uint32_t type);
+/* The hash made at build time and compiled into both binaries. */
+extern const uint8_t proto_build_id[PROTO_BUILD_ID];
+
+#endif

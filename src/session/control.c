@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "os/sys.h"
+#include "session/session.h"
+
+/* Any signal will do: only this thread blocks it, and it is sent to this thread alone. */
+enum { WAKE_SIGNAL = SIGURG };
+#ifndef PIDFD_THREAD
+#define PIDFD_THREAD O_EXCL
+#endif
+
+static void wake(struct host *host)
+{
+	struct tether_session *session = session_of(host);
+
+	sys(tgkill, session->table.owner, session->control_tid, WAKE_SIGNAL);
+}
+
+static int watch(struct host *host, struct family *family)
+{
+	struct epoll_event interest = { .events = EPOLLIN, .data.ptr = family };
+
+	return epoll_ctl(session_of(host)->poll_fd, EPOLL_CTL_ADD, family->line.socket, &interest) < 0 ? -errno : 0;
+}
+
+static void forget(struct host *host, struct family *family)
+{
+	epoll_ctl(session_of(host)->poll_fd, EPOLL_CTL_DEL, family->line.socket, NULL);
+}
+
+/*
+ * The process's pidfd stands for its main thread, whose table is the host's. When that thread has ended, the
+ * calling thread's own pidfd serves where the kernel has such.
+ */
+static int take_socket(struct host *host, int64_t caller, int fd)
+{
+	struct tether_session *session = session_of(host);
+	long taken = sys(pidfd_getfd, session->self_fd, fd, 0);
+
+	if (taken < 0) {
+		long thread = sys(pidfd_open, caller, PIDFD_THREAD);
+		if (thread < 0)
+			return (int)taken;
+		taken = sys(pidfd_getfd, thread, fd, 0);
+		sys(close, thread);
+	}
+	return (int)taken;
+}
+
+/*
+ * Opened anew through the control thread's table: it is the very file that was pinned at session open. Where
+ * /proc is closed to the process itself (it has made itself non-dumpable, or /proc is not mounted) the path
+ * must do; hello tells a controller of another build.
+ */
+static int open_controller(struct host *host)
+{
+	struct tether_session *session = session_of(host);
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/self/task/%lld/fd/%d", (long long)session->control_tid,
+		 session->executable);
+	long fd = sys(openat, AT_FDCWD, path, O_PATH | O_CLOEXEC, 0);
+	if (fd == -EACCES || fd == -EPERM || fd == -ENOENT)
+		fd = sys(openat, AT_FDCWD, session->controller_path, O_PATH | O_CLOEXEC, 0);
+	return (int)fd;
+}
+
+/* ---- the thread --------------------------------------------------------------------------------------------- */
+
+/* Leave nothing open but the event fd: higher ones first, so that the copy of the table stays small. */
+static int unshare_files(int keep)
+{
+	long result = sys(close_range, (unsigned)keep + 1, ~0U, CLOSE_RANGE_UNSHARE);
+
+	if (result == 0 && keep > 0)
+		result = sys(close_range, 0, (unsigned)keep - 1, 0);
+	return (int)result;
+}
+
+static int set_up(struct tether_session *session)
+{
+	sigset_t wakes;
+	int result = unshare_files(session->event_fd);
+
+	if (result < 0)
+		return result;
+	session->private_fd = session->event_fd;
+	sigemptyset(&wakes);
+	sigaddset(&wakes, WAKE_SIGNAL);
+	session->wake_fd = signalfd(-1, &wakes, SFD_NONBLOCK | SFD_CLOEXEC);
+	session->poll_fd = epoll_create1(EPOLL_CLOEXEC);
+	session->self_fd = (int)sys(pidfd_open, getpid(), 0);
+	if (session->wake_fd < 0 || session->poll_fd < 0 || session->self_fd < 0)
+		return -EMFILE;
+	session->executable = (int)sys(openat, AT_FDCWD, session->controller_path, O_PATH | O_CLOEXEC, 0);
+	if (session->executable < 0)
+		return session->executable;
+	struct epoll_event interest = { .events = EPOLLIN };
+	return epoll_ctl(session->poll_fd, EPOLL_CTL_ADD, session->wake_fd, &interest) < 0 ? -errno : 0;
+}
+
+static struct operation *next_operation(struct tether_session *session)
+{
+	struct operation *operation;
+
+	pthread_mutex_lock(&session->table.lock);
+	operation = STAILQ_FIRST(&session->table.queue);
+	if (operation)
+		STAILQ_REMOVE_HEAD(&session->table.queue, queued);
+	pthread_mutex_unlock(&session->table.lock);
+	return operation;
+}
+
+static bool is_ending(struct tether_session *session)
+{
+	pthread_mutex_lock(&session->table.lock);
+	bool ending = session->ending;
+	pthread_mutex_unlock(&session->table.lock);
+	return ending;
+}
+
+static void run_operations(struct tether_session *session)
+{
+	struct signalfd_siginfo wakes[8];
+	struct operation *operation;
+
+	while (read(session->wake_fd, wakes, sizeof(wakes)) > 0)
+		;
+	while ((operation = next_operation(session))) {
+		operation->start(operation);
+		operation_put(operation);
+	}
+}
+
+/* One event at a time: what it does may free the family that a second one would point to. */
+static void turn(struct tether_session *session, int timeout_ms)
+{
+	struct epoll_event ready;
+
+	if (epoll_wait(session->poll_fd, &ready, 1, timeout_ms) != 1)
+		return;
+	if (ready.data.ptr)
+		family_receive(ready.data.ptr);
+	else
+		run_operations(session);
+}
+
+static void family_let_go(struct family *family, struct operation *operation, const void *body)
+{
+	(void)operation;
+	if (body) {
+		family->released = true;
+		family->finished = true;
+	}
+}
+
+/* At the end of the session every victim goes in its family's mode; a controller that does not answer in time
+ * sees end-of-file and does the same by itself. */
+static void let_all_go(struct tether_session *session)
+{
+	struct table *table = &session->table;
+	uint64_t until = os_now_ns() + session->host.question_ns;
+	struct family *family;
+
+	LIST_FOREACH(family, &table->families, entry) {
+		struct proto_pid whole = { .pid = 0, .mode = family->mode };
+		if (family_send(family, PROTO_REQ_release, &whole, NULL, 0, family_let_go, NULL) < 0)
+			family->released = true;
+	}
+	while (!LIST_EMPTY(&table->families)) {
+		uint64_t now = os_now_ns();
+		if (now >= until)
+			break;
+		turn(session, (int)((until - now) / 1000000) + 1);
+	}
+	while ((family = LIST_FIRST(&table->families))) {
+		family->released = true;
+		family_end(family, "the session was closed");
+	}
+}
+
+static void *control_main(void *data)
+{
+	struct tether_session *session = data;
+
+	int result = set_up(session);
+	pthread_mutex_lock(&session->table.lock);
+	session->control_tid = sys(gettid, 0);
+	session->control_error = result;
+	session->control = result < 0 ? CONTROL_FAILED : CONTROL_RUNNING;
+	pthread_cond_broadcast(&session->table.changed);
+	pthread_mutex_unlock(&session->table.lock);
+
+	while (result == 0 && !is_ending(session))
+		turn(session, -1);
+	if (result == 0)
+		let_all_go(session);
+	/* Its table dies with the thread, and with it all that is open here. */
+	return NULL;
+}
+
+int control_start(struct tether_session *session)
+{
+	sigset_t all, before;
+
+	session->host.wake = wake;
+	session->host.watch = watch;
+	session->host.forget = forget;
+	session->host.take_socket = take_socket;
+	session->host.open_controller = open_controller;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	int result = pthread_create(&session->thread, NULL, control_main, session);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (result)
+		return -result;
+
+	pthread_mutex_lock(&session->table.lock);
+	while (session->control == CONTROL_STARTING)
+		pthread_cond_wait(&session->table.changed, &session->table.lock);
+	result = session->control_error;
+	pthread_mutex_unlock(&session->table.lock);
+	if (result < 0)
+		pthread_join(session->thread, NULL);
+	return result;
+}
+
+void control_end(struct tether_session *session)
+{
+	pthread_mutex_lock(&session->table.lock);
+	session->ending = true;
+	pthread_mutex_unlock(&session->table.lock);
+	wake(&session->host);
+	pthread_join(session->thread, NULL);
+}

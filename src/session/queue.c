@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <linux/kcmp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "os/sys.h"
+#include "session/session.h"
+
+/* ---- one block for an event and all that it points to ----------------------------------------------------- */
+
+/* Walked twice: with at == NULL it only counts. Pointers first, then bytes, so that alignment is free. */
+struct packer {
+	char *at;
+	size_t size;
+};
+
+static void *pack(struct packer *packer, const void *from, size_t size)
+{
+	char *to = packer->at;
+
+	size = (size + 7) & ~(size_t)7;
+	packer->size += size;
+	if (!to)
+		return NULL;
+	packer->at += size;
+	if (from)
+		memcpy(to, from, size);
+	return to;
+}
+
+static const char *pack_string(struct packer *packer, const char *string)
+{
+	size_t size;
+
+	if (!string)
+		return NULL;
+	size = strlen(string) + 1;
+	char *to = pack(packer, NULL, size);
+	if (to)
+		memcpy(to, string, size);
+	return to;
+}
+
+static const char *const *pack_strings(struct packer *packer, const char *const *strings)
+{
+	size_t count = 0;
+
+	if (!strings)
+		return NULL;
+	while (strings[count])
+		count++;
+	const char **to = pack(packer, NULL, (count + 1) * sizeof(*to));
+	for (size_t i = 0; i < count; i++) {
+		const char *copy = pack_string(packer, strings[i]);
+		if (to)
+			to[i] = copy;
+	}
+	if (to)
+		to[count] = NULL;
+	return to;
+}
+
+static void pack_event(struct packer *packer, const struct tether_event *from, struct tether_event *to)
+{
+	*to = *from;
+	switch (from->kind) {
+	case TETHER_EVENT_CREATE:
+		to->u.create.path = pack_string(packer, from->u.create.path);
+		to->u.create.argv = pack_strings(packer, from->u.create.argv);
+		break;
+	case TETHER_EVENT_GRAB:
+		to->u.grab.path = pack_string(packer, from->u.grab.path);
+		break;
+	case TETHER_EVENT_EXEC:
+		to->u.exec.argv = pack_strings(packer, from->u.exec.argv);
+		to->u.exec.env = pack_strings(packer, from->u.exec.env);
+		to->u.exec.creator_env = pack_strings(packer, from->u.exec.creator_env);
+		to->u.exec.path = pack_string(packer, from->u.exec.path);
+		to->u.exec.cwd = pack_string(packer, from->u.exec.cwd);
+		to->u.exec.interpreter = pack_string(packer, from->u.exec.interpreter);
+		break;
+	case TETHER_EVENT_LOAD:
+	case TETHER_EVENT_UNLOAD: {
+		uint8_t *id = pack(packer, NULL, from->u.object.build_id_size);
+		if (id && from->u.object.build_id_size)
+			memcpy(id, from->u.object.build_id, from->u.object.build_id_size);
+		to->u.object.build_id = id;
+		to->u.object.path = pack_string(packer, from->u.object.path);
+		break;
+	}
+	case TETHER_EVENT_SIGNAL:
+	case TETHER_EVENT_STOP:
+	case TETHER_EVENT_CONTINUE:
+	case TETHER_EVENT_SIGNAL_STATE:
+		to->u.signal.detail = pack_string(packer, from->u.signal.detail);
+		break;
+	case TETHER_EVENT_LOST:
+	case TETHER_EVENT_BLOCKED:
+		to->u.text.reason = pack_string(packer, from->u.text.reason);
+		break;
+	default:
+		break;
+	}
+}
+
+static struct queued_event *copy_event(const struct tether_event *event)
+{
+	struct packer packer = { NULL, 0 };
+	struct tether_event scratch;
+
+	pack_event(&packer, event, &scratch);
+	struct queued_event *queued = malloc(sizeof(*queued) + packer.size);
+	if (!queued)
+		return NULL;
+	packer.at = (char *)(queued + 1);
+	pack_event(&packer, event, &queued->event);
+	return queued;
+}
+
+static struct tether *child_of(const struct tether_event *event)
+{
+	return event->kind == TETHER_EVENT_FORK ? event->u.fork.child_process : NULL;
+}
+
+static void free_event(struct queued_event *queued)
+{
+	struct tether *child = child_of(&queued->event);
+
+	if (queued->event.process)
+		handle_unpin(queued->event.process);
+	if (child)
+		handle_unpin(child);
+	free(queued);
+}
+
+/* ---- the queue --------------------------------------------------------------------------------------------- */
+
+/* How a process ended, or that it slipped away, is told whatever the queue's length. */
+static bool may_be_dropped(uint32_t kind)
+{
+	return kind != TETHER_EVENT_EXIT && kind != TETHER_EVENT_LOST && kind != TETHER_EVENT_RELEASE;
+}
+
+static void set_event_fd(struct tether_session *session)
+{
+	uint64_t one = 1;
+
+	if (!session->event_fd_used || session->event_fd_set)
+		return;
+	session->event_fd_set = true;
+	(void)!write(session->private_fd, &one, sizeof(one));
+}
+
+static void append(struct tether_session *session, const struct tether_event *event)
+{
+	struct queued_event *queued = copy_event(event);
+	struct tether *child;
+
+	if (!queued) {
+		session->dropped++;
+		return;
+	}
+	if (event->process)
+		handle_pin(event->process);
+	child = child_of(event);
+	if (child)
+		handle_pin(child);
+	STAILQ_INSERT_TAIL(&session->events, queued, next);
+	session->queued++;
+}
+
+void queue_post(struct host *host, const struct tether_event *event)
+{
+	struct tether_session *session = session_of(host);
+
+	if (session->queued >= session->queue_limit && may_be_dropped(event->kind)) {
+		session->dropped++;
+		session->dropped_total++;
+		return;
+	}
+	if (session->dropped) {
+		struct tether_event notice = {
+			.size = sizeof(notice),
+			.kind = TETHER_EVENT_DROPPED,
+			.t_ns = event->t_ns,
+			.u.dropped.count = session->dropped,
+		};
+		session->dropped = 0;
+		append(session, &notice);
+	}
+	append(session, event);
+	pthread_cond_signal(&session->arrived);
+	set_event_fd(session);
+}
+
+void queue_init(struct tether_session *session)
+{
+	pthread_condattr_t monotonic;
+
+	STAILQ_INIT(&session->events);
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&session->arrived, &monotonic);
+	pthread_condattr_destroy(&monotonic);
+}
+
+void queue_destroy(struct tether_session *session)
+{
+	struct queued_event *queued;
+
+	while ((queued = STAILQ_FIRST(&session->events))) {
+		STAILQ_REMOVE_HEAD(&session->events, next);
+		free_event(queued);
+	}
+	pthread_cond_destroy(&session->arrived);
+}
+
+/* ---- dispatch ---------------------------------------------------------------------------------------------- */
+
+/*
+ * The host may have closed its descriptor (closefrom(3)) and the number may be another file by now: read it
+ * only if it is still the one that the control thread holds too.
+ */
+static void clear_event_fd(struct tether_session *session)
+{
+	uint64_t count;
+	long same;
+
+	if (!session->event_fd_set)
+		return;
+	same = sys(kcmp, sys(gettid, 0), session->control_tid, KCMP_FILE, session->event_fd, session->private_fd);
+	if (same == 0)
+		(void)!read(session->event_fd, &count, sizeof(count));
+	session->event_fd_set = same != 0;
+}
+
+static bool wait_for_event(struct tether_session *session, int timeout_ms)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	if (timeout_ms > 0) {
+		until.tv_sec += timeout_ms / 1000;
+		until.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
+		if (until.tv_nsec >= 1000000000) {
+			until.tv_sec++;
+			until.tv_nsec -= 1000000000;
+		}
+	}
+	while (!session->queued && !session->table.closing) {
+		if (timeout_ms == 0)
+			return false;
+		if (timeout_ms < 0)
+			pthread_cond_wait(&session->arrived, &session->table.lock);
+		else if (pthread_cond_timedwait(&session->arrived, &session->table.lock, &until))
+			return session->queued != 0;
+	}
+	return session->queued != 0;
+}
+
+static int hand_over(struct tether_session *session)
+{
+	struct queued_event *queued;
+	int handled = 0;
+
+	/* What is queued now, and not what its handling adds: the caller gets its turn. */
+	for (uint32_t left = session->queued; left && session->queued; left--) {
+		queued = STAILQ_FIRST(&session->events);
+		STAILQ_REMOVE_HEAD(&session->events, next);
+		session->queued--;
+		tether_event_fn *handler = session->handler;
+		void *data = session->handler_data;
+		if (handler) {
+			pthread_mutex_unlock(&session->table.lock);
+			handler(&queued->event, data);
+			pthread_mutex_lock(&session->table.lock);
+		}
+		free_event(queued);
+		session->handled++;
+		handled++;
+	}
+	if (!session->queued)
+		clear_event_fd(session);
+	return handled;
+}
+
+int tether_dispatch(struct tether_session *session, int timeout_ms)
+{
+	int result = table_enter(&session->table);
+
+	if (result < 0)
+		return result;
+	if (session->dispatching) {
+		table_leave(&session->table);
+		return -TETHER_EBUSY;
+	}
+	session->dispatching = true;
+	session->dispatcher = pthread_self();
+	if (wait_for_event(session, timeout_ms))
+		result = hand_over(session);
+	else if (session->table.closing)
+		result = -TETHER_ECLOSED;
+	session->dispatching = false;
+	table_leave(&session->table);
+	return result;
+}
+
+int tether_fd(struct tether_session *session)
+{
+	int result = table_enter(&session->table);
+
+	if (result < 0)
+		return result;
+	session->event_fd_used = true;
+	if (session->queued) {
+		uint64_t one = 1;
+		session->event_fd_set = true;
+		(void)!write(session->event_fd, &one, sizeof(one));
+	}
+	table_leave(&session->table);
+	return session->event_fd;
+}

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * session/session.h - the session's own parts: control thread, event queue, dispatch
+ *
+ * The control thread has a file table of its own (close_range(2) with CLOSE_RANGE_UNSHARE): it holds nothing
+ * of the host's open, a closefrom(3) of the host does not cut its lines, and a forked child of the host does
+ * not keep them. It is woken by a thread-directed signal that it blocks and reads from a signalfd: no handler
+ * is needed and it works where the host ignores the signal. No client code ever runs on it.
+ */
+#ifndef SESSION_SESSION_H
+#define SESSION_SESSION_H
+
+#include "process/handle.h"
+#include "process/start.h"
+
+struct queued_event {
+	STAILQ_ENTRY(queued_event) next;
+	struct tether_event event;
+	/* the strings and arrays that event points to follow */
+};
+STAILQ_HEAD(event_queue, queued_event);
+
+enum control_state { CONTROL_STARTING, CONTROL_RUNNING, CONTROL_FAILED, CONTROL_ENDED };
+
+struct tether_session {
+	struct host host;
+	struct table table;
+
+	/* control.c */
+	pthread_t thread;
+	enum control_state control; /* under table.lock */
+	int control_error;
+	int64_t control_tid;
+	bool ending;                /* under table.lock: the control thread is to let all go and end */
+	char *controller_path;
+	int executable;             /* O_PATH, in the private table */
+	int private_fd;             /* the control thread's own of event_fd */
+	int wake_fd, poll_fd, self_fd; /* in the private table */
+
+	/* queue.c and dispatch.c, under table.lock */
+	struct event_queue events;
+	uint32_t queued, queue_limit;
+	uint64_t dropped, dropped_total, handled;
+	pthread_cond_t arrived;
+	int event_fd;               /* the host's: readable while events are queued */
+	bool event_fd_used;         /* somebody asked for it */
+	bool event_fd_set;
+	tether_event_fn *handler;
+	void *handler_data;
+	bool dispatching;
+	pthread_t dispatcher;
+
+	char arguments_text[256];   /* of the controller, in builds for fault injection */
+	const char *arguments[8];
+
+	tether_log_fn *log;
+	void *log_data;
+};
+
+int control_start(struct tether_session *session);
+void control_end(struct tether_session *session);
+
+void queue_init(struct tether_session *session);
+void queue_destroy(struct tether_session *session);
+/* Lock held. */
+void queue_post(struct host *host, const struct tether_event *event);
+
+static inline struct tether_session *session_of(struct host *host)
+{
+	return (struct tether_session *)((char *)host - offsetof(struct tether_session, host));
+}
+
+#endif

@@ -1,0 +1,7 @@
+#include "numbers.h"
+#include "generated.h"
+
+int three(void)
+{
+	return 3 * FACTOR / 3;
+}

@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * harm/victim.c - a program that runs into traps all the time and checks every result
+ *
+ *	harm-victim BOARD_FD KIND [TINY PLUGIN0 PLUGIN1]
+ *
+ * It knows nothing of being traced. It ends when the scoreboard says stop: status 0 when all was right, 1
+ *when a result was wrong. What is counted in the scoreboard and what it dies of is the harm.
+ */
+#include <dlfcn.h>
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "scoreboard.h"
+
+long site_push(long n), site_endbr(long n), site_lea(long n), site_slot(long n), site_slot_rip(long n),
+	site_slot_branch(long n), site_far(long n), site_syscall(void);
+void site_return(void);
+extern const char site_far_at[], site_syscall_at[];
+
+struct worker;
+
+struct kind {
+	const char *name;
+	unsigned workers;
+	void (*turn)(struct worker *worker, long n);
+	bool steps;       /* plant the sites that must be stepped too */
+	bool signals;     /* a thread sends signals to all workers */
+	bool child_hits;  /* the child of a vfork runs into traps before its exec */
+	bool no_sites;    /* the linker's breakpoint is the trap */
+	bool blocks_trap; /* SIGTRAP is blocked in one worker, caught by the process */
+};
+
+/* All that the threads share; one object in main's frame, but for the handler's pointer to it. */
+struct victim {
+	struct scoreboard *board;
+	const struct kind *kind;
+	const char *tiny;
+	const char *plugin[2];
+	pid_t pid;
+};
+
+struct worker {
+	struct victim *victim;
+	unsigned number;
+	pthread_t thread;
+};
+
+/* A signal handler and a constructor get no argument. */
+static struct scoreboard *the_board;
+
+static void wrong(enum victim_error error, int status)
+{
+	atomic_store(&the_board->last_error, (uint32_t)error | (uint32_t)status << 16);
+	atomic_fetch_add(&the_board->errors, 1);
+}
+
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000U + (uint64_t)t.tv_nsec;
+}
+
+/* 0, or the first error. Called by workers, vfork children and handlers: touches no shared data. */
+static enum victim_error run_emulated(long n)
+{
+	if (site_push(n) != n + 7)
+		return WRONG_PUSH;
+	if (site_endbr(n) != n + 7)
+		return WRONG_ENDBR;
+	site_return();
+	if (site_lea(n) != n + 7)
+		return WRONG_LEA;
+	return 0;
+}
+
+static void hot_turn(struct worker *worker, long n)
+{
+	enum victim_error error = run_emulated(n);
+
+	(void)worker;
+	if (error)
+		wrong(error, 0);
+}
+
+static void step_turn(struct worker *worker, long n)
+{
+	if (site_slot(n) != n + 7)
+		wrong(WRONG_SLOT, 0);
+	if (site_slot_rip(n) != n + 7)
+		wrong(WRONG_SLOT_RIP, 0);
+	if (site_slot_branch(n) != n + 7)
+		wrong(WRONG_SLOT_BRANCH, 0);
+	if (site_far(n) != n + 7)
+		wrong(WRONG_IN_PLACE, 0);
+	if (site_syscall() != worker->victim->pid)
+		wrong(WRONG_SYSCALL, 0);
+	hot_turn(worker, n);
+}
+
+static void dl_turn(struct worker *worker, long n)
+{
+	unsigned which = worker->number % 2;
+	void *plugin = dlopen(worker->victim->plugin[which], RTLD_NOW | RTLD_LOCAL);
+	long (*answer)(long);
+
+	if (!plugin) {
+		wrong(WRONG_OPEN, 0);
+		return;
+	}
+	*(void **)&answer = dlsym(plugin, "plugin_answer");
+	if (!answer || answer(n) != 3 * n + (long)which)
+		wrong(WRONG_SYMBOL, 0);
+	if (dlclose(plugin))
+		wrong(WRONG_CLOSE, 0);
+}
+
+static void await_child(pid_t child)
+{
+	int status;
+
+	while (waitpid(child, &status, 0) < 0)
+		if (errno != EINTR) {
+			wrong(WRONG_CHILD, errno);
+			return;
+		}
+	if (status)
+		wrong(WRONG_CHILD, status);
+}
+
+static void fork_turn(struct worker *worker, long n)
+{
+	char *argv[] = { strdup(worker->victim->tiny), NULL };
+	pid_t child = fork();
+
+	if (child == 0) {
+		if (run_emulated(n))
+			_exit(99);
+		execv(argv[0], argv);
+		_exit(127);
+	}
+	free(argv[0]);
+	if (child < 0) {
+		wrong(WRONG_FORK, errno);
+		return;
+	}
+	hot_turn(worker, n);
+	await_child(child);
+}
+
+/* The child borrows this frame: nothing in it may change between the two returns of vfork. */
+static void vfork_turn(struct worker *worker, long n)
+{
+	char *const path = (char *)(uintptr_t)worker->victim->tiny;
+	char *const argv[] = { path, NULL };
+	const bool child_hits = worker->victim->kind->child_hits;
+	const pid_t child = vfork();
+
+	if (child == 0) {
+		if (child_hits && run_emulated(n))
+			_exit(99);
+		execv(path, argv);
+		_exit(127);
+	}
+	if (child < 0) {
+		wrong(WRONG_FORK, errno);
+		return;
+	}
+	hot_turn(worker, n);
+	await_child(child);
+}
+
+static void *leaf(void *token)
+{
+	for (long n = 0; n < 5; n++)
+		if (run_emulated(n))
+			return NULL;
+	return token;
+}
+
+static void thread_turn(struct worker *worker, long n)
+{
+	enum { CHILDREN = 3 };
+	pthread_t thread[CHILDREN];
+	unsigned made = 0;
+	void *token = worker, *back;
+
+	for (; made < CHILDREN; made++)
+		if (pthread_create(&thread[made], NULL, leaf, token))
+			break;
+	if (made < CHILDREN)
+		wrong(WRONG_THREAD, 1);
+	for (unsigned i = 0; i < made; i++)
+		if (pthread_join(thread[i], &back) || back != token)
+			wrong(WRONG_THREAD, 2);
+	hot_turn(worker, n);
+}
+
+static void on_trap(int signal)
+{
+	(void)signal;
+	wrong(WRONG_SIGNAL_STATE, 1);
+}
+
+/* A trap under a blocked SIGTRAP makes the kernel unblock it and forget the handler. */
+static void mask_turn(struct worker *worker, long n)
+{
+	struct sigaction action;
+	sigset_t mask;
+
+	hot_turn(worker, n);
+	if (n % 64)
+		return;
+	sigaction(SIGTRAP, NULL, &action);
+	if (action.sa_handler != on_trap)
+		wrong(WRONG_SIGNAL_STATE, 2);
+	pthread_sigmask(SIG_SETMASK, NULL, &mask);
+	if (sigismember(&mask, SIGTRAP) != (worker->number % 2 == 0))
+		wrong(WRONG_SIGNAL_STATE, 3);
+}
+
+static const struct kind kinds[] = {
+	{ .name = "hot", .workers = 8, .turn = hot_turn },
+	{ .name = "sig", .workers = 8, .turn = hot_turn, .signals = true },
+	{ .name = "step", .workers = 8, .turn = step_turn, .steps = true },
+	{ .name = "dl", .workers = 2, .turn = dl_turn, .no_sites = true },
+	{ .name = "fork", .workers = 3, .turn = fork_turn },
+	{ .name = "vfork", .workers = 3, .turn = vfork_turn },
+	{ .name = "vforkc", .workers = 3, .turn = vfork_turn, .child_hits = true },
+	{ .name = "thr", .workers = 4, .turn = thread_turn },
+	{ .name = "mask", .workers = 4, .turn = mask_turn, .blocks_trap = true },
+};
+
+static const struct kind *kind_by_name(const char *name)
+{
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		if (!strcmp(kinds[i].name, name))
+			return &kinds[i];
+	return NULL;
+}
+
+static void on_signal(int signal)
+{
+	enum victim_error error = run_emulated(signal);
+
+	if (error)
+		wrong(error, 1);
+	atomic_fetch_add(&the_board->signals, 1);
+}
+
+static void add_site(struct scoreboard *board, const void *address)
+{
+	board->site[board->sites++] = (uintptr_t)address;
+}
+
+/*
+ * Before main, so that a client that parks its victim at main can plant there. glibc and musl pass the
+ * arguments to constructors.
+ */
+__attribute__((constructor)) static void publish_sites(int argc, char **argv)
+{
+	const struct kind *kind = argc > 2 ? kind_by_name(argv[2]) : NULL;
+	struct scoreboard *board;
+
+	if (!kind)
+		return;
+	board = mmap(NULL, sizeof(*board), PROT_READ | PROT_WRITE, MAP_SHARED, atoi(argv[1]), 0);
+	if (board == MAP_FAILED)
+		return;
+	board->workers = kind->workers;
+	if (!kind->no_sites) {
+		add_site(board, (const void *)site_push);
+		add_site(board, (const void *)site_endbr);
+		add_site(board, (const void *)site_lea);
+		add_site(board, (const void *)site_return);
+	}
+	if (kind->steps) {
+		add_site(board, (const void *)site_slot);
+		add_site(board, (const void *)site_slot_rip);
+		add_site(board, (const void *)site_slot_branch);
+		add_site(board, site_far_at);
+		add_site(board, site_syscall_at);
+	}
+	the_board = board;
+	atomic_store(&board->pid, getpid());
+	atomic_store(&board->sites_known, 1);
+}
+
+static void *work(void *data)
+{
+	struct worker *worker = data;
+	struct scoreboard *board = worker->victim->board;
+	_Atomic uint64_t *gap = &board->gap_ns[worker->number];
+	uint64_t last = 0;
+
+	if (worker->victim->kind->blocks_trap && worker->number % 2 == 0) {
+		sigset_t trap;
+
+		sigemptyset(&trap);
+		sigaddset(&trap, SIGTRAP);
+		pthread_sigmask(SIG_BLOCK, &trap, NULL);
+	}
+	for (long n = 0; !atomic_load(&board->stop); n++) {
+		worker->victim->kind->turn(worker, n);
+		atomic_fetch_add(&board->progress[worker->number], 1);
+		if (atomic_load_explicit(&board->measure, memory_order_relaxed)) {
+			uint64_t now = now_ns();
+
+			if (last && now - last > atomic_load(gap))
+				atomic_store(gap, now - last);
+			last = now;
+		}
+	}
+	return NULL;
+}
+
+/* A signal every 200 us to each worker in turn; rt signals would fill the queue's limit. */
+static void storm(struct victim *victim, struct worker *worker)
+{
+	const struct timespec pause = { .tv_nsec = 200000 };
+
+	while (!atomic_load(&victim->board->stop)) {
+		for (unsigned i = 0; i < victim->kind->workers; i++)
+			pthread_kill(worker[i].thread, SIGUSR1);
+		nanosleep(&pause, NULL);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	struct victim victim = { .board = the_board, .pid = getpid() };
+	struct worker worker[BOARD_WORKERS] = { { 0 } };
+	struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
+
+	if (!the_board || argc != 6) {
+		fputs("usage: harm-victim BOARD_FD KIND TINY PLUGIN0 PLUGIN1\n", stderr);
+		return 2;
+	}
+	victim.kind = kind_by_name(argv[2]);
+	victim.tiny = argv[3];
+	victim.plugin[0] = argv[4];
+	victim.plugin[1] = argv[5];
+	if (victim.kind->signals)
+		sigaction(SIGUSR1, &action, NULL);
+	action.sa_handler = on_trap;
+	if (victim.kind->blocks_trap)
+		sigaction(SIGTRAP, &action, NULL);
+	for (unsigned i = 0; i < victim.kind->workers; i++) {
+		worker[i] = (struct worker){ .victim = &victim, .number = i };
+		if (pthread_create(&worker[i].thread, NULL, work, &worker[i]))
+			return 3;
+	}
+	atomic_store(&victim.board->ready, 1);
+	if (victim.kind->signals)
+		storm(&victim, worker);
+	for (unsigned i = 0; i < victim.kind->workers; i++)
+		pthread_join(worker[i].thread, NULL);
+	if (atomic_load(&victim.board->errors))
+		return 1;
+	atomic_store(&victim.board->finished, 1);
+	return 0;
+}

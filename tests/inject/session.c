@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * inject/session.c - one session that makes the controller do everything it can do
+ *
+ *	inject-session BOARD_FD grab PID | create FILE ARG...
+ *
+ * Exit status 0: all went well; 3: a call of the library failed, cleanly (said on stdout); 4: the hold was
+ * lost. Anything else, or no end at all, is a fault of the library.
+ */
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <tether/tether.h>
+
+#include "process/plant.h"
+#include "scoreboard.h"
+
+enum { EXIT_CLEAN_FAILURE = 3, EXIT_LOST = 4, SCRIPT_MS = 6000 };
+
+struct hearing {
+	int64_t pid;
+	bool over, lost;
+};
+
+static void on_event(const struct tether_event *event, void *data)
+{
+	struct hearing *hearing = data;
+
+	if (event->pid != hearing->pid)
+		return;
+	hearing->lost |= event->kind == TETHER_EVENT_LOST;
+	hearing->over |= event->kind == TETHER_EVENT_LOST || event->kind == TETHER_EVENT_EXIT;
+}
+
+static int failed(struct tether_session *session, const char *what, int result,
+		  const struct tether_error *error)
+{
+	printf("%s: %s (%d) %s\n", what, tether_error_name(result), result, error ? error->message : "");
+	tether_session_close(session);
+	return EXIT_CLEAN_FAILURE;
+}
+
+static int take(struct tether_session *session, int argc, char **argv, struct tether **ret,
+		struct tether_error *error)
+{
+	struct tether_create_opts create = {
+		.size = sizeof(create), .stop = TETHER_STOP_MAIN, .mode = TETHER_MODE_RUN, .timeout_ms = 5000
+	};
+	struct tether_grab_opts grab = { .size = sizeof(grab), .timeout_ms = 5000 };
+
+	if (!strcmp(argv[2], "grab"))
+		return tether_grab(session, atoll(argv[3]), &grab, ret, error);
+	(void)argc;
+	create.file = argv[3];
+	create.argv = argv + 3;
+	return tether_create(session, &create, ret, error);
+}
+
+int main(int argc, char **argv)
+{
+	struct tether_error error = TETHER_ERROR_INIT;
+	struct hearing hearing = { .pid = 0 };
+	struct tether_session *session;
+	struct scoreboard *board;
+	struct timespec now, start;
+	struct tether *victim;
+	int result;
+
+	if (argc < 4)
+		return 2;
+	board = mmap(NULL, sizeof(*board), PROT_READ | PROT_WRITE, MAP_SHARED, atoi(argv[1]), 0);
+	if (board == MAP_FAILED)
+		return 2;
+	result = tether_session_open(NULL, &session, &error);
+	if (result) {
+		printf("session: %s\n", error.message);
+		return EXIT_CLEAN_FAILURE;
+	}
+	tether_session_set_handler(session, on_event, &hearing);
+	result = take(session, argc, argv, &victim, &error);
+	if (result)
+		return failed(session, argv[2], result, &error);
+	hearing.pid = tether_pid(victim);
+	result = process_plant(victim, board->site, board->sites);
+	if (result)
+		printf("plant: %s\n", tether_error_name(result));
+	result = tether_continue(victim);
+	if (result)
+		printf("continue: %s\n", tether_error_name(result));
+	atomic_store(&board->begin, 1);
+	clock_gettime(CLOCK_MONOTONIC, &start);
+	do {
+		tether_dispatch(session, 2);
+		clock_gettime(CLOCK_MONOTONIC, &now);
+	} while (!atomic_load(&board->done) && !hearing.over &&
+		 (now.tv_sec - start.tv_sec) * 1000 + (now.tv_nsec - start.tv_nsec) / 1000000 < SCRIPT_MS);
+	result = tether_release(victim);
+	if (result)
+		return failed(session, "release", result, NULL);
+	result = tether_session_close(session);
+	if (result)
+		printf("close: %s\n", tether_error_name(result));
+	return hearing.lost ? EXIT_LOST : 0;
+}

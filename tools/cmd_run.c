@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * cmd_run.c - start a program and follow it and its descendants until it ends
+ *
+ * To its victim and to its caller the command is as good as not there: the victim has the terminal, the
+ * signals and the descriptors that it would have without, and the caller gets the victim's exit status.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common.h"
+#include "timeline.h"
+
+struct run_options {
+	struct common_options common;
+	enum tether_stop stop;
+	enum tether_release_mode on_exit;
+	const char *stop_on_exec;
+	const char *then;
+	bool no_follow;
+};
+
+static bool read_stop(void *field, const char *argument, struct buffer *why)
+{
+	static const struct {
+		const char *name;
+		enum tether_stop stop;
+	} stops[] = {
+		{ "create", TETHER_STOP_CREATE },
+		{ "preinit", TETHER_STOP_PREINIT },
+		{ "postinit", TETHER_STOP_POSTINIT },
+		{ "main", TETHER_STOP_MAIN },
+	};
+
+	for (size_t i = 0; i < sizeof(stops) / sizeof(stops[0]); i++) {
+		if (!strcmp(argument, stops[i].name)) {
+			*(enum tether_stop *)field = stops[i].stop;
+			return true;
+		}
+	}
+	buffer_text(why, "give create, preinit, postinit or main");
+	return false;
+}
+
+static bool read_mode(void *field, const char *argument, struct buffer *why)
+{
+	enum tether_release_mode *mode = field;
+
+	if (!strcmp(argument, "kill")) {
+		*mode = TETHER_MODE_KILL;
+	} else if (!strcmp(argument, "run")) {
+		*mode = TETHER_MODE_RUN;
+	} else {
+		buffer_text(why, "give kill or run");
+		return false;
+	}
+	return true;
+}
+
+#define FIELD(name) offsetof(struct run_options, name)
+
+static const struct option_row rows[] = {
+	{ 0, "stop-at", "PLACE", "stop it at create, preinit, postinit or main", read_stop, FIELD(stop) },
+	{ 0, "stop-on-exec", "GLOB", "stop any process that executes a matching file", option_string,
+	  FIELD(stop_on_exec) },
+	{ 0, "then", "CMD", "what is stopped goes to this command; {pid} is its pid", option_string,
+	  FIELD(then) },
+	{ 0, "env", NULL, "with each exec, what its environment changed", option_flag,
+	  FIELD(common.output.env) },
+	{ 0, "cmdline", NULL, "with each exec, a line for sh that repeats it", option_flag,
+	  FIELD(common.output.cmdline) },
+	{ 0, "no-follow", NULL, "let children go free from their first instruction", option_flag,
+	  FIELD(no_follow) },
+	{ 0, "on-exit", "kill|run", "when tether ends first: kill it (default), or let it run", read_mode,
+	  FIELD(on_exit) },
+	COMMON_OPTIONS(struct run_options, common),
+};
+
+static const struct option_table table = {
+	.usage = "run [options] [--] COMMAND [ARGUMENT...]",
+	.sentence = "Run a command and show what it and its descendants execute, load and how they end.",
+	.rows = rows,
+	.epilogue = "Exit status: the command's own, its signal too; 124 after --timeout, 125 when tether\n"
+		    "failed, 126 when the command cannot be run, 127 when it is not found.\n"
+		    "Example: tether run --stop-on-exec='*/cc1' --then 'gdb -p {pid}' -- make",
+};
+
+/* ---- a command that does not run ------------------------------------------------------------------------
+ */
+
+struct reason {
+	const char *cause, *cure; /* empty: none is known */
+};
+
+static struct reason reason_not_found(const char *file)
+{
+	if (!strchr(file, '/'))
+		return (struct reason){ "no directory of PATH has it", "give its path, or extend PATH" };
+	if (access(file, F_OK) == 0)
+		return (struct reason){ "the interpreter that it asks for does not exist",
+					"install that, or correct its first line" };
+	return (struct reason){ "", "check the path" };
+}
+
+static struct reason reason_no_access(const char *file)
+{
+	struct stat status;
+
+	if (stat(file, &status))
+		return (struct reason){ "a directory of its path may not be searched", "" };
+	if (S_ISDIR(status.st_mode))
+		return (struct reason){ "it is a directory", "give the path of a program" };
+	if (!S_ISREG(status.st_mode))
+		return (struct reason){ "it is no regular file", "give the path of a program" };
+	if (access(file, X_OK))
+		return (struct reason){ "it is not executable by this user",
+					"give it the permission: chmod +x" };
+	return (struct reason){ "its interpreter may not be executed, or its file system is mounted noexec",
+				"" };
+}
+
+static struct reason reason_of(int error, const char *file)
+{
+	switch (error) {
+	case ENOENT:
+		return reason_not_found(file);
+	case EACCES:
+		return reason_no_access(file);
+	case ENOEXEC:
+		return (struct reason){ "the kernel knows no such format",
+					"a script needs a first line such as #!/bin/sh" };
+	case E2BIG:
+		return (struct reason){ "arguments and environment are too long together", "pass less" };
+	case ETXTBSY:
+		return (struct reason){ "it is open for writing", "close it first" };
+	default:
+		return (struct reason){ "", "" };
+	}
+}
+
+static int explain_exec(struct output *output, const char *file, int error)
+{
+	struct reason reason = reason_of(error, file);
+	char text[640];
+
+	snprintf(text, sizeof(text), "cannot run '%s': %s%s%s", file, strerror(error),
+		 *reason.cause ? ": " : "", reason.cause);
+	output_error(output, tether_error_name(TETHER_EEXEC), text, reason.cure);
+	return error == ENOENT ? STATUS_NOT_FOUND : STATUS_CANNOT_RUN;
+}
+
+/* The exit status after a create that failed. */
+static int explain_create(struct output *output, const char *file, int result,
+			  const struct tether_error *error)
+{
+	switch (-result) {
+	case TETHER_EEXEC:
+		if (error->system_error)
+			return explain_exec(output, file, error->system_error);
+		break;
+	case TETHER_EEXITED:
+		output_failure(output, "cannot stop it", result, error);
+		return error->status;
+	case TETHER_ESIGNALED:
+		output_failure(output, "cannot stop it", result, error);
+		output_flush(output);
+		die_of(error->status);
+	default:
+		break;
+	}
+	output_failure(output, "cannot run the command", result, error);
+	return STATUS_TETHER;
+}
+
+/* ---- run ------------------------------------------------------------------------------------------------
+ */
+
+static int create(struct timeline *timeline, const struct run_options *options, char *const *argv,
+		  struct tether_error *error)
+{
+	struct tether_create_opts create = {
+		.size = sizeof(create),
+		.file = argv[0],
+		.argv = argv,
+		.stop = options->stop,
+		.mode = options->on_exit,
+		.events = timeline_events(timeline->output),
+		.park_on_exec = options->stop_on_exec,
+	};
+	bool early = options->stop == TETHER_STOP_NONE || options->stop == TETHER_STOP_CREATE;
+	struct tether *handle;
+	int result;
+
+	if (options->no_follow)
+		create.flags |= TETHER_NO_FOLLOW;
+	if (options->common.output.env || options->common.output.cmdline)
+		create.flags |= TETHER_WANT_ENV;
+	if (early && !timeline_needs_monitor(timeline->output))
+		create.flags |= TETHER_NO_MONITOR;
+	result = tether_create(timeline->session, &create, &handle, error);
+	if (result == 0)
+		timeline_hold(timeline, handle, true);
+	return result;
+}
+
+/* Of the processes that are left: those of a victim that has ended are none of our business any more. */
+static uint32_t last_mode(const struct timeline *timeline, const struct run_options *options)
+{
+	return timeline->end == END_FIRST || timeline->end == END_LEFT ? TETHER_MODE_RUN : options->on_exit;
+}
+
+static int status_of(const struct timeline *timeline)
+{
+	switch (timeline->end) {
+	case END_FIRST:
+		if (timeline->first_known)
+			return timeline->first_code;
+		/* It was let go and nobody was told how it ended. */
+		return timeline->then_status >= 0 ? timeline->then_status : 0;
+	case END_LEFT:
+		return 0;
+	case END_TIMEOUT:
+		return STATUS_TIMEOUT;
+	default:
+		return STATUS_TETHER;
+	}
+}
+
+/* The signal to die of, 0 for none. */
+static int signal_of(const struct timeline *timeline)
+{
+	if (timeline->end == END_FIRST && timeline->first_known)
+		return timeline->first_signal;
+	return timeline->end == END_SIGNAL ? timeline->end_signal : 0;
+}
+
+static int run(const struct run_options *options, struct output *output, char *const *argv, int *signal)
+{
+	static const int listened[] = { SIGTERM, SIGCHLD, 0 };
+	struct tether_error error = TETHER_ERROR_INIT;
+	struct timeline timeline;
+	int result, status;
+
+	*signal = 0;
+	if (!timeline_open(&timeline, output, options->common.timeout_ns))
+		return STATUS_TETHER;
+	timeline.hands_over = options->stop != TETHER_STOP_NONE || options->stop_on_exec;
+	timeline.then = options->then;
+	signals_step_aside();
+	result = create(&timeline, options, argv, &error);
+	if (result < 0) {
+		status = explain_create(output, argv[0], result, &error);
+		timeline_close(&timeline, options->on_exit);
+		return status;
+	}
+	result = signals_listen(&timeline.signals, listened);
+	if (result < 0) {
+		timeline.failure = result;
+		timeline.end = END_FAILURE;
+	}
+	timeline_run(&timeline);
+	timeline_close(&timeline, last_mode(&timeline, options));
+	*signal = signal_of(&timeline);
+	return status_of(&timeline);
+}
+
+int command_run(const struct invocation *invocation)
+{
+	struct run_options options = { .stop = TETHER_STOP_NONE, .on_exit = TETHER_MODE_KILL };
+	struct output output;
+	int operands, status, signal;
+
+	if (!common_parse(&table, invocation, &options, &operands, &status))
+		return status;
+	if (!invocation->argv[operands])
+		return common_misuse(invocation, "no command is given");
+	if (options.then && options.stop == TETHER_STOP_NONE && !options.stop_on_exec)
+		return common_misuse(invocation, "--then needs --stop-at or --stop-on-exec");
+	if (!output_open(&output, &options.common.output, invocation->whole_argv))
+		return STATUS_TETHER;
+	status = run(&options, &output, invocation->argv + operands, &signal);
+	/* Records that could not be written were reported; the status is the command's all the same. */
+	output_close(&output);
+	if (signal)
+		die_of(signal);
+	return status;
+}

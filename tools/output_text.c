@@ -1,0 +1,618 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * output_text.c - one line an event, for eyes
+ *
+ *	  0.001214     4102  exec     /usr/bin/make -j4
+ *	  0.003377     4102  load     /lib/x86_64-linux-gnu/libc.so.6                      0x7f1b6a400000
+ *	  0.014020     4102  fork     vfork → 4103
+ *	  0.014655     4103    exec     /usr/bin/gcc -c a.c
+ *	  0.091233     4103    exit     0           gcc  14.1 ms user, 5.2 ms system, 23.4 MB
+ *
+ * Children stand to the right of their parents. What is the same in every process (loads at the start,
+ *preinit, main) is dim, what a person looks for is not. Nothing of a victim's bytes may command the terminal,
+ *and no line is longer than the terminal is wide.
+ */
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cmdline.h"
+#include "env.h"
+#include "output.h"
+#include "quote.h"
+#include "utf8.h"
+
+enum { EVENT_WIDTH = 8, INDENT = 2, DEPTH_SHOWN = 12, BASE_COLUMN = 76 };
+
+#define DIM "2"
+#define BOLD "1"
+#define RED "31"
+#define BOLD_RED "1;31"
+#define GREEN "32"
+#define BOLD_GREEN "1;32"
+#define YELLOW "33"
+#define CYAN "36"
+
+/* A line under construction, cut where it would pass the limit. */
+struct line {
+	struct output *output;
+	struct buffer *out;
+	int column, limit;
+	size_t fit; /* length of out up to which an ellipsis still has room behind it */
+	int fit_column;
+	bool full;
+	bool color; /* styles are written */
+};
+
+static void line_style(struct line *line, const char *style)
+{
+	if (line->color)
+		buffer_printf(line->out, "\033[%sm", style);
+}
+
+static void line_plain(struct line *line)
+{
+	if (line->color)
+		buffer_text(line->out, "\033[0m");
+}
+
+static void line_cut(struct line *line)
+{
+	bool unicode = line->output->unicode;
+
+	buffer_cut(line->out, line->fit);
+	buffer_text(line->out, unicode ? "\xe2\x80\xa6" : "...");
+	line->column = line->fit_column + (unicode ? 1 : 3);
+	line->full = true;
+}
+
+/* Printable text. */
+static void line_put(struct line *line, const char *text)
+{
+	int ellipsis = line->output->unicode ? 1 : 3;
+	size_t left = strlen(text);
+
+	while (left > 0 && !line->full) {
+		uint32_t code = '?';
+		size_t length = utf8_next(text, left, &code);
+		int columns = utf8_columns(code);
+
+		length = length ? length : 1;
+		if (line->column + columns > line->limit) {
+			line_cut(line);
+			return;
+		}
+		buffer_bytes(line->out, text, length);
+		line->column += columns;
+		if (line->column + ellipsis <= line->limit) {
+			line->fit = line->out->length;
+			line->fit_column = line->column;
+		}
+		text += length;
+		left -= length;
+	}
+}
+
+static void line_styled(struct line *line, const char *style, const char *text)
+{
+	line_style(line, style);
+	line_put(line, text);
+	line_plain(line);
+}
+
+static void line_printf(struct line *line, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void line_printf(struct line *line, const char *format, ...)
+{
+	char text[160];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	line_put(line, text);
+}
+
+/* A string of the victim's. */
+static void line_word(struct line *line, const char *word)
+{
+	struct buffer quoted = { 0 };
+
+	quote_display(&quoted, word, line->output->unicode);
+	line_put(line, buffer_string(&quoted));
+	buffer_free(&quoted);
+}
+
+static void line_pad(struct line *line, int column)
+{
+	while (line->column < column && line->column < line->limit)
+		line_put(line, " ");
+}
+
+static const char *arrow(const struct line *line)
+{
+	return line->output->unicode ? "\xe2\x86\x92" : "->";
+}
+
+static void put_time(struct buffer *out, uint64_t ns)
+{
+	if (ns < 1000000)
+		buffer_printf(out, "%.2f ms", (double)ns / 1e6);
+	else if (ns < 100000000)
+		buffer_printf(out, "%.1f ms", (double)ns / 1e6);
+	else if (ns < 1000000000)
+		buffer_printf(out, "%.0f ms", (double)ns / 1e6);
+	else
+		buffer_printf(out, "%.2f s", (double)ns / 1e9);
+}
+
+static void put_memory(struct buffer *out, uint64_t kb)
+{
+	if (kb < 1024)
+		buffer_printf(out, "%llu kB", (unsigned long long)kb);
+	else if (kb < 1024 * 1024)
+		buffer_printf(out, "%.1f MB", (double)kb / 1024);
+	else
+		buffer_printf(out, "%.2f GB", (double)kb / 1024 / 1024);
+}
+
+/* ---- what stands behind the event's name ----------------------------------------------------------------
+ */
+
+typedef void detail_writer(struct line *line, const struct tether_event *event,
+			   const struct process *process);
+
+static void put_words(struct line *line, const char *const *words)
+{
+	for (; words && *words && !line->full; words++) {
+		line_put(line, " ");
+		line_word(line, *words);
+	}
+}
+
+static void text_create(struct line *line, const struct tether_event *event, const struct process *process)
+{
+	(void)process;
+	line_word(line, event->u.create.path);
+	put_words(line, event->u.create.argv && event->u.create.argv[0] ? event->u.create.argv + 1 : NULL);
+}
+
+static void text_grab(struct line *line, const struct tether_event *event, const struct process *process)
+{
+	(void)process;
+	line_style(line, BOLD);
+	line_word(line, event->u.grab.path);
+	line_plain(line);
+	line_printf(line, "  %u thread%s", event->u.grab.threads, event->u.grab.threads == 1 ? "" : "s");
+}
+
+/*
+ * The arguments that a person gave. Of a script those begin behind its own name: the kernel puts the
+ * interpreter, perhaps with an option, before it.
+ */
+static const char *const *arguments(const struct tether_event *event)
+{
+	const char *const *argv = event->u.exec.argv;
+
+	if (!argv || !argv[0])
+		return NULL;
+	for (size_t i = 1; event->u.exec.interpreter && i < 3 && argv[i]; i++) {
+		if (!strcmp(argv[i], event->u.exec.path))
+			return argv + i + 1;
+	}
+	return argv + 1;
+}
+
+/* What a cut of a long command line must not take away. */
+static void put_exec_remarks(struct buffer *out, const struct line *line, const struct tether_event *event,
+			     const struct process *process)
+{
+	const char *argv0 = event->u.exec.argv && event->u.exec.argv[0] ? event->u.exec.argv[0] : "";
+	const char *slash = strrchr(event->u.exec.path, '/');
+	const char *base = slash ? slash + 1 : event->u.exec.path;
+	const char *slash0 = strrchr(argv0, '/');
+	bool unicode = line->output->unicode;
+
+	if (event->u.exec.interpreter) {
+		buffer_text(out, "  by ");
+		quote_display(out, event->u.exec.interpreter, unicode);
+	} else if (strcmp(slash0 ? slash0 + 1 : argv0, base) != 0) {
+		buffer_text(out, "  as ");
+		quote_display(out, argv0, unicode);
+	}
+	if (event->u.exec.cwd && process && directory_hash(event->u.exec.cwd) != process->directory) {
+		buffer_text(out, "  in ");
+		quote_display(out, event->u.exec.cwd, unicode);
+	}
+	if (event->u.exec.truncated)
+		buffer_text(out, "  (truncated)");
+}
+
+static int columns_of(const char *text)
+{
+	size_t left = strlen(text);
+	int columns = 0;
+
+	while (left > 0) {
+		uint32_t code = '?';
+		size_t length = utf8_next(text, left, &code);
+
+		length = length ? length : 1;
+		columns += utf8_columns(code);
+		text += length;
+		left -= length;
+	}
+	return columns;
+}
+
+static void text_exec(struct line *line, const struct tether_event *event, const struct process *process)
+{
+	static const char suppressed[] = "  set-id suppressed";
+	struct buffer remarks = { 0 };
+	int limit = line->limit, need;
+
+	put_exec_remarks(&remarks, line, event, process);
+	need = columns_of(buffer_string(&remarks)) +
+	       (event->u.exec.suppressed ? (int)sizeof(suppressed) - 1 : 0);
+	/* Half of the room is the command's in any case. */
+	if (need > (limit - line->column) / 2)
+		need = (limit - line->column) / 2;
+	line->limit -= need;
+	line_style(line, BOLD);
+	line_word(line, event->u.exec.path);
+	line_plain(line);
+	put_words(line, arguments(event));
+	line->limit = limit;
+	line->full = false;
+	line->fit = line->out->length;
+	line->fit_column = line->column;
+	line_styled(line, DIM, buffer_string(&remarks));
+	if (event->u.exec.suppressed)
+		line_styled(line, YELLOW, suppressed);
+	buffer_free(&remarks);
+}
+
+static void text_fork(struct line *line, const struct tether_event *event, const struct process *process)
+{
+	(void)process;
+	line_printf(line, "%s %s %lld", fork_kind_name(event->u.fork.kind), arrow(line),
+		    (long long)event->u.fork.child);
+	if (!event->u.fork.followed)
+		line_styled(line, DIM, "  not followed");
+}
+
+static void text_thread(struct line *line, const struct tether_event *event, const struct process *process)
+{
+	(void)process;
+	line_printf(line, "%lld %s", (long long)event->tid,
+		    event->kind == TETHER_EVENT_THREAD_START ? "started" : "ended");
+}
+
+static void text_object(struct line *line, const struct tether_event *event, const struct process *process)
+{
+	struct buffer path = { 0 };
+
+	(void)process;
+	quote_display(&path, event->u.object.path, line->output->unicode);
+	line_put(line, buffer_string(&path));
+	buffer_free(&path);
+	if (event->u.object.lmid)
+		line_printf(line, "  namespace %lld", (long long)event->u.object.lmid);
+	/* The address is worth a look only where there is room for it. */
+	if (line->full || line->column + 2 + 14 > line->limit)
+		return;
+	line_pad(line, BASE_COLUMN);
+	line_style(line, DIM);
+	line_printf(line, "  0x%llx", (unsigned long long)event->u.object.base);
+	line_plain(line);
+}
+
+static void text_signal(struct line *line, const struct tether_event *event, const struct process *process)
+{
+	char room[16];
+
+	(void)process;
+	line_put(line, signal_name(event->u.signal.signal, room));
+	if (event->u.signal.sender)
+		line_printf(line, " from %lld", (long long)event->u.signal.sender);
+	else if (event->u.signal.code > 0)
+		line_printf(line, " from the kernel");
+	if (event->tid != event->pid) {
+		line_style(line, DIM);
+		line_printf(line, "  thread %lld", (long long)event->tid);
+		line_plain(line);
+	}
+}
+
+static void text_stop(struct line *line, const struct tether_event *event, const struct process *process)
+{
+	char room[16];
+
+	(void)process;
+	line_put(line, signal_name(event->u.signal.signal, room));
+}
+
+static void text_signal_state(struct line *line, const struct tether_event *event,
+			      const struct process *process)
+{
+	text_stop(line, event, process);
+	if (event->u.signal.detail)
+		line_printf(line, ": %s", event->u.signal.detail);
+}
+
+static void text_exit(struct line *line, const struct tether_event *event, const struct process *process)
+{
+	int status_column = line->column + 10;
+	struct buffer cost = { 0 };
+	char room[16];
+
+	if (event->u.exit.signal) {
+		line_style(line, BOLD_RED);
+		line_printf(line, "%s%s", signal_name(event->u.exit.signal, room),
+			    event->u.exit.core ? ", core dumped" : "");
+	} else {
+		line_style(line, event->u.exit.code ? BOLD_RED : GREEN);
+		line_printf(line, "%d", event->u.exit.code);
+	}
+	line_plain(line);
+	line_pad(line, status_column);
+	line_put(line, "  ");
+	if (process && process->name[0])
+		line_word(line, process->name);
+	buffer_text(&cost, "  ");
+	put_time(&cost, event->u.exit.user_ns);
+	buffer_text(&cost, " user, ");
+	put_time(&cost, event->u.exit.system_ns);
+	buffer_text(&cost, " system, ");
+	put_memory(&cost, event->u.exit.max_rss_kb);
+	line_styled(line, DIM, buffer_string(&cost));
+	buffer_free(&cost);
+}
+
+static void text_reason(struct line *line, const struct tether_event *event, const struct process *process)
+{
+	(void)process;
+	if (event->u.text.reason)
+		line_put(line, event->u.text.reason);
+}
+
+static void text_release(struct line *line, const struct tether_event *event, const struct process *process)
+{
+	static const char *const left[] = {
+		[TETHER_MODE_DEFAULT] = "",
+		[TETHER_MODE_RUN] = "left running",
+		[TETHER_MODE_KILL] = "killed",
+		[TETHER_MODE_HANG] = "left stopped",
+	};
+
+	(void)process;
+	if (event->u.release.mode <= TETHER_MODE_HANG)
+		line_put(line, left[event->u.release.mode]);
+}
+
+static void text_late(struct line *line, const struct tether_event *event, const struct process *process)
+{
+	struct buffer time = { 0 };
+
+	(void)process;
+	put_time(&time, event->u.late.waited_ns);
+	line_printf(line, "the process went on after %s", buffer_string(&time));
+	buffer_free(&time);
+}
+
+static void text_dropped(struct line *line, const struct tether_event *event, const struct process *process)
+{
+	(void)process;
+	line_printf(line, "%llu events", (unsigned long long)event->u.dropped.count);
+}
+
+struct look {
+	const char *style; /* of the event's name; NULL: plain */
+	bool dim;          /* of the whole line behind the pid */
+	detail_writer *detail;
+};
+
+static const struct look looks[] = {
+	[TETHER_EVENT_CREATE] = { GREEN, false, text_create },
+	[TETHER_EVENT_GRAB] = { BOLD_GREEN, false, text_grab },
+	[TETHER_EVENT_EXEC] = { BOLD_GREEN, false, text_exec },
+	[TETHER_EVENT_FORK] = { CYAN, false, text_fork },
+	[TETHER_EVENT_THREAD_START] = { NULL, true, text_thread },
+	[TETHER_EVENT_THREAD_EXIT] = { NULL, true, text_thread },
+	[TETHER_EVENT_LOAD] = { NULL, false, text_object },
+	[TETHER_EVENT_UNLOAD] = { NULL, false, text_object },
+	[TETHER_EVENT_PREINIT] = { NULL, true, NULL },
+	[TETHER_EVENT_POSTINIT] = { NULL, true, NULL },
+	[TETHER_EVENT_MAIN] = { NULL, true, NULL },
+	[TETHER_EVENT_SIGNAL] = { YELLOW, false, text_signal },
+	[TETHER_EVENT_STOP] = { YELLOW, false, text_stop },
+	[TETHER_EVENT_CONTINUE] = { YELLOW, false, NULL },
+	[TETHER_EVENT_EXIT] = { BOLD, false, text_exit },
+	[TETHER_EVENT_LOST] = { BOLD_RED, false, text_reason },
+	[TETHER_EVENT_RELEASE] = { CYAN, false, text_release },
+	[TETHER_EVENT_SIGNAL_STATE] = { BOLD_RED, false, text_signal_state },
+	[TETHER_EVENT_LATE_ANSWER] = { BOLD_RED, false, text_late },
+	[TETHER_EVENT_DROPPED] = { BOLD_RED, false, text_dropped },
+	[TETHER_EVENT_PARKED] = { YELLOW, false, NULL },
+	[TETHER_EVENT_BLOCKED] = { YELLOW, false, text_reason },
+};
+
+/* ---- lines ----------------------------------------------------------------------------------------------
+ */
+
+static int indent_of(const struct process *process)
+{
+	unsigned depth = process ? process->depth : 0;
+
+	return (int)(depth < DEPTH_SHOWN ? depth : DEPTH_SHOWN) * INDENT;
+}
+
+/* Time and pid, and blanks for the depth. */
+static struct line line_begin(struct output *output, uint64_t t_ns, int64_t pid, int indent)
+{
+	struct line line = { .output = output,
+			     .out = &output->sink.pending,
+			     .limit = output->columns,
+			     .color = output->color };
+	uint64_t ns = t_ns > output->start_ns ? t_ns - output->start_ns : 0;
+
+	line_style(&line, DIM);
+	line_printf(&line, "%3llu.%06llu", (unsigned long long)(ns / 1000000000),
+		    (unsigned long long)(ns % 1000000000 / 1000));
+	line_plain(&line);
+	line_printf(&line, " %8lld  %*s", (long long)pid, indent, "");
+	return line;
+}
+
+static void line_end(struct line *line)
+{
+	/* No trailing blanks: a line without detail was padded. */
+	while (line->out->length && line->out->data[line->out->length - 1] == ' ')
+		buffer_cut(line->out, line->out->length - 1);
+	buffer_char(line->out, '\n');
+}
+
+struct env_lines {
+	struct output *output;
+	int column;
+	char sign;
+};
+
+static void put_env_line(void *data, const char *name, const char *value)
+{
+	const struct env_lines *lines = data;
+	struct output *output = lines->output;
+	struct line line = { .output = output,
+			     .out = &output->sink.pending,
+			     .limit = output->columns,
+			     .color = output->color };
+
+	line_pad(&line, lines->column);
+	line_style(&line, lines->sign == '+' ? GREEN : RED);
+	line_printf(&line, "%c ", lines->sign);
+	line_plain(&line);
+	line_word(&line, name);
+	if (value) {
+		line_put(&line, "=");
+		if (*value)
+			line_word(&line, value);
+	}
+	line_end(&line);
+}
+
+/* What was asked for beyond the exec line: the command line whole, as it is there to be copied. */
+static void put_exec_extras(struct output *output, const struct tether_event *event, int column)
+{
+	struct buffer *out = &output->sink.pending;
+
+	if (!event->u.exec.env)
+		return;
+	if (output->options.env) {
+		struct env_lines lines = { output, column, '+' };
+
+		env_set(event->u.exec.creator_env, event->u.exec.env, put_env_line, &lines);
+		lines.sign = '-';
+		env_unset(event->u.exec.creator_env, event->u.exec.env, put_env_line, &lines);
+	}
+	if (output->options.cmdline) {
+		struct cmdline exec = cmdline_of(event);
+
+		buffer_repeat(out, ' ', (size_t)column);
+		cmdline_write(out, &exec);
+		buffer_char(out, '\n');
+	}
+}
+
+/* Without -e, what happens at every end of a child says nothing that the child's own exit line does not. */
+static bool is_noise(const struct output *output, const struct tether_event *event)
+{
+	return !output->options.events && event->kind == TETHER_EVENT_SIGNAL &&
+	       event->u.signal.signal == SIGCHLD;
+}
+
+static void text_event(struct output *output, const struct tether_event *event, const struct process *process)
+{
+	static const struct look unknown = { 0 };
+	const struct look *look =
+		event->kind < sizeof(looks) / sizeof(looks[0]) ? &looks[event->kind] : &unknown;
+	bool dim = look->dim || (event->kind == TETHER_EVENT_LOAD && event->u.object.initial);
+	int indent = indent_of(process), detail_column;
+	struct line line;
+
+	if (is_noise(output, event))
+		return;
+	line = line_begin(output, event->t_ns, event->pid, indent);
+	if (dim) {
+		/* One style for the rest of the line: the parts must not end it. */
+		line_style(&line, DIM);
+		line.color = false;
+	} else if (look->style) {
+		line_style(&line, look->style);
+	}
+	detail_column = line.column + EVENT_WIDTH + 1;
+	line_put(&line, tether_event_name(event->kind));
+	if (look->style)
+		line_plain(&line);
+	line_put(&line, " ");
+	line_pad(&line, detail_column);
+	if (look->detail)
+		look->detail(&line, event, process);
+	line.color = output->color;
+	if (dim)
+		line_plain(&line);
+	line_end(&line);
+	if (event->kind == TETHER_EVENT_EXEC)
+		put_exec_extras(output, event, detail_column);
+}
+
+static void text_header(struct output *output, char *const *argv)
+{
+	(void)output;
+	(void)argv;
+}
+
+static void text_summary(struct output *output, const struct tether_stats *stats)
+{
+	struct buffer pauses = { 0 };
+	struct line line = { .output = output,
+			     .out = &output->sink.pending,
+			     .limit = output->columns,
+			     .color = output->color };
+
+	/* Nothing came to be held: the error said all. */
+	if (!stats->processes)
+		return;
+	line_style(&line, DIM);
+	line_printf(&line, "%llu process%s, %llu events", (unsigned long long)stats->processes,
+		    stats->processes == 1 ? "" : "es", (unsigned long long)stats->events);
+	if (stats->dropped)
+		line_printf(&line, " (%llu more were lost)", (unsigned long long)stats->dropped);
+	buffer_text(&pauses, "; longest pause ");
+	put_time(&pauses, stats->pause_ns_max);
+	buffer_text(&pauses, ", all pauses ");
+	put_time(&pauses, stats->pause_ns_total);
+	line_put(&line, buffer_string(&pauses));
+	buffer_free(&pauses);
+	line_plain(&line);
+	line_end(&line);
+}
+
+/* Errors in text go to standard error as messages, which output.c does for every format. */
+static void text_error(struct output *output, const char *code, const char *message, const char *cure)
+{
+	(void)output;
+	(void)code;
+	(void)message;
+	(void)cure;
+}
+
+#define BIT(kind) TETHER_EVENT_BIT(TETHER_EVENT_##kind)
+
+const struct output_writer output_text = {
+	/* The exec line says what create says, and main stands at the same place as postinit. */
+	.shows = ~(BIT(CREATE) | BIT(THREAD_START) | BIT(THREAD_EXIT) | BIT(POSTINIT)),
+	.header = text_header,
+	.event = text_event,
+	.summary = text_summary,
+	.error = text_error,
+};
