@@ -288,14 +288,37 @@ static void text_thread(struct line *line, const struct tether_event *event, con
 		    event->kind == TETHER_EVENT_THREAD_START ? "started" : "ended");
 }
 
+/* A path that is too long loses its beginning: what it is called stands at its end. */
+static void put_path(struct line *line, const char *path)
+{
+	struct buffer quoted = { 0 };
+	const char *text;
+	int room = line->limit - line->column, columns;
+
+	quote_display(&quoted, path, line->output->unicode);
+	text = buffer_string(&quoted);
+	columns = columns_of(text);
+	if (columns > room) {
+		const char *ellipsis = line->output->unicode ? "\xe2\x80\xa6" : "...";
+
+		line_put(line, ellipsis);
+		room -= columns_of(ellipsis);
+	}
+	while (columns > room) {
+		uint32_t code = '?';
+		size_t length = utf8_next(text, strlen(text), &code);
+
+		text += length ? length : 1;
+		columns -= utf8_columns(code);
+	}
+	line_put(line, text);
+	buffer_free(&quoted);
+}
+
 static void text_object(struct line *line, const struct tether_event *event, const struct process *process)
 {
-	struct buffer path = { 0 };
-
 	(void)process;
-	quote_display(&path, event->u.object.path, line->output->unicode);
-	line_put(line, buffer_string(&path));
-	buffer_free(&path);
+	put_path(line, event->u.object.path);
 	if (event->u.object.lmid)
 		line_printf(line, "  namespace %lld", (long long)event->u.object.lmid);
 	/* The address is worth a look only where there is room for it. */
@@ -609,8 +632,9 @@ static void text_error(struct output *output, const char *code, const char *mess
 #define BIT(kind) TETHER_EVENT_BIT(TETHER_EVENT_##kind)
 
 const struct output_writer output_text = {
-	/* The exec line says what create says, and main stands at the same place as postinit. */
-	.shows = ~(BIT(CREATE) | BIT(THREAD_START) | BIT(THREAD_EXIT) | BIT(POSTINIT)),
+	/* The exec line says what create says, the first loads what preinit says, and main stands where
+	   postinit does. */
+	.shows = ~(BIT(CREATE) | BIT(THREAD_START) | BIT(THREAD_EXIT) | BIT(PREINIT) | BIT(POSTINIT)),
 	.header = text_header,
 	.event = text_event,
 	.summary = text_summary,

@@ -55,8 +55,8 @@ bool arch_syscall_forks(enum arch_tag tag, int64_t number);
 enum arch_eintr {
 	ARCH_EINTR_NEVER = 0, /* the kernel restarts it by itself */
 	ARCH_EINTR_INFINITE,  /* disturbed; no time-out in these arguments: winding back is exact */
-	ARCH_EINTR_TIMED,     /* disturbed; has a finite time-out: EINTR stays, as after SIGSTOP and SIGCONT */
-	ARCH_EINTR_SOCKET,    /* disturbed only with SO_RCVTIMEO or SO_SNDTIMEO set */
+	ARCH_EINTR_TIMED,  /* disturbed; has a finite time-out: EINTR stays, as after SIGSTOP and SIGCONT */
+	ARCH_EINTR_SOCKET, /* disturbed only with SO_RCVTIMEO or SO_SNDTIMEO set */
 };
 enum arch_eintr arch_syscall_eintr(const struct arch_regs *regs);
 
@@ -82,7 +82,8 @@ struct arch_memory {
  */
 int arch_emulate(const struct recipe *recipe, struct arch_regs *regs, const struct arch_memory *memory);
 
-/* Write the slot's finished bytes for a slot at address. 0; -ERANGE: a target is out of reach; -EINVAL: no slot code. */
+/* Write the slot's finished bytes for a slot at address. 0; -ERANGE: a target is out of reach; -EINVAL: no
+ * slot code. */
 int arch_slot_code(const struct recipe *recipe, vaddr_t slot, unsigned char code[RECIPE_CODE_MAX]);
 /* How far a slot may be from its home so that all jumps reach: half the range is used. */
 enum { ARCH_SLOT_REACH_MB = 1024 };

@@ -128,7 +128,8 @@ static int pop(struct arch_regs *regs, const struct arch_memory *memory, uint64_
 	return done;
 }
 
-static int return_from_call(const struct recipe *recipe, struct arch_regs *regs, const struct arch_memory *memory)
+static int return_from_call(const struct recipe *recipe, struct arch_regs *regs,
+			    const struct arch_memory *memory)
 {
 	struct arch_regs tried = *regs;
 	uint64_t target;

@@ -11,12 +11,12 @@ enum { X32_BIT = 0x40000000, UNKNOWN_CALL = -1 };
 
 /* Where a call's time-out stands. */
 enum timeout {
-	TIMEOUT_NONE,     /* the call has none */
-	TIMEOUT_MS,       /* int of milliseconds, negative: none */
-	TIMEOUT_POINTER,  /* struct timespec *, NULL: none */
-	TIMEOUT_SOCKET,   /* a property of the socket */
-	TIMEOUT_URING,    /* behind arg when flags say so */
-	TIMEOUT_IPC,      /* i386 ipc(2): by its sub-call */
+	TIMEOUT_NONE,    /* the call has none */
+	TIMEOUT_MS,      /* int of milliseconds, negative: none */
+	TIMEOUT_POINTER, /* struct timespec *, NULL: none */
+	TIMEOUT_SOCKET,  /* a property of the socket */
+	TIMEOUT_URING,   /* behind arg when flags say so */
+	TIMEOUT_IPC,     /* i386 ipc(2): by its sub-call */
 };
 
 struct disturbed {

@@ -201,6 +201,7 @@ struct controller {
 	bool finishing;              /* the last release is under way: exit when it is done */
 	bool created;                /* the family was created: mode kill means EXITKILL */
 	bool done;                   /* leave the loop */
+	bool sweep;                  /* some process has no task left */
 	uint32_t state;              /* enum proto_state */
 	struct proto_hold hold;
 	uint64_t finish_id; /* request to answer before the exit */
@@ -237,6 +238,8 @@ struct process *process_find(const struct controller *c, pid_t pid);
 struct process *process_new(struct controller *c, pid_t pid, struct space *space);
 void process_move(struct controller *c, struct process *p, struct space *space);
 void process_free(struct controller *c, struct process *p);
+/* Free the records of processes without tasks: between stops, when nobody stands on one. */
+void processes_sweep(struct controller *c);
 struct space *space_new(struct controller *c);
 /* A task of it that is in a ptrace-stop, any other living one, or NULL. */
 struct task *space_task(const struct space *space, bool stopped);

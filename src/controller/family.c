@@ -357,7 +357,7 @@ void exit_task(struct controller *c, struct task *t)
 		if (p->release)
 			release_check(c, p);
 		else if (TAILQ_EMPTY(&p->tasks))
-			process_free(c, p);
+			c->sweep = true;
 	}
 	finish_check(c);
 }

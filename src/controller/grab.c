@@ -223,8 +223,7 @@ static struct space *space_of(struct controller *c, pid_t pid)
 {
 	struct space *s;
 
-	TAILQ_FOREACH(s, &c->spaces, entry)
-	{
+	TAILQ_FOREACH(s, &c->spaces, entry) {
 		const struct task *t = space_task(s, false);
 
 		if (t && os_same_memory(t->tid, pid) == 1)
@@ -288,7 +287,7 @@ static unsigned seize_relatives(struct controller *c, struct process *p)
 	struct os_task_status status;
 
 	TAILQ_FOREACH(scan.task, &p->tasks, of_process)
-	os_each_child(p->pid, scan.task->tid, look_at_child, &scan);
+		os_each_child(p->pid, scan.task->tid, look_at_child, &scan);
 	if (!os_task_status(p->pid, &status) && !process_find(c, (pid_t)status.ppid) &&
 	    os_same_memory(p->pid, status.ppid) == 1) {
 		scan.found++;
@@ -307,8 +306,7 @@ static void answer(struct controller *c, int result, uint32_t tracer)
 	struct process *p;
 	struct task *t;
 
-	TAILQ_FOREACH(p, &c->processes, entry)
-	{
+	TAILQ_FOREACH(p, &c->processes, entry) {
 		if (!p->followed)
 			continue;
 		body.processes++;
@@ -316,7 +314,7 @@ static void answer(struct controller *c, int result, uint32_t tracer)
 		if (p->pid == c->grab.pid)
 			body.stopped = p->group_stopped;
 		TAILQ_FOREACH(t, &p->tasks, of_process)
-		body.blocked += t->state == TASK_VFORKING || t->state == TASK_BLOCKED;
+			body.blocked += t->state == TASK_VFORKING || t->state == TASK_BLOCKED;
 	}
 	out_answer(c, c->grab.request, PROTO_REQ_grab, &body, sizeof(body));
 	c->grab.request = 0;
@@ -367,8 +365,7 @@ static void waive(struct controller *c, struct process *p)
 {
 	struct task *t;
 
-	TAILQ_FOREACH(t, &p->tasks, of_process)
-	{
+	TAILQ_FOREACH(t, &p->tasks, of_process) {
 		long call;
 
 		if (!t->must_pass || t->state != TASK_STOPPING)

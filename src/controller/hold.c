@@ -108,17 +108,16 @@ void freeze(struct controller *c, struct space *s)
 	if (s->still)
 		return;
 	TAILQ_FOREACH(p, &s->processes, of_space)
-	TAILQ_FOREACH(t, &p->tasks, of_process)
-	if (t->state == TASK_RUNNING)
-		task_stop(c, t);
+		TAILQ_FOREACH(t, &p->tasks, of_process)
+			if (t->state == TASK_RUNNING)
+				task_stop(c, t);
 }
 
 static void announce_parks(struct controller *c, struct space *s)
 {
 	struct process *p;
 
-	TAILQ_FOREACH(p, &s->processes, of_space)
-	{
+	TAILQ_FOREACH(p, &s->processes, of_space) {
 		struct task *t;
 
 		if (!p->parked || p->announced)
@@ -212,14 +211,13 @@ void freeze_timers(struct controller *c, uint64_t now)
 			continue;
 		s->check_ns = now + CHECK_NS;
 		TAILQ_FOREACH(p, &s->processes, of_space)
-		TAILQ_FOREACH(t, &p->tasks, of_process)
-		{
-			if (t->state != TASK_STOPPING || !task_cannot_run(t))
-				continue;
-			task_set_state(t, TASK_BLOCKED);
-			if (s->parks && p->followed)
-				out_plain(c, PROTO_EV_blocked, p->pid, t->tid, t->serial, 0);
-		}
+			TAILQ_FOREACH(t, &p->tasks, of_process) {
+				if (t->state != TASK_STOPPING || !task_cannot_run(t))
+					continue;
+				task_set_state(t, TASK_BLOCKED);
+				if (s->parks && p->followed)
+					out_plain(c, PROTO_EV_blocked, p->pid, t->tid, t->serial, 0);
+			}
 		check_still(c, s);
 	}
 }

@@ -190,8 +190,8 @@ static uint64_t next_timer(const struct controller *c)
 		const struct space *s;
 
 		TAILQ_FOREACH(s, &c->spaces, entry)
-		if (s->freezing || s->stepper)
-			next = earlier(next, s->check_ns);
+			if (s->freezing || s->stepper)
+				next = earlier(next, s->check_ns);
 	}
 	next = earlier(next, c->release_check_ns);
 	next = earlier(next, c->grab.check_ns);
@@ -241,6 +241,7 @@ void loop(struct controller *c)
 		timers(c);
 		if (c->client_gone)
 			client_ended(c);
+		processes_sweep(c);
 		if (c->done)
 			break;
 		if (any)

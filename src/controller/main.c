@@ -102,6 +102,14 @@ static void settle_down(struct controller *c)
 		return;
 }
 
+/* Nothing is held any more: what it all cost goes to whoever still listens. */
+static void last_words(struct controller *c)
+{
+	struct proto_ev_stats words = { .event = { .t_ns = os_now_ns() }, .stats = c->stats };
+
+	out_event(c, PROTO_EV_stats, &words, sizeof(words));
+}
+
 static int number(const char *text)
 {
 	char *end;
@@ -137,6 +145,7 @@ int main(int argc, char **argv)
 	settle_down(c);
 	if (!c->client_gone || c->hold.mode)
 		loop(c);
+	last_words(c);
 	out_flush(c);
 #ifdef TETHER_INJECT
 	return inject_finish();

@@ -81,8 +81,8 @@ int question_answer(struct controller *c, uint64_t question, uint32_t action)
 	if (!question)
 		return -EINVAL;
 	TAILQ_FOREACH(t, &c->questions, of_questions)
-	if (t->question == question)
-		break;
+		if (t->question == question)
+			break;
 	if (!t)
 		return too_late(c, question);
 	question_cancel(c, t);

@@ -137,8 +137,8 @@ struct process *process_find(const struct controller *c, pid_t pid)
 	if (leader && leader->process && leader->process->pid == pid)
 		return leader->process;
 	TAILQ_FOREACH(p, &c->processes, entry)
-	if (p->pid == pid)
-		return p;
+		if (p->pid == pid)
+			return p;
 	return NULL;
 }
 
@@ -177,8 +177,7 @@ void process_move(struct controller *c, struct process *p, struct space *space)
 	struct space *old = p->space;
 	struct task *t;
 
-	TAILQ_FOREACH(t, &p->tasks, of_process)
-	{
+	TAILQ_FOREACH(t, &p->tasks, of_process) {
 		old->moving -= moving[t->state];
 		space->moving += moving[t->state];
 	}
@@ -207,6 +206,20 @@ void process_free(struct controller *c, struct process *p)
 	space_unused(c, s);
 }
 
+void processes_sweep(struct controller *c)
+{
+	struct process *p, *next;
+
+	if (!c->sweep)
+		return;
+	c->sweep = false;
+	for (p = TAILQ_FIRST(&c->processes); p; p = next) {
+		next = TAILQ_NEXT(p, entry);
+		if (TAILQ_EMPTY(&p->tasks))
+			process_free(c, p);
+	}
+}
+
 /* ---- spaces ---------------------------------------------------------------------------------------------
  */
 
@@ -230,8 +243,8 @@ struct task *space_task(const struct space *space, bool stopped)
 	struct task *t;
 
 	TAILQ_FOREACH(p, &space->processes, of_space)
-	TAILQ_FOREACH(t, &p->tasks, of_process)
-	if (!t->unhashed && (!stopped || task_is_stopped(t)))
-		return t;
+		TAILQ_FOREACH(t, &p->tasks, of_process)
+			if (!t->unhashed && (!stopped || task_is_stopped(t)))
+				return t;
 	return NULL;
 }

@@ -207,9 +207,11 @@ void release_check(struct controller *c, struct process *p)
 
 	if (!p->release)
 		return;
-	TAILQ_FOREACH(t, &p->tasks, of_process)
-	if (awaited(c, t))
-		return;
+	TAILQ_FOREACH(t, &p->tasks, of_process) {
+		if (awaited(c, t))
+			return;
+	}
+	c->sweep = c->sweep || TAILQ_EMPTY(&p->tasks);
 	if (!p->released) {
 		p->released = true;
 		out_plain(c, PROTO_EV_released, p->pid, p->pid, 0, p->release);
@@ -218,13 +220,6 @@ void release_check(struct controller *c, struct process *p)
 		out_result(c, p->release_id, PROTO_REQ_release, 0, 0);
 		p->release_id = 0;
 	}
-}
-
-/* After release_check(): the record goes with its last task. */
-static void free_if_empty(struct controller *c, struct process *p)
-{
-	if (TAILQ_EMPTY(&p->tasks))
-		process_free(c, p);
 }
 
 static void close_space(struct controller *c, struct space *s)
@@ -238,7 +233,6 @@ void release_process(struct controller *c, struct process *p, uint32_t mode, uin
 	struct space *s = p->space;
 	struct process *q;
 	struct task *t, *next;
-	bool shared = TAILQ_FIRST(&s->processes) != p || TAILQ_NEXT(p, of_space);
 
 	if (p->release) {
 		if (request)
@@ -265,15 +259,14 @@ void release_process(struct controller *c, struct process *p, uint32_t mode, uin
 	}
 	release_check(c, p);
 	/* What was kept only because it shares this memory goes with it. */
-	TAILQ_FOREACH(q, &s->processes, of_space)
-	if (q != p && !q->followed && !q->release) {
-		free_if_empty(c, p);
+	TAILQ_FOREACH(q, &s->processes, of_space) {
+		if (q == p || q->followed || q->release)
+			continue;
+		q->released = true;
 		release_process(c, q, PROTO_RUN, 0);
-		return;
+		break; /* which has done the same for the rest */
 	}
-	free_if_empty(c, p);
-	if (shared)
-		space_go_on(c, s);
+	space_go_on(c, s);
 	finish_check(c);
 }
 
@@ -283,21 +276,14 @@ void release_unfollowed(struct controller *c, struct space *s)
 	struct process *p;
 
 	TAILQ_FOREACH(p, &s->processes, of_space)
-	if (p->followed)
-		return;
-	while (!TAILQ_EMPTY(&s->processes)) {
-		bool last;
-
-		TAILQ_FOREACH(p, &s->processes, of_space)
-		if (!p->release)
-			break;
-		if (!p)
+		if (p->followed)
 			return;
-		last = TAILQ_FIRST(&s->processes) == p && !TAILQ_NEXT(p, of_space);
+	TAILQ_FOREACH(p, &s->processes, of_space) {
+		if (p->release)
+			continue;
 		p->released = true; /* nobody knows of it */
 		release_process(c, p, PROTO_RUN, 0);
-		if (last)
-			return; /* the space may have gone with it */
+		return; /* which has done the same for the rest */
 	}
 }
 
@@ -314,15 +300,15 @@ void release_all(struct controller *c, uint32_t mode, uint64_t request)
 	c->finish_by_ns = os_now_ns() + FINISH_NS;
 	c->release_check_ns = os_now_ns() + CHECK_NS;
 	TAILQ_FOREACH(s, &c->spaces, entry)
-	close_space(c, s);
+		close_space(c, s);
 	/* whether we stay as a parent decides how blocked threads are let go: know it first */
 	TAILQ_FOREACH(p, &c->processes, entry)
-	if (p->created && p->executed && mode == PROTO_RUN)
-		c->kept_child = p->pid;
+		if (p->created && p->executed && mode == PROTO_RUN)
+			c->kept_child = p->pid;
 	do {
 		TAILQ_FOREACH(p, &c->processes, entry)
-		if (!p->release)
-			break;
+			if (!p->release)
+				break;
 		if (p)
 			release_process(c, p, p->followed ? mode : PROTO_RUN, 0);
 	} while (p);
@@ -336,8 +322,8 @@ void finish_check(struct controller *c)
 	if (!c->finishing || c->done)
 		return;
 	TAILQ_FOREACH(p, &c->processes, entry)
-	if (!p->released || !p->release || (p->release == PROTO_KILL))
-		return;
+		if (!p->released || !p->release || (p->release == PROTO_KILL))
+			return;
 	if (c->early)
 		return; /* its maker's stop tells whose it is */
 	if (c->finish_id) {
@@ -367,8 +353,8 @@ void release_timers(struct controller *c, uint64_t now)
 		if (!p->release || p->released)
 			continue;
 		TAILQ_FOREACH(t, &p->tasks, of_process)
-		if (t->state == TASK_STOPPING && task_cannot_run(t))
-			task_set_state(t, TASK_BLOCKED);
+			if (t->state == TASK_STOPPING && task_cannot_run(t))
+				task_set_state(t, TASK_BLOCKED);
 		release_check(c, p);
 		pending = pending || !p->released;
 	}

@@ -77,8 +77,7 @@ void sites_clear(struct controller *c, struct site_table *table)
 {
 	struct site *site;
 
-	SITES_EACH(table, site)
-	{
+	SITES_EACH(table, site) {
 		pool_put(&c->site_pool, site);
 	}
 	pages_put(table->index, table->size * sizeof(*table->index));
@@ -96,8 +95,7 @@ int sites_copy(struct controller *c, struct space *to, const struct space *from)
 	/* Slots are private memory: the child has its own copy of them, at the same addresses. */
 	memcpy(to->area, from->area, sizeof(to->area));
 	to->areas = from->areas;
-	SITES_EACH(&from->sites, site)
-	{
+	SITES_EACH(&from->sites, site) {
 		copy = site_add(c, &to->sites, site->address);
 		if (!copy)
 			return -ENOMEM;
@@ -120,19 +118,18 @@ static int open_memory(struct space *s)
 	/* The file belongs to the memory it was opened on, so any living task of the space will do, for good.
 	 */
 	TAILQ_FOREACH(p, &s->processes, of_space)
-	TAILQ_FOREACH(t, &p->tasks, of_process)
-	{
-		int fd = t->unhashed ? -ESRCH : os_open_memory(t->tid, true);
+		TAILQ_FOREACH(t, &p->tasks, of_process) {
+			int fd = t->unhashed ? -ESRCH : os_open_memory(t->tid, true);
 
-		if (fd == -EINTR || fd == -ENOMEM)
-			fd = os_open_memory(t->tid, true);
-		if (fd >= 0) {
-			s->memory = fd;
-			return 0;
+			if (fd == -EINTR || fd == -ENOMEM)
+				fd = os_open_memory(t->tid, true);
+			if (fd >= 0) {
+				s->memory = fd;
+				return 0;
+			}
+			if (fd != -ESRCH && fd != -ENOENT)
+				return fd;
 		}
-		if (fd != -ESRCH && fd != -ENOENT)
-			return fd;
-	}
 	return -ESRCH;
 }
 
@@ -430,8 +427,7 @@ void space_lift(struct controller *c, struct space *s)
 	(void)c;
 	if (s->lifted)
 		return;
-	SITES_EACH(&s->sites, site)
-	{
+	SITES_EACH(&s->sites, site) {
 		if (!site->planted)
 			continue;
 		batch[search.count++] = site;
@@ -482,8 +478,7 @@ void space_settle_copy(struct controller *c, struct space *s, bool scrub)
 	struct site *site;
 
 	(void)c;
-	SITES_EACH(&s->sites, site)
-	{
+	SITES_EACH(&s->sites, site) {
 		bool wanted = site->planted && !scrub && !s->lifted;
 
 		if (site->known && trap_stands(s, site) != wanted)

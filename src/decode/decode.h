@@ -21,12 +21,13 @@ int decode_recipe(const uint8_t *bytes, size_t length, vaddr_t address, struct r
 /*
  * Find main through the C runtime's start code: follow _start from entry to its call of __libc_start_main
  * (glibc: main is the first argument; musl: in _start_c) and tell the address that is passed as main.
- * 0; 1: ret is not main but the pointer to it (GOT), to be read once the linker has relocated it; -ENOENT when
- * this is no C start code (Go, assembly).
+ * 0; 1: ret is not main but the pointer to it (GOT), to be read once the linker has relocated it; -ENOENT
+ * when this is no C start code (Go, assembly).
  */
 int decode_find_main(const struct reader *memory, vaddr_t entry, vaddr_t *ret);
 
-/* Find the bytes of a syscall instruction in [start, end), executable memory: for remote calls. 0 or -ENOENT. */
+/* Find the bytes of a syscall instruction in [start, end), executable memory: for remote calls. 0 or -ENOENT.
+ */
 int decode_find_syscall(const struct reader *memory, vaddr_t start, vaddr_t end, vaddr_t *ret);
 
 #endif

@@ -10,13 +10,15 @@
  *	jmp, ret             the instruction; nothing behind it is reached
  *	call T, call *%reg   push the true return address (a literal behind the code), jmp T or *%reg
  *	call *mem            push mem; push (%rsp); the true return address written over the first; ret
- *	syscall              syscall; lea home+length, %rcx (the kernel left the slot's pc there)  jmp home+length
+ *	syscall              syscall; lea home+length, %rcx (the kernel left the slot's pc there)  jmp
+ *home+length
  *
- * `call *mem` reads its operand first, so that a fault on it finds nothing changed and the stack pointer as the
- * operand means it; the word at old rsp - 16 is overwritten, which is dead once a function is entered. A call of
- * a non-canonical address faults with the return address pushed already, where at home it is not.
+ * `call *mem` reads its operand first, so that a fault on it finds nothing changed and the stack pointer as
+ *the operand means it; the word at old rsp - 16 is overwritten, which is dead once a function is entered. A
+ *call of a non-canonical address faults with the return address pushed already, where at home it is not.
  *
- * x87 instructions leave the slot's address as their last instruction pointer; only fnstenv and fxsave show it.
+ * x87 instructions leave the slot's address as their last instruction pointer; only fnstenv and fxsave show
+ *it.
  */
 #include "decode/insn.h"
 
@@ -25,7 +27,8 @@
 
 enum { MODRM_BUT_REG = 0xc7, RSP_NUMBER = 4 };
 
-/* ---- emulation ------------------------------------------------------------------------------------------- */
+/* ---- emulation -------------------------------------------------------------------------------------------
+ */
 
 static unsigned operand_width(const ZydisDecodedOperand *operand)
 {
@@ -102,7 +105,8 @@ static void emulate_ret(const struct insn *insn, struct recipe *recipe)
 {
 	bool has_imm = insn->info.operand_count_visible > 0;
 
-	emulate(recipe, RECIPE_RET, NO_REGISTER, NO_REGISTER, 8, has_imm ? (int64_t)insn->operand[0].imm.value.u : 0);
+	emulate(recipe, RECIPE_RET, NO_REGISTER, NO_REGISTER, 8,
+		has_imm ? (int64_t)insn->operand[0].imm.value.u : 0);
 }
 
 static void choose_emulation(const struct insn *insn, struct recipe *recipe)
@@ -159,7 +163,8 @@ static void choose_emulation(const struct insn *insn, struct recipe *recipe)
 	}
 }
 
-/* ---- slot code ------------------------------------------------------------------------------------------- */
+/* ---- slot code -------------------------------------------------------------------------------------------
+ */
 
 static void emit(struct recipe *recipe, const void *bytes, size_t length)
 {
@@ -177,7 +182,8 @@ static void emit_distance(struct recipe *recipe, vaddr_t target)
 {
 	static const uint8_t later[4] = { 0 };
 
-	recipe->fixup[recipe->fixups++] = (struct recipe_fixup){ .offset = recipe->code_length, .target = target };
+	recipe->fixup[recipe->fixups++] =
+		(struct recipe_fixup){ .offset = recipe->code_length, .target = target };
 	emit(recipe, later, sizeof(later));
 }
 
@@ -326,26 +332,32 @@ static bool must_run_at_home(const struct insn *insn)
 {
 	const ZydisDecodedOperand *rip = insn_rip_operand(insn);
 
-	if (insn->info.attributes & ZYDIS_ATTRIB_IS_PRIVILEGED || insn->info.meta.branch_type == ZYDIS_BRANCH_TYPE_FAR)
+	if (insn->info.attributes & ZYDIS_ATTRIB_IS_PRIVILEGED ||
+	    insn->info.meta.branch_type == ZYDIS_BRANCH_TYPE_FAR)
 		return true;
 	/* eip-relative (67): wraps at 4 GB, not worth telling */
 	if (rip != NULL && (rip->mem.base == ZYDIS_REGISTER_EIP || insn->info.raw.disp.size != 32))
 		return true;
 	switch (insn->info.meta.category) {
+	case ZYDIS_CATEGORY_IO:
+	case ZYDIS_CATEGORY_IOSTRINGOP:
+	case ZYDIS_CATEGORY_INTERRUPT:
+	case ZYDIS_CATEGORY_VTX:
+		return true;
 	case ZYDIS_CATEGORY_CALL:
 	case ZYDIS_CATEGORY_RET:
 	case ZYDIS_CATEGORY_COND_BR:
 	case ZYDIS_CATEGORY_UNCOND_BR:
 		/* With 66 one maker's processors cut the target to 16 bits, the other's do not. */
-		return insn->info.attributes & ZYDIS_ATTRIB_HAS_OPERANDSIZE;
+		if (insn->info.attributes & ZYDIS_ATTRIB_HAS_OPERANDSIZE)
+			return true;
+		break;
 	default:
 		break;
 	}
 	switch (insn->info.mnemonic) {
-	case ZYDIS_MNEMONIC_INT:
-	case ZYDIS_MNEMONIC_INT1:
-	case ZYDIS_MNEMONIC_INT3:
-	case ZYDIS_MNEMONIC_INTO:
+	case ZYDIS_MNEMONIC_CLI:
+	case ZYDIS_MNEMONIC_STI:
 	case ZYDIS_MNEMONIC_HLT:
 	case ZYDIS_MNEMONIC_IRET:
 	case ZYDIS_MNEMONIC_IRETD:
@@ -361,9 +373,6 @@ static bool must_run_at_home(const struct insn *insn)
 	case ZYDIS_MNEMONIC_XBEGIN:
 	case ZYDIS_MNEMONIC_XABORT:
 	case ZYDIS_MNEMONIC_ENCLU:
-	case ZYDIS_MNEMONIC_VMCALL:
-	case ZYDIS_MNEMONIC_VMMCALL:
-	case ZYDIS_MNEMONIC_VMFUNC:
 	/* may set the trap flag, and would be stepping in the slot then */
 	case ZYDIS_MNEMONIC_POPF:
 	case ZYDIS_MNEMONIC_POPFD:

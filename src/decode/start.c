@@ -2,11 +2,11 @@
 /*
  * decode/start.c - main through the C runtime's start code, and the bytes of a system call
  *
- * No symbol tells main in a stripped program, but every C start code is straight: it clears the frame pointer,
- * aligns the stack and calls __libc_start_main(main, argc, argv, ...), glibc in _start itself, musl in _start_c
- * that _start calls with the stack pointer. So registers are followed as far as they hold a constant, a value
- * loaded from a constant place (main through the GOT), or an address in the initial stack. What branches on a
- * condition or makes a system call is no such code.
+ * No symbol tells main in a stripped program, but every C start code is straight: it clears the frame
+ * pointer, aligns the stack and calls __libc_start_main(main, argc, argv, ...), glibc in _start itself, musl
+ * in _start_c that _start calls with the stack pointer. So registers are followed as far as they hold a
+ * constant, a value loaded from a constant place (main through the GOT), or an address in the initial stack.
+ * What branches on a condition or makes a system call is no such code.
  */
 #include "decode/insn.h"
 
@@ -127,7 +127,8 @@ static void follow_registers(struct follower *follower, const struct insn *insn)
 		break;
 	case ZYDIS_MNEMONIC_ADD:
 	case ZYDIS_MNEMONIC_SUB:
-		value = target != NO_REGISTER && follower->reg[target].kind == STACK ? follower->reg[target] : value;
+		value = target != NO_REGISTER && follower->reg[target].kind == STACK ? follower->reg[target]
+										     : value;
 		break;
 	default:
 		break;
@@ -167,7 +168,8 @@ static vaddr_t behind_wrapper(struct follower *follower, vaddr_t found)
 static int follow_branch(struct follower *follower, const struct insn *insn, vaddr_t *ret)
 {
 	struct value first = follower->reg[RDI];
-	bool is_start = follower->cleared_frame && follower->aligned_stack && follower->reg[RDX].kind == STACK;
+	bool is_start =
+		follower->cleared_frame && follower->aligned_stack && follower->reg[RDX].kind == STACK;
 
 	if (is_start && first.kind == CONSTANT && first.address != 0) {
 		*ret = behind_wrapper(follower, first.address);

@@ -139,8 +139,8 @@ static int get_dynamic(const struct reader *memory, const struct elf_image *imag
 }
 
 /* Is symbol number index the defined symbol of that name? 1 (value in ret), 0 or a negative errno. */
-static int is_symbol(const struct reader *memory, const struct elf_image *image, const struct dynamic *dynamic,
-		     uint64_t index, const char *name, vaddr_t *ret)
+static int is_symbol(const struct reader *memory, const struct elf_image *image,
+		     const struct dynamic *dynamic, uint64_t index, const char *name, vaddr_t *ret)
 {
 	enum { LONGEST = 256 };
 	char text[LONGEST];
@@ -161,8 +161,8 @@ static int is_symbol(const struct reader *memory, const struct elf_image *image,
 	return 1;
 }
 
-static int by_gnu_hash(const struct reader *memory, const struct elf_image *image, const struct dynamic *dynamic,
-		       const char *name, vaddr_t *ret)
+static int by_gnu_hash(const struct reader *memory, const struct elf_image *image,
+		       const struct dynamic *dynamic, const char *name, vaddr_t *ret)
 {
 	uint32_t header[4]; /* buckets, index of the first symbol, words of the bloom filter, its shift */
 	uint32_t wanted = 5381;
@@ -276,8 +276,8 @@ static int relocation_value(const struct reader *memory, const struct elf_image 
 	default:
 		return -ENOENT;
 	}
-	int error = read_exactly(memory, dynamic->symbols + ELF64_R_SYM(rela->r_info) * sizeof(symbol), &symbol,
-				 sizeof(symbol));
+	int error = read_exactly(memory, dynamic->symbols + ELF64_R_SYM(rela->r_info) * sizeof(symbol),
+				 &symbol, sizeof(symbol));
 	if (error != 0)
 		return error;
 	/* Of an undefined one only the linker will know. */
@@ -303,7 +303,8 @@ static int in_rela(const struct reader *memory, const struct elf_image *image, c
 		return -ENOMEM;
 	for (uint64_t done = 0; done < count && result == -ENOENT; done += BATCH) {
 		size_t part = count - done < BATCH ? (size_t)(count - done) : BATCH;
-		int error = read_exactly(memory, dynamic->rela + done * sizeof(*batch), batch, part * sizeof(*batch));
+		int error = read_exactly(memory, dynamic->rela + done * sizeof(*batch), batch,
+					 part * sizeof(*batch));
 		if (error != 0) {
 			result = error;
 			break;
@@ -339,7 +340,8 @@ static int in_relr(const struct reader *memory, const struct elf_image *image, c
 			next = image->bias + word + 8;
 		} else {
 			uint64_t bit = (pointer - next) / 8;
-			here = pointer >= next && (pointer - next) % 8 == 0 && bit < 63 && (word >> (bit + 1) & 1);
+			here = pointer >= next && (pointer - next) % 8 == 0 && bit < 63 &&
+			       (word >> (bit + 1) & 1);
 			next += 63 * 8;
 		}
 		if (!here)
@@ -352,7 +354,8 @@ static int in_relr(const struct reader *memory, const struct elf_image *image, c
 	return -ENOENT;
 }
 
-int elf_relocated_pointer(const struct reader *memory, const struct elf_image *image, vaddr_t pointer, vaddr_t *ret)
+int elf_relocated_pointer(const struct reader *memory, const struct elf_image *image, vaddr_t pointer,
+			  vaddr_t *ret)
 {
 	struct dynamic dynamic;
 	int error = get_dynamic(memory, image, &dynamic);

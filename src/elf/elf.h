@@ -18,14 +18,14 @@ struct elf_build_id {
 
 /* What the program headers of a mapped image say. Addresses are of the victim: bias added. */
 struct elf_image {
-	vaddr_t bias;             /* what is added to the addresses in the file */
-	vaddr_t low, high;        /* lowest and one past the highest mapped address, page-aligned */
-	vaddr_t dynamic;          /* PT_DYNAMIC, 0 when there is none */
-	vaddr_t interpreter;      /* the string of PT_INTERP, 0: static */
-	vaddr_t entry;            /* of the ELF header, when that is mapped; else 0 */
+	vaddr_t bias;        /* what is added to the addresses in the file */
+	vaddr_t low, high;   /* lowest and one past the highest mapped address, page-aligned */
+	vaddr_t dynamic;     /* PT_DYNAMIC, 0 when there is none */
+	vaddr_t interpreter; /* the string of PT_INTERP, 0: static */
+	vaddr_t entry;       /* of the ELF header, when that is mapped; else 0 */
 	bool is_64, is_x86;
 	struct elf_build_id build_id;
-	uint64_t fingerprint;     /* of program headers and build-id: a key of caches, with the build-id */
+	uint64_t fingerprint; /* of program headers and build-id: a key of caches, with the build-id */
 };
 /* From the address of the ELF header (base of the first mapping). 0, -ENOEXEC, -EFAULT, -ESRCH. */
 int elf_image_at(const struct reader *memory, vaddr_t header, struct elf_image *ret);
@@ -39,7 +39,8 @@ int elf_dynamic_symbols(const struct reader *memory, const struct elf_image *ima
  * What the linker will write, or has written, into a pointer of an image that it relocates: from its
  * relocations (RELATIVE, GLOB_DAT and 64 with a symbol that this image defines, RELR). 0 or -ENOENT, -errno.
  */
-int elf_relocated_pointer(const struct reader *memory, const struct elf_image *image, vaddr_t pointer, vaddr_t *ret);
+int elf_relocated_pointer(const struct reader *memory, const struct elf_image *image, vaddr_t pointer,
+			  vaddr_t *ret);
 /* Value of one entry of the dynamic section (DT_DEBUG, ...), as it stands there. 0, -ENOENT or -errno. */
 int elf_dynamic_value(const struct reader *memory, const struct elf_image *image, int64_t tag, uint64_t *ret);
 

@@ -20,7 +20,8 @@ int read_exactly(const struct reader *memory, vaddr_t address, void *buffer, siz
 	while (done < length) {
 		if (address + done < address)
 			return -EFAULT;
-		ssize_t got = memory->read(memory->data, address + done, (char *)buffer + done, length - done);
+		ssize_t got =
+			memory->read(memory->data, address + done, (char *)buffer + done, length - done);
 		if (got < 0)
 			return (int)got;
 		if (got == 0 || (size_t)got > length - done)
@@ -54,26 +55,26 @@ int window_read(const struct window *window, vaddr_t address, void *buffer, size
 	return read_exactly(window->memory, address, buffer, length);
 }
 
-#define TAKE_HEADER(bits)                                     \
-	do {                                                  \
-		Elf##bits##_Ehdr header;                      \
-		if (length < sizeof(header))                  \
-			return -ENOEXEC;                      \
-		memcpy(&header, bytes, sizeof(header));       \
-		*ret = (struct raw_header){                   \
-			.is_64 = (bits) == 64,                \
-			.type = header.e_type,                \
-			.machine = header.e_machine,          \
-			.entry = header.e_entry,              \
-			.phoff = header.e_phoff,              \
-			.shoff = header.e_shoff,              \
-			.phnum = header.e_phnum,              \
-			.phentsize = header.e_phentsize,      \
-			.shnum = header.e_shnum,              \
-			.shentsize = header.e_shentsize,      \
-		};                                            \
-		phdr_size = sizeof(Elf##bits##_Phdr);         \
-		shdr_size = sizeof(Elf##bits##_Shdr);         \
+#define TAKE_HEADER(bits)                                \
+	do {                                             \
+		Elf##bits##_Ehdr header;                 \
+		if (length < sizeof(header))             \
+			return -ENOEXEC;                 \
+		memcpy(&header, bytes, sizeof(header));  \
+		*ret = (struct raw_header){              \
+			.is_64 = (bits) == 64,           \
+			.type = header.e_type,           \
+			.machine = header.e_machine,     \
+			.entry = header.e_entry,         \
+			.phoff = header.e_phoff,         \
+			.shoff = header.e_shoff,         \
+			.phnum = header.e_phnum,         \
+			.phentsize = header.e_phentsize, \
+			.shnum = header.e_shnum,         \
+			.shentsize = header.e_shentsize, \
+		};                                       \
+		phdr_size = sizeof(Elf##bits##_Phdr);    \
+		shdr_size = sizeof(Elf##bits##_Shdr);    \
 	} while (0)
 
 int raw_header(const unsigned char *bytes, size_t length, struct raw_header *ret)
@@ -95,19 +96,19 @@ int raw_header(const unsigned char *bytes, size_t length, struct raw_header *ret
 	return 0;
 }
 
-#define TAKE_PHDR(bits)                                \
-	do {                                           \
-		Elf##bits##_Phdr header;               \
+#define TAKE_PHDR(bits)                                 \
+	do {                                            \
+		Elf##bits##_Phdr header;                \
 		memcpy(&header, bytes, sizeof(header)); \
-		*ret = (struct raw_phdr){              \
-			.type = header.p_type,         \
-			.flags = header.p_flags,       \
-			.offset = header.p_offset,     \
-			.vaddr = header.p_vaddr,       \
-			.filesz = header.p_filesz,     \
-			.memsz = header.p_memsz,       \
-			.align = header.p_align,       \
-		};                                     \
+		*ret = (struct raw_phdr){               \
+			.type = header.p_type,          \
+			.flags = header.p_flags,        \
+			.offset = header.p_offset,      \
+			.vaddr = header.p_vaddr,        \
+			.filesz = header.p_filesz,      \
+			.memsz = header.p_memsz,        \
+			.align = header.p_align,        \
+		};                                      \
 	} while (0)
 
 void raw_phdr(bool is_64, const unsigned char *bytes, struct raw_phdr *ret)
@@ -118,16 +119,16 @@ void raw_phdr(bool is_64, const unsigned char *bytes, struct raw_phdr *ret)
 		TAKE_PHDR(32);
 }
 
-#define TAKE_SHDR(bits)                                \
-	do {                                           \
-		Elf##bits##_Shdr header;               \
+#define TAKE_SHDR(bits)                                 \
+	do {                                            \
+		Elf##bits##_Shdr header;                \
 		memcpy(&header, bytes, sizeof(header)); \
-		*ret = (struct raw_shdr){              \
-			.type = header.sh_type,        \
-			.offset = header.sh_offset,    \
-			.size = header.sh_size,        \
-			.align = header.sh_addralign,  \
-		};                                     \
+		*ret = (struct raw_shdr){               \
+			.type = header.sh_type,         \
+			.offset = header.sh_offset,     \
+			.size = header.sh_size,         \
+			.align = header.sh_addralign,   \
+		};                                      \
 	} while (0)
 
 void raw_shdr(bool is_64, const unsigned char *bytes, struct raw_shdr *ret)

@@ -72,7 +72,7 @@ struct object *object_at(const struct object_list *list, vaddr_t address)
 	struct object *object;
 
 	TAILQ_FOREACH(object, &list->queue, entry)
-		if (address >= object->low && address < object->high)
-			return object;
+	if (address >= object->low && address < object->high)
+		return object;
 	return NULL;
 }

@@ -14,16 +14,16 @@
 
 struct object {
 	TAILQ_ENTRY(object) entry;
-	vaddr_t link_map;        /* identity together with bias and name: addresses of link maps recur */
+	vaddr_t link_map; /* identity together with bias and name: addresses of link maps recur */
 	vaddr_t bias, dynamic;
-	vaddr_t low, high;       /* both 0: its headers could not be read */
-	vaddr_t name;            /* where the victim keeps the name; tells a new object at an old place */
+	vaddr_t low, high; /* both 0: its headers could not be read */
+	vaddr_t name;      /* where the victim keeps the name; tells a new object at an old place */
 	int64_t lmid;
-	uint64_t generation;     /* of the last scan that saw it */
+	uint64_t generation; /* of the last scan that saw it */
 	struct elf_build_id build_id;
 	bool initial;
 	bool is_program, is_linker, is_vdso; /* no load events are made of these */
-	char *path;              /* owned */
+	char *path;                          /* owned */
 };
 TAILQ_HEAD(object_queue, object);
 

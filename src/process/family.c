@@ -134,16 +134,17 @@ void family_add(struct family *family, struct tether *process)
 void family_remove(struct tether *process)
 {
 	struct operation *rendezvous = process->rendezvous;
+	struct table *table = process->table;
 
 	LIST_REMOVE(process, sibling);
 	process->rendezvous = NULL;
 	operation_finish(rendezvous, -TETHER_EGONE);
 	operation_put(rendezvous);
-	pthread_mutex_lock(&process->table->lock);
+	pthread_mutex_lock(&table->lock);
 	process->family = NULL;
 	handle_unlist(process);
-	handle_unpin(process);
-	pthread_mutex_unlock(&process->table->lock);
+	handle_unpin(process); /* may free it */
+	pthread_mutex_unlock(&table->lock);
 }
 
 struct family *family_of(struct tether *process)

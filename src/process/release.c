@@ -78,6 +78,17 @@ static void start_set_mode(struct operation *operation)
 		operation_finish(operation, result);
 }
 
+/* What the controller says of itself at its very end is not waited for when it is told to let go. */
+static void last_stats(struct family *family, struct operation *operation, const void *body)
+{
+	(void)operation;
+	if (!body)
+		return;
+	pthread_mutex_lock(&family->table->lock);
+	stats_add(&family->table->retired, body);
+	pthread_mutex_unlock(&family->table->lock);
+}
+
 /* The last reference of a handle went: the whole family goes unless somebody holds another of its members. */
 static void start_release(struct operation *operation)
 {
@@ -104,6 +115,8 @@ static void start_release(struct operation *operation)
 		return;
 	}
 	struct proto_pid whole = { .pid = 0, .mode = family->mode };
+	struct proto_empty nothing = { 0 };
+	(void)family_send(family, PROTO_REQ_stats, &nothing, NULL, 0, last_stats, NULL);
 	int result = family_send(family, PROTO_REQ_release, &whole, NULL, 0, family_released, operation);
 	if (result < 0)
 		operation_finish(operation, result);

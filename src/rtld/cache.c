@@ -86,7 +86,9 @@ static struct cached *place_for(struct rtld_cache *cache, const struct elf_image
 void cache_keep(struct rtld_cache *cache, const struct reader *memory, const struct elf_image *image,
 		const struct image_facts *facts)
 {
-	struct cached fresh = { .fingerprint = image->fingerprint, .build_id = image->build_id, .facts = *facts };
+	struct cached fresh = { .fingerprint = image->fingerprint,
+				.build_id = image->build_id,
+				.facts = *facts };
 
 	if (cache == NULL || image->build_id.size == 0 || facts->witness_at == 0 ||
 	    !read_witness(memory, image, facts, fresh.facts.witness))

@@ -29,15 +29,18 @@ void cache_keep(struct rtld_cache *cache, const struct reader *memory, const str
 void rtld_survey_main(struct rtld *rtld, const struct reader *memory, vaddr_t entry);
 
 /*
- * The object that a link map tells of, as it is mapped. 0; -ENOEXEC, -EFAULT: nothing readable is there, which
- * leaves an object without range and build-id; -ESRCH.
+ * The object that a link map tells of, as it is mapped. 0; -ENOEXEC, -EFAULT: nothing readable is there,
+ * which leaves an object without range and build-id; -ESRCH.
  */
-int rtld_find_image(int64_t tid, const struct reader *memory, vaddr_t bias, vaddr_t dynamic, struct elf_image *ret);
-/* The string at address in new memory, at most MAX_OBJECT_NAME - 1 bytes. 0; 1: it was cut; -ENOMEM, -ESRCH. */
+int rtld_find_image(int64_t tid, const struct reader *memory, vaddr_t bias, vaddr_t dynamic,
+		    struct elf_image *ret);
+/* The string at address in new memory, at most MAX_OBJECT_NAME - 1 bytes. 0; 1: it was cut; -ENOMEM, -ESRCH.
+ */
 int rtld_read_name(const struct reader *memory, vaddr_t address, char **ret);
 
 /* One namespace, and the part of struct walk that is its link maps. */
-struct namespace {
+struct namespace
+{
 	vaddr_t r_debug;
 	vaddr_t head;
 	bool consistent;
@@ -65,10 +68,11 @@ struct walk {
 };
 
 /*
- * Walk all consistent namespaces from r_debug on. 0; -EAGAIN: the lists changed or broke off meanwhile, nothing
- * of the walk counts; -ESRCH, -ENOMEM. walk_free() in any case.
+ * Walk all consistent namespaces from r_debug on. 0; -EAGAIN: the lists changed or broke off meanwhile,
+ * nothing of the walk counts; -ESRCH, -ENOMEM. walk_free() in any case.
  */
-int walk_read(struct walk *walk, vaddr_t r_debug, const struct reader *memory, const struct object_list *list);
+int walk_read(struct walk *walk, vaddr_t r_debug, const struct reader *memory,
+	      const struct object_list *list);
 void walk_free(struct walk *walk);
 
 #endif

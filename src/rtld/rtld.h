@@ -21,26 +21,27 @@ enum rtld_flavour { RTLD_STATIC = 1, RTLD_GLIBC, RTLD_MUSL, RTLD_UNKNOWN };
 /* Found once per image, kept until exec. */
 struct rtld {
 	enum rtld_flavour flavour;
-	vaddr_t entry;             /* AT_ENTRY */
-	vaddr_t main;              /* first instruction of main, 0: not found (yet, while main_slot is not 0) */
-	vaddr_t main_slot;         /* pointer that the linker will fill with main (main in a library), else 0 */
-	vaddr_t r_brk;             /* where to trap, 0: none (static) */
-	vaddr_t r_debug;           /* 0: not known yet (taken from DT_DEBUG at a hit) */
-	vaddr_t r_state;           /* the 32-bit r_state of the base namespace, for a site's guard; 0: none */
-	uint32_t consistent;       /* value of r_state when a scan is worth while */
-	vaddr_t gadget;            /* a syscall instruction (in the vdso), 0: none */
+	vaddr_t entry;       /* AT_ENTRY */
+	vaddr_t main;        /* first instruction of main, 0: not found (yet, while main_slot is not 0) */
+	vaddr_t main_slot;   /* pointer that the linker will fill with main (main in a library), else 0 */
+	vaddr_t r_brk;       /* where to trap, 0: none (static) */
+	vaddr_t r_debug;     /* 0: not known yet (taken from DT_DEBUG at a hit) */
+	vaddr_t r_state;     /* the 32-bit r_state of the base namespace, for a site's guard; 0: none */
+	uint32_t consistent; /* value of r_state when a scan is worth while */
+	vaddr_t gadget;      /* a syscall instruction (in the vdso), 0: none */
 	vaddr_t vdso, vdso_end;
-	vaddr_t debug_pointer;     /* musl: holds the address of its r_debug once it has relocated itself, else 0 */
+	vaddr_t debug_pointer; /* musl: holds the address of its r_debug once it has relocated itself, else 0
+				*/
 	struct elf_image program, linker;
-	bool linker_is_program;    /* started as `ld.so PROGRAM`: program is known at the first scan */
-	uint64_t seen_changes;     /* scans that found something new or gone */
-	bool started;              /* the initial objects were complete at some scan */
+	bool linker_is_program; /* started as `ld.so PROGRAM`: program is known at the first scan */
+	uint64_t seen_changes;  /* scans that found something new or gone */
+	bool started;           /* the initial objects were complete at some scan */
 };
 
 /*
  * Linkers and vdsos seen before, so that an exec costs no parsing. The key is what the image in memory shows
- * (build-id and program headers), and the bytes at the place to be trapped are compared too: no path of a held
- * victim is looked up, and no file replaced meanwhile can mislead. Used by one thread at a time.
+ * (build-id and program headers), and the bytes at the place to be trapped are compared too: no path of a
+ * held victim is looked up, and no file replaced meanwhile can mislead. Used by one thread at a time.
  */
 struct rtld_cache;
 struct rtld_cache *rtld_cache_new(void);
@@ -61,9 +62,10 @@ struct rtld_changes {
 
 /*
  * Bring list up to date. Before the linker has a list, and in a static program, the executable and the linker
- * are in it, with link_map 0; they keep their struct object when their link maps turn up. 1: consistent and scanned; 0: the linker is in the middle of a change, list untouched
- * (but for namespaces that are consistent); -ESRCH, -ENOMEM; -EOVERFLOW: a bound of base/limits.h was reached
- * (what was read so far counts). Cost: one vectored read for the known objects, and the work for new ones.
+ * are in it, with link_map 0; they keep their struct object when their link maps turn up. 1: consistent and
+ * scanned; 0: the linker is in the middle of a change, list untouched (but for namespaces that are
+ * consistent); -ESRCH, -ENOMEM; -EOVERFLOW: a bound of base/limits.h was reached (what was read so far
+ * counts). Cost: one vectored read for the known objects, and the work for new ones.
  */
 int rtld_scan(struct rtld *rtld, int64_t tid, const struct reader *memory, struct object_list *list,
 	      const struct rtld_changes *changes);

@@ -2,8 +2,8 @@
 /*
  * rtld/scan.c - what came and went since the last scan
  *
- * The walk is applied only as a whole: first all that is gone goes, then what is new comes, in the order of the
- * link maps. So an object that took the place of another is seen as both.
+ * The walk is applied only as a whole: first all that is gone goes, then what is new comes, in the order of
+ * the link maps. So an object that took the place of another is seen as both.
  */
 #include "rtld/inside.h"
 
@@ -17,7 +17,8 @@
 
 #include "os/procfs.h"
 
-/* ---- names and images ----------------------------------------------------------------------------------- */
+/* ---- names and images -----------------------------------------------------------------------------------
+ */
 
 int rtld_read_name(const struct reader *memory, vaddr_t address, char **ret)
 {
@@ -75,7 +76,8 @@ static int visit_for_header(const struct os_mapping *mapping, void *data)
 	return 0;
 }
 
-int rtld_find_image(int64_t tid, const struct reader *memory, vaddr_t bias, vaddr_t dynamic, struct elf_image *ret)
+int rtld_find_image(int64_t tid, const struct reader *memory, vaddr_t bias, vaddr_t dynamic,
+		    struct elf_image *ret)
 {
 	struct header_search search = { .dynamic = dynamic };
 	int error = elf_image_at(memory, bias, ret);
@@ -98,7 +100,8 @@ static void take_image(struct object *object, const struct elf_image *image)
 	object->build_id = image->build_id;
 }
 
-/* ---- the executable and the linker ---------------------------------------------------------------------- */
+/* ---- the executable and the linker ----------------------------------------------------------------------
+ */
 
 /* The link of /proc follows renames; it is the only name that no victim can forge. */
 static char *executable_path(int64_t tid)
@@ -183,7 +186,8 @@ static int enter_own_objects(const struct rtld *rtld, int64_t tid, const struct 
 	return error;
 }
 
-/* ---- where the lists are --------------------------------------------------------------------------------- */
+/* ---- where the lists are ---------------------------------------------------------------------------------
+ */
 
 /* 0 when r_debug is known, -EAGAIN when the linker has not got as far. */
 static int find_r_debug(struct rtld *rtld, const struct reader *memory)
@@ -214,13 +218,14 @@ static void learn_r_brk(struct rtld *rtld, const struct reader *memory)
 	uint64_t r_brk;
 
 	if (rtld->r_brk == 0 &&
-	    memory->read(memory->data, rtld->r_debug + offsetof(struct r_debug, r_brk), &r_brk, sizeof(r_brk)) ==
-		    (ssize_t)sizeof(r_brk) &&
+	    memory->read(memory->data, rtld->r_debug + offsetof(struct r_debug, r_brk), &r_brk,
+			 sizeof(r_brk)) == (ssize_t)sizeof(r_brk) &&
 	    r_brk >= rtld->linker.low && r_brk < rtld->linker.high)
 		rtld->r_brk = r_brk;
 }
 
-/* ---- applying a walk ------------------------------------------------------------------------------------- */
+/* ---- applying a walk -------------------------------------------------------------------------------------
+ */
 
 struct scan {
 	struct rtld *rtld;
@@ -292,7 +297,8 @@ static void remove_missing(struct scan *scan)
 	}
 }
 
-static int new_object(struct scan *scan, const struct walked *walked, int64_t lmid, bool first, struct object **ret)
+static int new_object(struct scan *scan, const struct walked *walked, int64_t lmid, bool first,
+		      struct object **ret)
 {
 	struct rtld *rtld = scan->rtld;
 	struct object *object = calloc(1, sizeof(*object));
@@ -423,7 +429,8 @@ static void note_start(struct scan *scan)
 	rtld->started = true;
 	learn_r_brk(rtld, scan->memory);
 	if (rtld->main == 0 && rtld->main_slot != 0 &&
-	    scan->memory->read(scan->memory->data, rtld->main_slot, &main, sizeof(main)) == (ssize_t)sizeof(main))
+	    scan->memory->read(scan->memory->data, rtld->main_slot, &main, sizeof(main)) ==
+		    (ssize_t)sizeof(main))
 		rtld->main = main;
 }
 

@@ -57,7 +57,8 @@ static vaddr_t address_in(const struct elf_image *image, uint64_t offset)
  * glibc exports _r_debug itself, musl a pointer to it. What exports neither is a linker that is not known:
  * its r_debug, r_brk included, is found through DT_DEBUG once it has run.
  */
-static int look_for_linker(const struct reader *memory, const struct elf_image *image, struct image_facts *ret)
+static int look_for_linker(const struct reader *memory, const struct elf_image *image,
+			   struct image_facts *ret)
 {
 	enum { STATE, DEBUG, POINTER, NAMES };
 	static const char *const names[NAMES] = { "_dl_debug_state", "_r_debug", "_dl_debug_addr" };
@@ -102,10 +103,11 @@ static void use_linker(struct rtld *rtld, const struct elf_image *image, const s
 }
 
 /*
- * Without AT_BASE the program is static, or it is the linker itself, started as a command: then it exports what
- * a linker does.
+ * Without AT_BASE the program is static, or it is the linker itself, started as a command: then it exports
+ * what a linker does.
  */
-static int survey_linker(struct rtld *rtld, const struct reader *memory, struct rtld_cache *cache, vaddr_t base)
+static int survey_linker(struct rtld *rtld, const struct reader *memory, struct rtld_cache *cache,
+			 vaddr_t base)
 {
 	struct elf_image image = rtld->program;
 	struct image_facts facts = { .flavour = RTLD_UNKNOWN };
@@ -162,7 +164,8 @@ static void gadget_in_vdso(struct rtld *rtld, const struct reader *memory, struc
 }
 
 /* The vdso can be switched off: then in the code of the linker, or of a static program. */
-static void survey_gadget(struct rtld *rtld, int64_t tid, const struct reader *memory, struct rtld_cache *cache)
+static void survey_gadget(struct rtld *rtld, int64_t tid, const struct reader *memory,
+			  struct rtld_cache *cache)
 {
 	struct executable_part part = { .within = rtld->r_brk != 0 ? rtld->r_brk : rtld->entry };
 
@@ -171,14 +174,16 @@ static void survey_gadget(struct rtld *rtld, int64_t tid, const struct reader *m
 		decode_find_syscall(memory, part.start, part.end, &rtld->gadget);
 }
 
-/* ---- main ----------------------------------------------------------------------------------------------- */
+/* ---- main -----------------------------------------------------------------------------------------------
+ */
 
 static bool in_image(const struct elf_image *image, vaddr_t address)
 {
 	return address >= image->low && address < image->high;
 }
 
-/* Start code names main itself, or a pointer that the linker fills: known before when it leads into the program. */
+/* Start code names main itself, or a pointer that the linker fills: known before when it leads into the
+ * program. */
 void rtld_survey_main(struct rtld *rtld, const struct reader *memory, vaddr_t entry)
 {
 	vaddr_t found, pointed;

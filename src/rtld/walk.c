@@ -17,7 +17,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- what is known, read ahead -------------------------------------------------------------------------- */
+/* ---- what is known, read ahead --------------------------------------------------------------------------
+ */
 
 struct ahead {
 	struct object *object;
@@ -57,12 +58,14 @@ static void read_pieces(const struct reader *memory, struct ahead_table *table, 
 
 	/* All link maps first: a name that is gone must not hide a link map that is there. */
 	for (size_t i = 0; i < table->count; i++)
-		piece[pieces++] = (struct reader_piece){ table->item[i].object->link_map, &table->item[i].words,
-							 sizeof(table->item[i].words) };
+		piece[pieces++] =
+			(struct reader_piece){ table->item[i].object->link_map, &table->item[i].words,
+					       sizeof(table->item[i].words) };
 	for (size_t i = 0; i < table->count; i++)
 		if (table->item[i].name_length > 0)
-			piece[pieces++] = (struct reader_piece){ table->item[i].object->name, table->item[i].name,
-								 table->item[i].name_length };
+			piece[pieces++] =
+				(struct reader_piece){ table->item[i].object->name, table->item[i].name,
+						       table->item[i].name_length };
 	if (memory->read_many != NULL)
 		done = memory->read_many(memory->data, piece, pieces);
 	for (size_t i = 0; i < table->count && (ssize_t)i < done; i++)
@@ -144,7 +147,8 @@ static struct ahead *ahead_find(struct ahead_table *table, size_t *next, vaddr_t
 	return *found;
 }
 
-/* ---- the walk ------------------------------------------------------------------------------------------- */
+/* ---- the walk -------------------------------------------------------------------------------------------
+ */
 
 static int read_exactly(const struct reader *memory, vaddr_t address, void *buffer, size_t length)
 {
@@ -155,9 +159,10 @@ static int read_exactly(const struct reader *memory, vaddr_t address, void *buff
 	return (size_t)got == length ? 0 : -EFAULT;
 }
 
-/* The linker that reuses the memory of a link map, or of a name, makes an object that is not the known one. */
-static bool is_same(const struct ahead *ahead, const struct reader *memory, const struct link_map_words *words,
-		    int64_t lmid)
+/* The linker that reuses the memory of a link map, or of a name, makes an object that is not the known one.
+ */
+static bool is_same(const struct ahead *ahead, const struct reader *memory,
+		    const struct link_map_words *words, int64_t lmid)
 {
 	const struct object *object = ahead->object;
 
@@ -166,8 +171,7 @@ static bool is_same(const struct ahead *ahead, const struct reader *memory, cons
 		return false;
 	if (ahead->name_length == 0)
 		return true;
-	if (!ahead->have_name &&
-	    read_exactly(memory, object->name, ahead->name, ahead->name_length) != 0)
+	if (!ahead->have_name && read_exactly(memory, object->name, ahead->name, ahead->name_length) != 0)
 		return false;
 	return memcmp(ahead->name, object->path, ahead->name_length) == 0;
 }
@@ -242,8 +246,8 @@ static int read_r_debug(const struct reader *memory, vaddr_t address, struct r_d
 
 /*
  * The order of the list is the number of the namespace, as dlmopen(3) gives it: the linker enters a namespace
- * at the end when it is first used, takes the lowest number that is free, and never takes one out; so one that
- * was emptied keeps its place.
+ * at the end when it is first used, takes the lowest number that is free, and never takes one out; so one
+ * that was emptied keeps its place.
  */
 static int read_namespaces(struct walk *walk, vaddr_t r_debug, const struct reader *memory)
 {

@@ -266,6 +266,8 @@ static void find_lab(struct lab *lab, const char *sabotage)
 		exit(2);
 	path[length] = '\0';
 	folder = dirname(path);
+	/* That of the same build, unless the runner names another. */
+	setenv("TETHER_CONTROLLER", beside(folder, "../../src/controller/tether-controller"), 0);
 	lab->victim = beside(folder, "harm-victim");
 	lab->holder = beside(folder, sabotage ? "harm-saboteur" : "harm-holder");
 	if (sabotage)
@@ -278,7 +280,7 @@ static void find_lab(struct lab *lab, const char *sabotage)
 static void usage(void)
 {
 	fputs("usage: harm [--kinds K,..] [--holds H,..] [--endings E,..] [--count N] [--spread] [--seed S]\n"
-	      "            [--seconds N] [--verbose] [--sabotage HARM]\n"
+	      "            [--seconds N] [--verbose] [--keep] [--sabotage HARM]\n"
 	      "kinds:",
 	      stderr);
 	for (unsigned i = 0; i < KINDS; i++)
@@ -341,6 +343,9 @@ static void parse(struct plan *plan, int argc, char **argv)
 			break;
 		case 'v':
 			plan->lab.verbose = true;
+			break;
+		case 'K':
+			plan->lab.keep = true;
 			break;
 		case 'x':
 			known &= choose_sabotage(optarg, plan);

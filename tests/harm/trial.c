@@ -36,6 +36,7 @@ struct scene {
 	int victim_status;
 	pid_t client, controller;
 	bool client_ended;
+	int client_status;
 	int orders, words; /* pipes to and from the client */
 	char line[2048];
 	size_t line_length;
@@ -109,8 +110,10 @@ static void reap(struct scene *scene)
 			scene->victim_ended = true;
 			scene->victim_status = status;
 		}
-		if (pid == scene->client)
+		if (pid == scene->client) {
 			scene->client_ended = true;
+			scene->client_status = status;
+		}
 	}
 }
 
@@ -230,8 +233,12 @@ static void hear_rest(struct scene *scene)
 
 static void order(struct scene *scene, char letter)
 {
-	if (write(scene->orders, &letter, 1) != 1)
-		blame(scene, HARM_SILENT, "the client is gone before its order '%c'", letter);
+	reap(scene);
+	if (scene->client_ended)
+		blame(scene, HARM_SILENT, "the client ended with status 0x%x before its order '%c'",
+		      scene->client_status, letter);
+	else if (write(scene->orders, &letter, 1) != 1)
+		blame(scene, HARM_SILENT, "the client does not take its order '%c'", letter);
 }
 
 static void start_client(struct scene *scene, uint64_t *random)
@@ -293,7 +300,7 @@ static void start_client(struct scene *scene, uint64_t *random)
 static void end_by_order(struct scene *scene, char letter, const char *answer)
 {
 	order(scene, letter);
-	if (!await_word(scene, answer, ORDER_MS))
+	if (!scene->client_ended && !await_word(scene, answer, ORDER_MS))
 		blame(scene, HARM_SILENT, "no '%s' within %d ms %s", answer, ORDER_MS, scene->failure);
 	/* Whether it let go is judged now; whether it leaves anything behind, after it has ended. */
 }
@@ -562,5 +569,10 @@ void trial_run(const struct lab *lab, const struct trial *trial, struct outcome 
 	hear_rest(&scene);
 	if (scene.failure[0] && !(ret->finding.harms & HARM_SILENT))
 		blame(&scene, HARM_SILENT, "%s", scene.failure);
+	if (lab->keep && ret->finding.harms) {
+		fprintf(stderr, "# kept: victim %d client %d controller %d; %s\n", scene.victim, scene.client,
+			scene.controller, ret->finding.detail);
+		pause();
+	}
 	leave(&scene);
 }

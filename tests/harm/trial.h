@@ -48,6 +48,7 @@ enum ending {
 struct lab {
 	const char *victim, *holder, *tiny, *plugin[2];
 	bool verbose;
+	bool keep; /* stand still at the first harm, all its processes with it, to look at them */
 };
 
 struct trial {

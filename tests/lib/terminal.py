@@ -65,6 +65,20 @@ class Terminal:
             if left <= 0 or not self.more(left):
                 self.t.fail(f'no {pattern!r} in: {self.output[self.read:]!r}')
 
+    def type_until(self, text, pattern, timeout=15):
+        """Type it again every second until the pattern comes."""
+        deadline = time.monotonic() + timeout * self.t.slow
+        while True:
+            self.type(text)
+            again = time.monotonic() + 1
+            while time.monotonic() < again and self.more(again - time.monotonic()):
+                match = re.compile(pattern).search(self.output, self.read)
+                if match:
+                    self.read = match.end()
+                    return match
+            if time.monotonic() > deadline:
+                self.t.fail(f'no {pattern!r} in: {self.output[self.read:]!r}')
+
     def more(self, timeout):
         """Take in what comes; False at the end of all output or the time."""
         if not select.select([self.fd], [], [], timeout)[0]:

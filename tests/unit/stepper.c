@@ -55,7 +55,8 @@ void stepper_registers(const struct stepper *stepper, struct machine *machine)
 		abort();
 }
 
-bool stepper_run(const struct stepper *stepper, struct machine *machine, uint64_t pc, size_t length, int max_steps)
+bool stepper_run(const struct stepper *stepper, struct machine *machine, uint64_t pc, size_t length,
+		 int max_steps)
 {
 	bool left = false;
 

@@ -15,9 +15,9 @@
 
 enum {
 	STEPPER_PAGE = 4096,
-	STEPPER_TEXT = 0x20000000,  /* the instruction stands in the middle of two pages */
+	STEPPER_TEXT = 0x20000000, /* the instruction stands in the middle of two pages */
 	STEPPER_HOME = STEPPER_TEXT + STEPPER_PAGE,
-	STEPPER_DATA = STEPPER_TEXT + 4 * STEPPER_PAGE, /* two pages */
+	STEPPER_DATA = STEPPER_TEXT + 4 * STEPPER_PAGE,  /* two pages */
 	STEPPER_STACK = STEPPER_TEXT + 8 * STEPPER_PAGE, /* two pages */
 	STEPPER_SLOT = 0x28000000,
 	STEPPER_REGION = 2 * STEPPER_PAGE,
@@ -45,6 +45,7 @@ void stepper_registers(const struct stepper *stepper, struct machine *machine);
  * Set the machine, run from pc until it is outside [pc, pc + length) or a signal comes, and read the machine
  * back. False: it did not leave within the steps allowed.
  */
-bool stepper_run(const struct stepper *stepper, struct machine *machine, uint64_t pc, size_t length, int max_steps);
+bool stepper_run(const struct stepper *stepper, struct machine *machine, uint64_t pc, size_t length,
+		 int max_steps);
 
 #endif

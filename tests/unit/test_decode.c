@@ -22,7 +22,8 @@
 #include "decode/decode.h"
 #include "stepper.h"
 
-/* ---- the machine at random ------------------------------------------------------------------------------- */
+/* ---- the machine at random -------------------------------------------------------------------------------
+ */
 
 static uint64_t random_state;
 
@@ -38,8 +39,8 @@ static uint64_t random_word(void)
 static uint64_t interesting(void)
 {
 	static const uint64_t edges[] = {
-		0,          1,          2,          0x7f,       0x80,       0xff,
-		0x7fffffff, 0x80000000, 0xffffffff, UINT64_MAX, INT64_MAX,  (uint64_t)INT64_MIN,
+		0,          1,          2,          0x7f,       0x80,      0xff,
+		0x7fffffff, 0x80000000, 0xffffffff, UINT64_MAX, INT64_MAX, (uint64_t)INT64_MIN,
 	};
 
 	switch (random_word() % 4) {
@@ -57,8 +58,9 @@ static void randomize(struct machine *machine, bool small_count)
 	uint64_t flags = 0x202;
 	static const unsigned bits[] = { 0, 2, 4, 6, 7, 11 };
 	struct user_regs_struct *regs = &machine->regs;
-	unsigned long long *free_choice[] = { &regs->rax, &regs->rcx, &regs->rdx, &regs->r8,  &regs->r9, &regs->r10,
-					      &regs->r11, &regs->r12, &regs->r13, &regs->r14, &regs->r15 };
+	unsigned long long *free_choice[] = { &regs->rax, &regs->rcx, &regs->rdx, &regs->r8,
+					      &regs->r9,  &regs->r10, &regs->r11, &regs->r12,
+					      &regs->r13, &regs->r14, &regs->r15 };
 
 	for (size_t i = 0; i < sizeof(free_choice) / sizeof(free_choice[0]); i++)
 		*free_choice[i] = interesting();
@@ -84,7 +86,8 @@ static void randomize(struct machine *machine, bool small_count)
 		machine->fp.xmm_space[i] = (unsigned)random_word();
 }
 
-/* ---- comparing --------------------------------------------------------------------------------------------- */
+/* ---- comparing
+ * --------------------------------------------------------------------------------------------- */
 
 struct form {
 	const uint8_t *row;
@@ -150,7 +153,8 @@ static void compare(const char *form, const char *way, const struct machine *is,
 		fail_msg("%s by %s: other floating point registers", form, way);
 }
 
-/* ---- the ways ---------------------------------------------------------------------------------------------- */
+/* ---- the ways
+ * ---------------------------------------------------------------------------------------------- */
 
 static void *place(struct machine *machine, vaddr_t address, size_t length)
 {
@@ -216,7 +220,8 @@ static void run_slot(const char *form, const struct stepper *stepper, const stru
 		machine->regs.rip = STEPPER_HOME;
 }
 
-/* ---- tests ------------------------------------------------------------------------------------------------- */
+/* ---- tests
+ * ------------------------------------------------------------------------------------------------- */
 
 enum { KIND_FORM, KIND_EMULATED, KIND_HOME, KIND_SMALL, ROW_SIZE = 17 };
 extern const uint8_t forms[], forms_end[];
@@ -403,7 +408,8 @@ static void any_bytes_make_a_recipe_within_bounds(void **state)
 	}
 }
 
-/* ---- how common the ways are ------------------------------------------------------------------------------ */
+/* ---- how common the ways are ------------------------------------------------------------------------------
+ */
 
 struct share {
 	unsigned long functions, emulated, slot, in_place, invalid;
@@ -466,7 +472,8 @@ static bool count_file(const char *path, struct share *share)
 static void function_entries_of_real_libraries_need_no_step_in_place(void **state)
 {
 	static const char *const paths[] = { "/lib/x86_64-linux-gnu/libc.so.6", "/lib64/libc.so.6",
-					     "/usr/lib/x86_64-linux-gnu/libcrypto.so.3", "/usr/lib64/libcrypto.so.3" };
+					     "/usr/lib/x86_64-linux-gnu/libcrypto.so.3",
+					     "/usr/lib64/libcrypto.so.3" };
 	unsigned files = 0;
 
 	(void)state;
@@ -475,9 +482,10 @@ static void function_entries_of_real_libraries_need_no_step_in_place(void **stat
 		if (!count_file(paths[i], &share) || share.functions == 0)
 			continue;
 		files++;
-		print_message("%s: %lu functions: %.1f %% emulated, %.1f %% slot, %lu in place, %lu invalid\n",
-			      paths[i], share.functions, 100.0 * (double)share.emulated / (double)share.functions,
-			      100.0 * (double)share.slot / (double)share.functions, share.in_place, share.invalid);
+		print_message(
+			"%s: %lu functions: %.1f %% emulated, %.1f %% slot, %lu in place, %lu invalid\n",
+			paths[i], share.functions, 100.0 * (double)share.emulated / (double)share.functions,
+			100.0 * (double)share.slot / (double)share.functions, share.in_place, share.invalid);
 		assert_int_equal(share.in_place, 0);
 		assert_int_equal(share.invalid, 0);
 		assert_true(share.emulated * 2 > share.functions);
