@@ -18,7 +18,7 @@
 
 struct spawned {
 	int socket;      /* the library's end, close-on-exec, in the caller's table */
-	int64_t pid;     /* of the controller, for diagnosis only: it may be gone */
+	int64_t pid;     /* of the controller; no child of the caller, so it may be gone */
 };
 
 /*

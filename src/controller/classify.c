@@ -11,6 +11,8 @@
 /* Linux's <asm/siginfo.h>; musl's <signal.h> has them all, but only under names that vary with feature tests.
  */
 enum { CODE_KERNEL = 0x80, CODE_TRAP_BRKPT = 1, CODE_TRAP_TRACE = 2 };
+/* PTRACE_O_TRACESYSGOOD */
+enum { SYSCALL_BIT = 0x80 };
 
 int classify_needs_code(int status)
 {
@@ -45,6 +47,8 @@ enum stop_kind classify(int status, int si_code)
 		return STOP_EXIT;
 	if (status >> 16)
 		return classify_event(status >> 16, WSTOPSIG(status));
+	if (WSTOPSIG(status) == (SIGTRAP | SYSCALL_BIT))
+		return STOP_SYSCALL;
 	if (WSTOPSIG(status) != SIGTRAP)
 		return STOP_SIGNAL;
 	switch (si_code) {

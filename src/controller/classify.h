@@ -9,6 +9,7 @@ enum stop_kind {
 	STOP_EXIT,      /* gone: exited, or killed by a signal */
 	STOP_TRAP,      /* SIGTRAP by a trap instruction: ours, or one of the victim's own */
 	STOP_STEP,      /* SIGTRAP by a single step */
+	STOP_SYSCALL,   /* entry or exit of a system call that we asked to see */
 	STOP_SIGNAL,    /* any other signal on its way to the victim */
 	STOP_INTERRUPT, /* PTRACE_INTERRUPT answered, a new task's first stop, or SIGCONT ended a group-stop
 			 */

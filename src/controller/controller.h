@@ -29,8 +29,7 @@
 #include "controller/pool.h"
 #include "proto/proto.h"
 
-/* ---- tasks ----------------------------------------------------------------------------------------------
- */
+/* ---- tasks ------------------------------------------------------------------------------- */
 
 enum task_state {
 	TASK_EARLY, /* stopped before the event of its maker told of it: owner unknown, kept as it is */
@@ -81,8 +80,9 @@ struct task {
 };
 TAILQ_HEAD(task_list, task);
 
-/* ---- processes ------------------------------------------------------------------------------------------
- */
+enum { KERNEL_SIGACTION = 32 }; /* handler, flags, restorer, mask */
+
+/* ---- processes --------------------------------------------------------------------------- */
 
 struct process {
 	TAILQ_ENTRY(process) entry;
@@ -103,13 +103,14 @@ struct process {
 	uint64_t release_id;    /* request to answer then, 0: none */
 	uint64_t release_by_ns; /* not later, whatever cannot stop */
 	pid_t park_tid;
-	bool trap_ignored, trap_caught; /* SIGTRAP's disposition as last seen (rule 8) */
+	/* SIGTRAP's disposition as last seen (rule 8), and the kernel's struct sigaction of a handler. */
+	bool trap_ignored, trap_caught, trap_action_known;
+	unsigned char trap_action[KERNEL_SIGACTION];
 	uint64_t user_ns, system_ns, max_rss_kb;
 };
 TAILQ_HEAD(process_list, process);
 
-/* ---- sites and spaces -----------------------------------------------------------------------------------
- */
+/* ---- sites and spaces -------------------------------------------------------------------- */
 
 struct site {
 	vaddr_t address;
@@ -157,12 +158,12 @@ struct space {
 	vaddr_t gadget;            /* a syscall instruction, for the mmap of slots; 0: none */
 	struct slot_area area[SPACE_AREAS_MAX];
 	unsigned areas;
-	bool no_areas; /* seccomp, or the call failed: step in place */
+	struct task *caller; /* maps an area */
+	bool no_areas;       /* seccomp, or the call failed: step in place */
 };
 TAILQ_HEAD(space_list, space);
 
-/* ---- the controller -------------------------------------------------------------------------------------
- */
+/* ---- the controller ---------------------------------------------------------------------- */
 
 struct out {
 	unsigned char *ring;
@@ -175,6 +176,13 @@ struct late {
 	pid_t pid, tid;
 };
 enum { LATE_KEPT = 32 };
+
+/* A child that ended before its maker's event told of it. */
+struct early_end {
+	pid_t tid;
+	int status;
+};
+enum { EARLY_ENDS = 16 };
 
 enum { TASK_HASH = 1024 };
 
@@ -202,6 +210,7 @@ struct controller {
 	bool created;                /* the family was created: mode kill means EXITKILL */
 	bool done;                   /* leave the loop */
 	bool sweep;                  /* some process has no task left */
+	bool settled;                /* nothing of the client's is open or shared any more */
 	uint32_t state;              /* enum proto_state */
 	struct proto_hold hold;
 	uint64_t finish_id; /* request to answer before the exit */
@@ -212,7 +221,8 @@ struct controller {
 	struct space_list spaces;
 	struct task_list stopped, questions;
 	unsigned early; /* tasks in TASK_EARLY */
-	uint64_t early_check_ns;
+	struct early_end early_end[EARLY_ENDS];
+	unsigned early_end_next;
 	pid_t kept_child;  /* the created victim after its release: ours to reap */
 	unsigned freezing; /* spaces that are freezing */
 	struct pool task_pool, process_pool, space_pool, site_pool, call_pool;
@@ -260,7 +270,8 @@ void freeze_timers(struct controller *c, uint64_t now);
 void park(struct controller *c, struct process *p, pid_t tid);
 void unpark(struct controller *c, struct process *p);
 
-/* hit.c, step.c, slot.c */
+/* hit.c, step.c, slot.c, call.c */
+void hit_ours(struct controller *c, struct task *t);
 void hit(struct controller *c, struct task *t);
 void step_over(struct controller *c, struct task *t);
 void step_next(struct controller *c, struct space *s);
@@ -268,12 +279,20 @@ void step_finish(struct controller *c, struct task *t);
 void step_timer(struct controller *c, struct space *s);
 bool slot_go(struct controller *c, struct task *t, struct site *site, struct arch_regs *regs);
 bool slot_leave(struct controller *c, struct task *t);
+void call_moved(struct controller *c, struct task *t);
 void call_done(struct controller *c, struct task *t);
 void call_abandon(struct controller *c, struct task *t);
 
+/* moves.c: deliver the signal of this stop as untraced */
+void pass_signal(struct controller *c, struct task *t);
+
 /* signals.c */
 void signals_refresh(struct controller *c, struct task *t);
-void signals_repair(struct controller *c, struct task *t);
+/* At a trap stop, before anything else. True: a call is under way, and hit_ours() comes after it. */
+bool signals_repair(struct controller *c, struct task *t);
+/* After a single step, whose SIGTRAP does the same. True: a call is under way, step_left() comes after it. */
+bool signals_repair_step(struct controller *c, struct task *t);
+void step_left(struct controller *c, struct task *t);
 void signals_wind_back(struct controller *c, struct task *t);
 
 /* family.c: fork, exec, exit */
@@ -313,6 +332,9 @@ void event_of(const struct controller *c, struct proto_event *event, const struc
 void out_event(struct controller *c, uint32_t type, const void *body, size_t size);
 void out_plain(struct controller *c, uint32_t type, pid_t pid, pid_t tid, uint64_t serial, uint64_t value);
 void out_flush(struct controller *c);
+
+/* main.c: away from the client, once; a victim that is to be created is made before */
+void settle_down(struct controller *c);
 
 /* server.c, loop.c */
 void server_read(struct controller *c);

@@ -35,8 +35,7 @@ struct failure {
 	int32_t stage, error;
 };
 
-/* ---- the victim's side, before its execve ----------------------------------------------------------------
- */
+/* ---- the victim's side, before its execve ------------------------------------------------ */
 
 static void fail(int report, int32_t stage, long error)
 {
@@ -116,8 +115,7 @@ static void become_victim(const struct plan *plan, int go, int report)
 	fail(report, PROTO_STAGE_EXEC, try_candidates(plan));
 }
 
-/* ---- reading the request ---------------------------------------------------------------------------------
- */
+/* ---- reading the request ----------------------------------------------------------------- */
 
 static char **take_strings(struct plan *plan, size_t *at, char ***next, uint32_t count)
 {
@@ -183,8 +181,7 @@ static int plan_read(struct plan *plan, const struct proto_create *body)
 	return 0;
 }
 
-/* ---- the controller's side -------------------------------------------------------------------------------
- */
+/* ---- the controller's side --------------------------------------------------------------- */
 
 static void answer(struct controller *c, uint64_t request, int32_t result, pid_t pid, uint32_t stage,
 		   int32_t status)

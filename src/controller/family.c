@@ -11,6 +11,7 @@
 #include "controller/controller.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/wait.h>
 
 #include "controller/site.h"
@@ -58,6 +59,8 @@ static struct process *child_process(struct controller *c, struct process *paren
 	p->ours_to_kill = parent->ours_to_kill;
 	p->trap_ignored = parent->trap_ignored;
 	p->trap_caught = parent->trap_caught;
+	p->trap_action_known = parent->trap_action_known;
+	memcpy(p->trap_action, parent->trap_action, sizeof(p->trap_action));
 	/* What its parent is let go as, it is too; it has not been heard of, so nothing is told. */
 	p->release = parent->release;
 	p->released = parent->release != 0;
@@ -94,6 +97,34 @@ static void tell_thread(struct controller *c, const struct task *t, bool started
 	out_event(c, PROTO_EV_thread, &body, sizeof(body));
 }
 
+/* Its end was seen before its maker's event: told in the order in which they belong. */
+static bool ended_before(struct controller *c, struct task *maker, pid_t tid, enum stop_kind kind)
+{
+	struct process *p;
+	struct task *t;
+
+	for (size_t i = 0; i < EARLY_ENDS; i++) {
+		struct early_end *end = &c->early_end[i];
+
+		if (end->tid != tid)
+			continue;
+		end->tid = 0;
+		t = kind == STOP_CLONE ? NULL : task_new(c, NULL, tid, TASK_NEW);
+		p = t ? child_process(c, maker->process, tid, false) : NULL;
+		if (!p) {
+			if (t)
+				task_free(c, t);
+			return true;
+		}
+		task_adopt(c, t, p);
+		tell_fork(c, maker, p, kind);
+		t->status = end->status;
+		exit_task(c, t);
+		return true;
+	}
+	return false;
+}
+
 /* Give the child of this event its place, and its record where its stop has not made one. */
 static struct task *child_of(struct controller *c, struct task *maker, pid_t tid, enum stop_kind kind)
 {
@@ -103,6 +134,8 @@ static struct task *child_of(struct controller *c, struct task *maker, pid_t tid
 
 	if (child && child->state != TASK_EARLY)
 		return NULL; /* seized by a grab that met it first */
+	if (!child && ended_before(c, maker, tid, kind))
+		return NULL;
 	if (!child)
 		child = task_new(c, NULL, tid, TASK_NEW);
 	if (!child)
@@ -124,9 +157,25 @@ static struct task *child_of(struct controller *c, struct task *maker, pid_t tid
 	return child;
 }
 
+/*
+ * Its stop may still be in the queue: acted on a second time it would let go of whatever stop came after, a
+ * trap just hit for one.
+ */
 static void early_no_more(struct controller *c, struct task *t)
 {
 	c->early--;
+	if (t->queued)
+		TAILQ_REMOVE(&c->stopped, t, of_stopped);
+	t->queued = false;
+	if (t->queued) {
+		/*
+		 * Its stop has been taken in the same batch as its maker's and is acted on next. Let go now,
+		 * it could show another stop before that, which would be answered as if it were the first: a
+		 * trap would be swallowed.
+		 */
+		task_set_state(t, TASK_NEW);
+		return;
+	}
 	task_set_state(t, TASK_HELD);
 	first_stop(c, t);
 }
@@ -181,7 +230,7 @@ void early_resolve(struct controller *c, struct process *dying)
 			struct process *p;
 
 			next = t->hash_next;
-			if (t->state != TASK_EARLY || t->queued || os_task_status(t->tid, &status))
+			if (t->state != TASK_EARLY || os_task_status(t->tid, &status))
 				continue;
 			if (status.ppid != dying->pid && process_find(c, (pid_t)status.ppid))
 				continue; /* its maker lives, and will tell */
@@ -197,8 +246,7 @@ void early_resolve(struct controller *c, struct process *dying)
 	}
 }
 
-/* ---- exec ------------------------------------------------------------------------------------------------
- */
+/* ---- exec -------------------------------------------------------------------------------- */
 
 /* All other threads have vanished with the old image; the caller of exec has the leader's tid now. */
 static void drop_other_threads(struct controller *c, struct process *p, struct task *leader)
@@ -248,6 +296,7 @@ void exec_event(struct controller *c, struct task *t)
 	drop_other_threads(c, p, t);
 	p->group_stopped = false;
 	p->fresh = false;
+	p->trap_action_known = p->trap_caught = false; /* handlers do not survive; ignoring does */
 	fresh = space_new(c);
 	if (fresh) {
 		process_move(c, p, fresh);
@@ -283,8 +332,7 @@ void exec_event(struct controller *c, struct task *t)
 		check_still(c, p->space);
 }
 
-/* ---- exit ------------------------------------------------------------------------------------------------
- */
+/* ---- exit -------------------------------------------------------------------------------- */
 
 static void tell_exit(struct controller *c, struct task *t)
 {
@@ -343,6 +391,8 @@ void exit_task(struct controller *c, struct task *t)
 	if (t->must_pass)
 		grab_passed(c, t);
 	if (!p) {
+		c->early_end[c->early_end_next++ % EARLY_ENDS] =
+			(struct early_end){ .tid = t->tid, .status = t->status };
 		task_free(c, t);
 		return;
 	}

@@ -33,8 +33,7 @@ enum {
 		100000, /* a scan ends when it finds nothing new; new threads of held ones are born held */
 };
 
-/* ---- why not ---------------------------------------------------------------------------------------------
- */
+/* ---- why not ----------------------------------------------------------------------------- */
 
 static bool yama_restricts(void)
 {
@@ -135,8 +134,7 @@ static int examine(struct controller *c, pid_t pid, uint32_t *ret_tracer)
 	return 0;
 }
 
-/* ---- seizing ---------------------------------------------------------------------------------------------
- */
+/* ---- seizing ----------------------------------------------------------------------------- */
 
 struct scan {
 	struct controller *c;
@@ -256,8 +254,7 @@ static void forget_empty(struct controller *c, pid_t pid)
 		process_free(c, p);
 }
 
-/* ---- processes that must come too -------------------------------------------------------------------------
- */
+/* ---- processes that must come too -------------------------------------------------------- */
 
 static int look_at_child(int64_t child, void *data)
 {
@@ -297,13 +294,13 @@ static unsigned seize_relatives(struct controller *c, struct process *p)
 	return scan.found;
 }
 
-/* ---- the course of it ------------------------------------------------------------------------------------
- */
+/* ---- the course of it -------------------------------------------------------------------- */
 
 static void answer(struct controller *c, int result, uint32_t tracer)
 {
 	struct proto_grabbed body = { .result = result, .tracer = tracer };
 	struct process *p;
+	struct space *s;
 	struct task *t;
 
 	TAILQ_FOREACH(p, &c->processes, entry) {
@@ -319,6 +316,8 @@ static void answer(struct controller *c, int result, uint32_t tracer)
 	out_answer(c, c->grab.request, PROTO_REQ_grab, &body, sizeof(body));
 	c->grab.request = 0;
 	c->grab.check_ns = 0;
+	TAILQ_FOREACH(s, &c->spaces, entry)
+		check_still(c, s);
 }
 
 static void give_up(struct controller *c, int result, uint32_t tracer)
@@ -332,6 +331,7 @@ void grab_start(struct controller *c, uint64_t request, const struct proto_grab 
 	uint32_t tracer = 0;
 	int r = examine(c, (pid_t)body->pid, &tracer);
 
+	settle_down(c);
 	c->grab = (struct grab){ .request = request, .pid = (pid_t)body->pid, .check_ns = 1 };
 	if (!r)
 		r = seize_process(c, c->grab.pid, true, &tracer);

@@ -56,7 +56,8 @@ static void set_back(struct controller *c, struct task *t, struct arch_regs *reg
 	settle(c, t);
 }
 
-void hit(struct controller *c, struct task *t)
+/* Its registers stand behind the trap, which is known to be ours. */
+void hit_ours(struct controller *c, struct task *t)
 {
 	struct space *s = t->process->space;
 	struct arch_regs regs;
@@ -70,14 +71,8 @@ void hit(struct controller *c, struct task *t)
 	}
 	address = arch_pc(&regs) - ARCH_TRAP_PC_AFTER;
 	site = site_find(&s->sites, address);
-	if (!site || !site->known || ((!site->planted || s->lifted) && own_trap(s, address))) {
-		t->deliver = SIGTRAP;
-		settle(c, t);
-		return;
-	}
 	arch_set_pc(&regs, address);
-	signals_repair(c, t);
-	if (!site->planted || s->lifted || t->process->release) {
+	if (!site || !site->planted || s->lifted || t->process->release) {
 		set_back(c, t, &regs);
 		return;
 	}
@@ -106,4 +101,25 @@ void hit(struct controller *c, struct task *t)
 		return;
 	}
 	set_back(c, t, &regs);
+}
+
+void hit(struct controller *c, struct task *t)
+{
+	struct space *s = t->process->space;
+	struct arch_regs regs;
+	struct site *site;
+	vaddr_t address;
+
+	if (trace_get_regs(t->tid, &regs)) {
+		settle(c, t);
+		return;
+	}
+	address = arch_pc(&regs) - ARCH_TRAP_PC_AFTER;
+	site = site_find(&s->sites, address);
+	if (!site || !site->known || ((!site->planted || s->lifted) && own_trap(s, address))) {
+		pass_signal(c, t);
+		return;
+	}
+	if (!signals_repair(c, t))
+		hit_ours(c, t);
 }

@@ -117,6 +117,9 @@ static void announce_parks(struct controller *c, struct space *s)
 {
 	struct process *p;
 
+	/* The answer to the grab names the process: nothing is told of it before. */
+	if (c->grab.request)
+		return;
 	TAILQ_FOREACH(p, &s->processes, of_space) {
 		struct task *t;
 

@@ -136,8 +136,7 @@ void act_all(struct controller *c)
 	}
 }
 
-/* ---- the client ------------------------------------------------------------------------------------------
- */
+/* ---- the client -------------------------------------------------------------------------- */
 
 void look_at_client(struct controller *c, int timeout_ms, uint64_t timeout_ns)
 {
@@ -171,8 +170,7 @@ static void client_ended(struct controller *c)
 	finish_check(c);
 }
 
-/* ---- sleeping --------------------------------------------------------------------------------------------
- */
+/* ---- sleeping ---------------------------------------------------------------------------- */
 
 static uint64_t earlier(uint64_t a, uint64_t b)
 {

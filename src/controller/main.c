@@ -91,12 +91,17 @@ static void raise_fd_limit(void)
  * that hit traps. None of it reaches the victim, which is made before. All of it is a gain where allowed, no
  * more.
  */
-static void settle_down(struct controller *c)
+void settle_down(struct controller *c)
 {
+	if (c->settled)
+		return;
+	c->settled = true;
 	close_inherited(c);
 	sys(setsid, 0);
 	sys(chdir, "/");
 	raise_fd_limit();
+	/* Among a thousand threads that all want to run, the one that stops them needs its turn. */
+	sys(setpriority, PRIO_PROCESS, 0, -20);
 	write_file("/proc/self/oom_score_adj", "-999");
 	if (sys(mlockall, MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) < 0)
 		return;

@@ -7,8 +7,7 @@
 #include "controller/trace.h"
 #include "os/sys.h"
 
-/* ---- what is done at a stop ------------------------------------------------------------------------------
- */
+/* ---- what is done at a stop -------------------------------------------------------------- */
 
 static void tell_signal(struct controller *c, struct task *t, uint32_t type, int signal,
 			const siginfo_t *info)
@@ -27,7 +26,7 @@ static void tell_signal(struct controller *c, struct task *t, uint32_t type, int
 	out_event(c, type, &body, sizeof(body));
 }
 
-static void pass_signal(struct controller *c, struct task *t)
+void pass_signal(struct controller *c, struct task *t)
 {
 	siginfo_t info;
 
@@ -97,9 +96,20 @@ static void stray_step(struct controller *c, struct task *t)
 	settle(c, t);
 }
 
-static void step_done(struct controller *c, struct task *t)
+void step_left(struct controller *c, struct task *t)
 {
 	struct space *s = t->process->space;
+
+	/* A park of a process that shares the memory keeps the space still; this one is let go all the same.
+	 */
+	if (t->process->release && s->parks)
+		settle(c, t);
+	else
+		space_go_on(c, s);
+}
+
+static void step_done(struct controller *c, struct task *t)
+{
 	struct arch_regs regs;
 
 	/* A victim that steps itself expects this very signal. */
@@ -107,12 +117,8 @@ static void step_done(struct controller *c, struct task *t)
 		t->deliver = SIGTRAP;
 	step_finish(c, t);
 	t->over = 0;
-	/* A park of a process that shares the memory keeps the space still; this one is let go all the same.
-	 */
-	if (t->process->release && s->parks)
-		settle(c, t);
-	else
-		space_go_on(c, s);
+	if (!signals_repair_step(c, t))
+		step_left(c, t);
 }
 
 /* Stopped for another reason before the instruction: once more. */
@@ -128,7 +134,6 @@ static void step_again(struct controller *c, struct task *t)
 /* The instruction raised it (all others are masked): it is delivered as if there were no trap. */
 static void step_signal(struct controller *c, struct task *t)
 {
-	struct space *s = t->process->space;
 	struct arch_regs regs;
 
 	if (!trace_get_regs(t->tid, &regs)) {
@@ -138,12 +143,7 @@ static void step_signal(struct controller *c, struct task *t)
 	step_finish(c, t);
 	t->over = 0;
 	t->deliver = WSTOPSIG(t->status);
-	/* A park of a process that shares the memory keeps the space still; this one is let go all the same.
-	 */
-	if (t->process->release && s->parks)
-		settle(c, t);
-	else
-		space_go_on(c, s);
+	step_left(c, t);
 }
 
 /* The stepped instruction was a system call and is far enough to be left alone. */
@@ -161,7 +161,7 @@ static void call_again(struct controller *c, struct task *t)
 	if (classify(t->status, 0) == STOP_GROUP)
 		t->regroup = true;
 	task_set_state(t, TASK_CALLING);
-	trace_step(t->tid, 0);
+	trace_syscall(t->tid);
 }
 
 static void call_signal(struct controller *c, struct task *t)
@@ -181,8 +181,7 @@ static void early_stays(struct controller *c, struct task *t)
 	(void)t;
 }
 
-/* ---- the table -------------------------------------------------------------------------------------------
- */
+/* ---- the table --------------------------------------------------------------------------- */
 
 #define NEVER(reason)                  \
 	{                              \
@@ -191,6 +190,7 @@ static void early_stays(struct controller *c, struct task *t)
 
 static const char stands[] = "it is stopped: only its end, or an exec that takes its tid over, can come";
 static const char unborn[] = "the first stop of a task that is traced from birth is PTRACE_EVENT_STOP";
+static const char unasked[] = "system calls are shown only to TASK_CALLING, until its exit";
 static const char in_kernel[] = "it waits inside the kernel and stops first as VFORK_DONE";
 
 /* Every state takes an exit: SIGKILL overtakes any stop. */
@@ -198,24 +198,39 @@ static const char in_kernel[] = "it waits inside the kernel and stops first as V
 #define EXEC_ROW [STOP_EXEC] = { exec_event, TASK_HELD }
 
 /* Stopped by us: what else the kernel could report comes after we let it go. */
-#define STANDING_ROW                                                                         \
-	EXIT_ROW, EXEC_ROW, [STOP_TRAP] = NEVER(stands), [STOP_STEP] = NEVER(stands),        \
-			    [STOP_SIGNAL] = NEVER(stands), [STOP_INTERRUPT] = NEVER(stands), \
-			    [STOP_GROUP] = NEVER(stands), [STOP_FORK] = NEVER(stands),       \
-			    [STOP_VFORK] = NEVER(stands), [STOP_CLONE] = NEVER(stands),      \
-			    [STOP_VFORK_DONE] = NEVER(stands)
+/* clang-format off */
+#define STANDING_ROW                      \
+	EXIT_ROW,                         \
+	EXEC_ROW,                         \
+	[STOP_TRAP] = NEVER(stands),      \
+	[STOP_STEP] = NEVER(stands),      \
+	[STOP_SYSCALL] = NEVER(stands),   \
+	[STOP_SIGNAL] = NEVER(stands),    \
+	[STOP_INTERRUPT] = NEVER(stands), \
+	[STOP_GROUP] = NEVER(stands),     \
+	[STOP_FORK] = NEVER(stands),      \
+	[STOP_VFORK] = NEVER(stands),     \
+	[STOP_CLONE] = NEVER(stands),     \
+	[STOP_VFORK_DONE] = NEVER(stands)
 
 /*
  * Free to run, with or without an interrupt pending. An INTERRUPT that met a stop not yet waited for comes
  * after it: RUNNING takes it too.
  */
-#define RUNNING_ROW                                                                                        \
-	EXIT_ROW, EXEC_ROW,                                                                                \
-		[STOP_TRAP] = { hit, TASK_HELD }, [STOP_STEP] = { stray_step, TASK_HELD },                 \
-		[STOP_SIGNAL] = { pass_signal, TASK_HELD }, [STOP_INTERRUPT] = { interrupted, TASK_HELD }, \
-		[STOP_GROUP] = { group_stop, TASK_LISTENING }, [STOP_FORK] = { fork_event, TASK_HELD },    \
-		[STOP_VFORK] = { fork_event, TASK_HELD }, [STOP_CLONE] = { fork_event, TASK_HELD },        \
-		[STOP_VFORK_DONE] = { vfork_done, TASK_HELD }
+#define RUNNING_ROW                                    \
+	EXIT_ROW,                                      \
+	EXEC_ROW,                                      \
+	[STOP_TRAP] = { hit, TASK_HELD },              \
+	[STOP_STEP] = { stray_step, TASK_HELD },       \
+	[STOP_SYSCALL] = NEVER(unasked),               \
+	[STOP_SIGNAL] = { pass_signal, TASK_HELD },    \
+	[STOP_INTERRUPT] = { interrupted, TASK_HELD }, \
+	[STOP_GROUP] = { group_stop, TASK_LISTENING }, \
+	[STOP_FORK] = { fork_event, TASK_HELD },       \
+	[STOP_VFORK] = { fork_event, TASK_HELD },      \
+	[STOP_CLONE] = { fork_event, TASK_HELD },      \
+	[STOP_VFORK_DONE] = { vfork_done, TASK_HELD }
+/* clang-format on */
 
 const struct move moves[TASK_STATES][STOP_KINDS] = {
 	[TASK_EARLY] = {
@@ -223,6 +238,7 @@ const struct move moves[TASK_STATES][STOP_KINDS] = {
 		[STOP_EXEC] = NEVER(stands),
 		[STOP_TRAP] = NEVER(unborn),
 		[STOP_STEP] = NEVER(unborn),
+		[STOP_SYSCALL] = NEVER(unasked),
 		[STOP_SIGNAL] = NEVER(unborn),
 		[STOP_INTERRUPT] = { early_stays, TASK_EARLY },
 		[STOP_GROUP] = { early_stays, TASK_EARLY },
@@ -236,6 +252,7 @@ const struct move moves[TASK_STATES][STOP_KINDS] = {
 		[STOP_EXEC] = NEVER(unborn),
 		[STOP_TRAP] = NEVER(unborn),
 		[STOP_STEP] = NEVER(unborn),
+		[STOP_SYSCALL] = NEVER(unasked),
 		[STOP_SIGNAL] = NEVER(unborn),
 		[STOP_INTERRUPT] = { first_stop, TASK_HELD },
 		[STOP_GROUP] = { first_group_stop, TASK_HELD },
@@ -253,6 +270,7 @@ const struct move moves[TASK_STATES][STOP_KINDS] = {
 		EXEC_ROW,
 		[STOP_TRAP] = NEVER(in_kernel),
 		[STOP_STEP] = NEVER(in_kernel),
+		[STOP_SYSCALL] = NEVER(unasked),
 		[STOP_SIGNAL] = NEVER(in_kernel),
 		/* a stale interrupt before VFORK_DONE, where the wait for the child can be broken off */
 		[STOP_INTERRUPT] = { interrupted, TASK_HELD },
@@ -271,6 +289,7 @@ const struct move moves[TASK_STATES][STOP_KINDS] = {
 		/* the victim's own trap instruction under ours cannot be: none is planted over one */
 		[STOP_TRAP] = { step_signal, TASK_HELD },
 		[STOP_STEP] = { step_done, TASK_HELD },
+		[STOP_SYSCALL] = NEVER(unasked),
 		[STOP_SIGNAL] = { step_signal, TASK_HELD },
 		[STOP_INTERRUPT] = { step_again, TASK_HELD },
 		[STOP_GROUP] = { step_again, TASK_HELD },
@@ -283,7 +302,8 @@ const struct move moves[TASK_STATES][STOP_KINDS] = {
 		EXIT_ROW,
 		EXEC_ROW, /* by another thread, which takes the leader's tid over */
 		[STOP_TRAP] = { call_signal, TASK_HELD },
-		[STOP_STEP] = { call_done, TASK_HELD },
+		[STOP_STEP] = { call_signal, TASK_HELD },
+		[STOP_SYSCALL] = { call_moved, TASK_HELD },
 		[STOP_SIGNAL] = { call_signal, TASK_HELD },
 		[STOP_INTERRUPT] = { call_again, TASK_HELD },
 		[STOP_GROUP] = { call_again, TASK_HELD },
@@ -297,6 +317,7 @@ const struct move moves[TASK_STATES][STOP_KINDS] = {
 		EXEC_ROW,
 		[STOP_TRAP] = NEVER("it runs no user code before the group-stop's end is reported"),
 		[STOP_STEP] = NEVER("it runs no user code before the group-stop's end is reported"),
+		[STOP_SYSCALL] = NEVER(unasked),
 		[STOP_SIGNAL] = NEVER("signals wait until the group-stop's end is reported"),
 		[STOP_INTERRUPT] = { interrupted, TASK_HELD },
 		/* stopped anew before it ran, or interrupted by us to be let go */
@@ -311,6 +332,7 @@ const struct move moves[TASK_STATES][STOP_KINDS] = {
 		EXEC_ROW,
 		[STOP_TRAP] = { hit, TASK_HELD },
 		[STOP_STEP] = { drain_on, TASK_HELD },
+		[STOP_SYSCALL] = NEVER(unasked),
 		[STOP_SIGNAL] = { pass_signal, TASK_HELD },
 		[STOP_INTERRUPT] = { drain_on, TASK_HELD },
 		[STOP_GROUP] = { drain_on, TASK_HELD },
@@ -334,8 +356,7 @@ const char *task_state_name(enum task_state state)
 	return (size_t)state < ARRAY_LEN(names) ? names[state] : "?";
 }
 
-/* ---- one stop --------------------------------------------------------------------------------------------
- */
+/* ---- one stop ---------------------------------------------------------------------------- */
 
 void act(struct controller *c, struct task *t)
 {

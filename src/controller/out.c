@@ -63,8 +63,7 @@ static long send_now(struct controller *c, const void *first, size_t first_size,
 					   : r;
 }
 
-/* ---- the ring: messages in order, each behind its length -------------------------------------------------
- */
+/* ---- the ring: messages in order, each behind its length --------------------------------- */
 
 static void ring_copy_in(struct out *out, size_t at, const void *from, size_t length)
 {

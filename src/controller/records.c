@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "controller/controller.h"
 
+#include "controller/call.h"
 #include "controller/site.h"
 #include "os/sys.h"
 
@@ -13,11 +14,11 @@ void records_init(struct controller *c)
 	c->task_pool = (struct pool){ .size = sizeof(struct task), .limit = MAX_THREADS };
 	c->process_pool = (struct pool){ .size = sizeof(struct process), .limit = MAX_THREADS };
 	c->space_pool = (struct pool){ .size = sizeof(struct space), .limit = MAX_THREADS };
+	c->call_pool = (struct pool){ .size = sizeof(struct call), .limit = MAX_THREADS };
 	c->site_pool = (struct pool){ .size = sizeof(struct site), .limit = 4 * MAX_SITES };
 }
 
-/* ---- tasks ----------------------------------------------------------------------------------------------
- */
+/* ---- tasks ------------------------------------------------------------------------------- */
 
 static struct task **bucket(struct controller *c, pid_t tid)
 {
@@ -125,8 +126,7 @@ void task_free(struct controller *c, struct task *t)
 	pool_put(&c->task_pool, t);
 }
 
-/* ---- processes ------------------------------------------------------------------------------------------
- */
+/* ---- processes --------------------------------------------------------------------------- */
 
 struct process *process_find(const struct controller *c, pid_t pid)
 {
@@ -220,8 +220,7 @@ void processes_sweep(struct controller *c)
 	}
 }
 
-/* ---- spaces ---------------------------------------------------------------------------------------------
- */
+/* ---- spaces ------------------------------------------------------------------------------ */
 
 struct space *space_new(struct controller *c)
 {

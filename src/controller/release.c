@@ -39,8 +39,7 @@ uint32_t wanted_options(const struct controller *c, const struct process *p)
 	return options;
 }
 
-/* ---- one task --------------------------------------------------------------------------------------------
- */
+/* ---- one task ---------------------------------------------------------------------------- */
 
 /* A created victim keeps us as its parent, so nothing is left to our exit then. */
 static bool exits_soon(const struct controller *c)
@@ -180,8 +179,7 @@ static void release_task(struct controller *c, struct task *t)
 	}
 }
 
-/* ---- one process -----------------------------------------------------------------------------------------
- */
+/* ---- one process ------------------------------------------------------------------------- */
 
 /* Must something of it still stop before it may be called let go? */
 static bool awaited(const struct controller *c, const struct task *t)
@@ -287,8 +285,7 @@ void release_unfollowed(struct controller *c, struct space *s)
 	}
 }
 
-/* ---- all -------------------------------------------------------------------------------------------------
- */
+/* ---- all --------------------------------------------------------------------------------- */
 
 void release_all(struct controller *c, uint32_t mode, uint64_t request)
 {
@@ -327,7 +324,7 @@ void finish_check(struct controller *c)
 	if (c->early)
 		return; /* its maker's stop tells whose it is */
 	if (c->finish_id) {
-		out_result(c, c->finish_id, PROTO_REQ_release, 0, 0);
+		out_result(c, c->finish_id, PROTO_REQ_release, 0, (uint32_t)c->kept_child);
 		c->finish_id = 0;
 	}
 	c->state = PROTO_S_PARENT;

@@ -11,8 +11,7 @@
 #include "os/procfs.h"
 #include "os/sys.h"
 
-/* ---- the table ------------------------------------------------------------------------------------------
- */
+/* ---- the table --------------------------------------------------------------------------- */
 
 static size_t slot_of(const struct site_table *table, vaddr_t address)
 {
@@ -105,8 +104,7 @@ int sites_copy(struct controller *c, struct space *to, const struct space *from)
 	return 0;
 }
 
-/* ---- memory ---------------------------------------------------------------------------------------------
- */
+/* ---- memory ------------------------------------------------------------------------------ */
 
 static int open_memory(struct space *s)
 {
@@ -215,8 +213,7 @@ static bool trap_stands(struct space *s, const struct site *site)
 	return !space_read(s, site->address, byte, sizeof(byte)) && !memcmp(byte, arch_trap, sizeof(byte));
 }
 
-/* ---- mappings -------------------------------------------------------------------------------------------
- */
+/* ---- mappings ---------------------------------------------------------------------------- */
 
 /* Sites looked for among the mappings of a space. */
 struct search {
@@ -271,8 +268,7 @@ static bool same_mapping(const struct site *site, const struct found *found)
 	       found->device_minor == site->device_minor;
 }
 
-/* ---- planting -------------------------------------------------------------------------------------------
- */
+/* ---- planting ---------------------------------------------------------------------------- */
 
 enum { BATCH = 64 };
 
@@ -375,8 +371,7 @@ int space_plant(struct controller *c, struct process *p, const struct proto_site
 	return result;
 }
 
-/* ---- lifting --------------------------------------------------------------------------------------------
- */
+/* ---- lifting ----------------------------------------------------------------------------- */
 
 /* Rule 4: what is no trap, or no longer the mapping it was planted in, is not ours to write. */
 static void lift_batch(struct space *s, struct search *search, bool forget)

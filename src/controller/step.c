@@ -14,6 +14,7 @@
 #include <errno.h>
 
 #include "controller/site.h"
+#include "controller/step.h"
 #include "controller/trace.h"
 #include "os/procfs.h"
 #include "os/sys.h"
@@ -25,7 +26,9 @@ enum { STEP_CHECK_NS = 10000000 };
  * All signals but those that an instruction itself can raise: blocked, the kernel would kill for those.
  * Without the mask a storm of signals could keep the instruction from ever being reached.
  */
-static uint64_t step_mask(void)
+#define TRAP_BIT (UINT64_C(1) << (SIGTRAP - 1))
+
+uint64_t step_mask(void)
 {
 	static const int raised[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS };
 	uint64_t mask = ~UINT64_C(0);
@@ -76,7 +79,7 @@ void step_next(struct controller *c, struct space *s)
 	if (site && site->planted)
 		site_write(s, site, false);
 	if (!t->masked && !trace_get_mask(t->tid, &t->own_mask))
-		t->masked = !trace_set_mask(t->tid, t->own_mask | step_mask());
+		t->masked = !trace_set_mask(t->tid, (t->own_mask | step_mask()) & ~TRAP_BIT);
 	task_set_state(t, TASK_STEPPING);
 	c->stats.in_place++;
 	/* -ESRCH: its end finishes the step. */

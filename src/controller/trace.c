@@ -60,6 +60,11 @@ int trace_step(pid_t tid, int signal)
 	return trace(PTRACE_SINGLESTEP, tid, 0, number((unsigned)signal));
 }
 
+int trace_syscall(pid_t tid)
+{
+	return trace(PTRACE_SYSCALL, tid, 0, NULL);
+}
+
 int trace_detach(pid_t tid, int signal)
 {
 	return trace(PTRACE_DETACH, tid, 0, number((unsigned)signal));

@@ -17,6 +17,8 @@ int trace_interrupt(pid_t tid);
 int trace_listen(pid_t tid);
 int trace_go(pid_t tid, int signal);
 int trace_step(pid_t tid, int signal);
+/* On to the next entry or exit of a system call. */
+int trace_syscall(pid_t tid);
 int trace_detach(pid_t tid, int signal);
 int trace_message(pid_t tid, uint64_t *ret);
 int trace_get_info(pid_t tid, siginfo_t *ret);

@@ -27,8 +27,7 @@
 
 enum { MODRM_BUT_REG = 0xc7, RSP_NUMBER = 4 };
 
-/* ---- emulation -------------------------------------------------------------------------------------------
- */
+/* ---- emulation ------------------------------------------------------------------------------- */
 
 static unsigned operand_width(const ZydisDecodedOperand *operand)
 {
@@ -163,8 +162,7 @@ static void choose_emulation(const struct insn *insn, struct recipe *recipe)
 	}
 }
 
-/* ---- slot code -------------------------------------------------------------------------------------------
- */
+/* ---- slot code ------------------------------------------------------------------------------- */
 
 static void emit(struct recipe *recipe, const void *bytes, size_t length)
 {

@@ -40,7 +40,9 @@ struct family *family_new(struct operation *birth)
 	operation_get(birth);
 	family->birth = birth;
 	LIST_INSERT_HEAD(&table->families, family, entry);
-	if (table->host->watch(table->host, family) < 0) {
+	/* Opened before hello names the same pid, so it cannot stand for a later process of that number. */
+	family->ended = (int)sys(pidfd_open, birth->controller, 0);
+	if (table->host->watch(table->host, family, socket) < 0) {
 		family_end(family, "out of memory");
 		return NULL;
 	}
@@ -91,9 +93,49 @@ static void answer_arrived(struct family *family, uint64_t id, const void *body)
 	free(pending);
 }
 
+void family_released(struct family *family, struct operation *operation, const void *body)
+{
+	const struct proto_result *answer = body;
+	struct host *host = family->table->host;
+
+	if (!answer) {
+		operation_finish(operation, -TETHER_ELOST);
+		return;
+	}
+	family->released = true;
+	/* It stays the parent of a created process, and has detached everything itself. */
+	if (answer->value || answer->result < 0 || family->ended < 0 ||
+	    host->watch(host, family, family->ended) < 0) {
+		operation_finish(operation, answer->result);
+		family->finished = true;
+		return;
+	}
+	if (operation)
+		operation_get(operation);
+	family->farewell = operation;
+	family->leaving = true;
+	host->forget(host, family->line.socket);
+}
+
+/* The pidfd of a controller that was told to go is readable. */
+static void farewell(struct family *family)
+{
+	struct operation *operation = family->farewell;
+
+	family->farewell = NULL;
+	family_end(family, "released");
+	operation_finish(operation, 0);
+	operation_put(operation);
+}
+
 void family_receive(struct family *family)
 {
 	_Alignas(8) unsigned char message[PROTO_MESSAGE_MAX];
+
+	if (family->leaving) {
+		farewell(family);
+		return;
+	}
 
 	for (int turn = 0; turn < FAMILY_TURN; turn++) {
 		const struct proto_header *header = (const void *)message;
@@ -110,6 +152,8 @@ void family_receive(struct family *family)
 			follow_event(family, header, header + 1);
 		else
 			answer_arrived(family, header->id, header + 1);
+		if (family->leaving)
+			return;
 		if (family->finished) {
 			family_end(family, "released");
 			return;
@@ -203,8 +247,14 @@ void family_end(struct family *family, const char *reason)
 	if (family->dead)
 		return;
 	family->dead = true;
-	table->host->forget(table->host, family);
+	table->host->forget(table->host, family->line.socket);
 	close(family->line.socket);
+	if (family->ended >= 0) {
+		table->host->forget(table->host, family->ended);
+		close(family->ended);
+	}
+	operation_finish(family->farewell, 0);
+	operation_put(family->farewell);
 	while ((process = LIST_FIRST(&family->members))) {
 		if (!family->released)
 			post_lost(process, reason);

@@ -105,7 +105,10 @@ struct family {
 	char *park_on_exec;
 	uint64_t events;             /* kinds wanted */
 	uint32_t flags, mode;
+	int ended;                   /* pidfd of the controller: when it has ended, the kernel has detached all */
+	struct operation *farewell;  /* who waits for that after a release */
 	bool released, dead;
+	bool leaving;                /* released; only the end of its controller is awaited */
 	bool finished;               /* to be ended once the current message is dealt with */
 	bool welcomed;               /* hello checked */
 	struct rtld_cache *cache;
@@ -133,6 +136,7 @@ struct operation {
 	struct tether *process;      /* owned reference */
 	struct operation *other;     /* borrowed: the one this is about */
 	int socket;                  /* a new controller's line in the host's table */
+	int64_t controller;
 	bool taken;                  /* the control thread has its own of it, or never will */
 	int64_t caller;              /* tid of the calling thread */
 	uint64_t asked_ns;
@@ -159,8 +163,8 @@ struct host {
 	/* Queue an event; called with table->lock held. The event's strings are copied. */
 	void (*post)(struct host *host, const struct tether_event *event);
 	/* Watch or forget a line; control thread. */
-	int (*watch)(struct host *host, struct family *family);
-	void (*forget)(struct host *host, struct family *family);
+	int (*watch)(struct host *host, struct family *family, int fd);
+	void (*forget)(struct host *host, int fd);
 	/* The socket of the waiting caller into the private table; control thread. fd or negative errno. */
 	int (*take_socket)(struct host *host, int64_t caller, int fd);
 	/* The controller's executable for the calling thread: O_PATH fd to be closed, or negative code. */
@@ -221,8 +225,13 @@ struct family *family_new(struct operation *birth);
  */
 int family_send(struct family *family, uint32_t type, const void *body, const void *items, size_t count,
 		answer_fn *answered, struct operation *operation);
-/* Everything that its line has to tell. */
+/* Everything that its line, or the end of the controller, has to tell. */
 void family_receive(struct family *family);
+/*
+ * The controller has answered the release of the whole family. What it has left to its own exit to detach is
+ * free only then: operation (may be NULL) is finished at that moment.
+ */
+void family_released(struct family *family, struct operation *operation, const void *body);
 /* The line is gone or is given up: every member not yet let go is lost, every waiting operation fails. */
 void family_end(struct family *family, const char *reason);
 /* Its family: also of a first process that has ended. */

@@ -13,17 +13,6 @@ static void answered(struct family *family, struct operation *operation, const v
 	operation_finish(operation, answer ? answer->result : -TETHER_ELOST);
 }
 
-static void family_released(struct family *family, struct operation *operation, const void *body)
-{
-	const struct proto_result *answer = body;
-
-	operation_finish(operation, answer ? answer->result : -TETHER_ELOST);
-	if (answer) {
-		family->released = true;
-		family->finished = true;
-	}
-}
-
 static void send_about(struct operation *operation, uint32_t type, answer_fn *then)
 {
 	struct tether *process = operation->process;

@@ -18,7 +18,7 @@ struct proto_hold start_hold(const struct operation *operation)
 	};
 	static const struct {
 		uint64_t kinds;
-		uint32_t bit;
+		uint64_t want;
 	} wanted[] = {
 		{ TETHER_EVENT_BIT(TETHER_EVENT_THREAD_START) | TETHER_EVENT_BIT(TETHER_EVENT_THREAD_EXIT),
 		  PROTO_WANT_THREAD },
@@ -29,7 +29,7 @@ struct proto_hold start_hold(const struct operation *operation)
 
 	for (size_t i = 0; i < ARRAY_LEN(wanted); i++)
 		if (wants & wanted[i].kinds)
-			hold.events |= UINT64_C(1) << wanted[i].bit;
+			hold.events |= wanted[i].want;
 	return hold;
 }
 
@@ -48,6 +48,7 @@ int start_controller(struct operation *operation, int payload, struct tether_err
 		return error_fill(err, TETHER_ECONTROLLER, &(struct error_details){ .system_error = -result },
 				  "cannot %s", operation->deed);
 	operation->socket = spawned.socket;
+	operation->controller = spawned.pid;
 	operation->caller = sys(gettid, 0);
 	return 0;
 }

@@ -66,7 +66,7 @@ struct proto_hello {
 struct proto_hold {
 	uint32_t mode;              /* enum proto_mode */
 	uint32_t flags;
-	uint64_t events;            /* set of bits 1 << enum proto_event_bit: which records are wanted */
+	uint64_t events;            /* set of PROTO_WANT_*: the records that are not always sent */
 	uint64_t question_ns;       /* how long a question waits; UINT64_MAX: for ever */
 };
 
@@ -152,7 +152,7 @@ struct proto_pid {
 };
 struct proto_result {
 	int32_t result;
-	uint32_t value;
+	uint32_t value;             /* release of the family: the child whose parent the controller stays, or 0 */
 };
 struct proto_empty {
 	uint64_t reserved;
@@ -248,7 +248,7 @@ struct proto_ev_stats {
 	struct proto_stats stats;
 };
 
-/* id, name, body, bit in proto_hold.events (0: always sent), never dropped */
+/* id, name, body, the PROTO_WANT_* that it needs (0: always sent), never dropped */
 #define PROTO_EVENTS(X)                                                    \
 	X(257, exec, struct proto_ev_exec, 0, 1)                           \
 	X(259, fork, struct proto_ev_fork, 0, 1)                           \

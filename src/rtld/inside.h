@@ -28,28 +28,39 @@ void cache_keep(struct rtld_cache *cache, const struct reader *memory, const str
 /* Find main from the start code at entry of rtld->program: sets main or main_slot. */
 void rtld_survey_main(struct rtld *rtld, const struct reader *memory, vaddr_t entry);
 
-/*
- * The object that a link map tells of, as it is mapped. 0; -ENOEXEC, -EFAULT: nothing readable is there,
- * which leaves an object without range and build-id; -ESRCH.
- */
-int rtld_find_image(int64_t tid, const struct reader *memory, vaddr_t bias, vaddr_t dynamic,
-		    struct elf_image *ret);
-/* The string at address in new memory, at most MAX_OBJECT_NAME - 1 bytes. 0; 1: it was cut; -ENOMEM, -ESRCH.
- */
-int rtld_read_name(const struct reader *memory, vaddr_t address, char **ret);
+/* Five words that every linker keeps in the same place: struct link_map of <link.h>. */
+struct link_map_words {
+	uint64_t addr, name, ld, next, prev;
+};
+
+/* What the victim has where a known object was, read before the walk comes there. */
+struct ahead {
+	struct object *object;
+	struct link_map_words words;
+	char *name;         /* as many bytes as the known name has, valid with have_name; writable always */
+	size_t name_length; /* 0: not compared */
+	bool have_words, have_name, visited;
+};
+
+struct ahead_table {
+	struct ahead *item;   /* in the order of the list */
+	struct ahead **index; /* by link map, made when the order fails */
+	size_t count;
+	uint8_t *bytes;
+};
+
+/* All objects of list that have a link map. 0 or -ENOMEM; ahead_free() in any case. */
+int ahead_read(struct ahead_table *table, const struct reader *memory, const struct object_list *list);
+void ahead_free(struct ahead_table *table);
+/* What is known at a link map, or NULL. *next: where the order of the list suggests it, 0 at first. */
+struct ahead *ahead_find(struct ahead_table *table, size_t *next, vaddr_t at);
 
 /* One namespace, and the part of struct walk that is its link maps. */
-struct namespace
-{
+struct link_namespace {
 	vaddr_t r_debug;
 	vaddr_t head;
 	bool consistent;
 	size_t first, count; /* in walk.map */
-};
-
-/* Five words that every linker keeps in the same place: struct link_map of <link.h>. */
-struct link_map_words {
-	uint64_t addr, name, ld, next, prev;
 };
 
 struct walked {
@@ -60,7 +71,7 @@ struct walked {
 
 /* What one scan saw, before any of it is applied. */
 struct walk {
-	struct namespace namespace[MAX_NAMESPACES];
+	struct link_namespace ns[MAX_NAMESPACES];
 	size_t namespaces;
 	struct walked *map;
 	size_t maps, room;

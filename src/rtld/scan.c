@@ -17,10 +17,25 @@
 
 #include "os/procfs.h"
 
-/* ---- names and images -----------------------------------------------------------------------------------
- */
+enum { MAX_SEARCHES = 64 };
 
-int rtld_read_name(const struct reader *memory, vaddr_t address, char **ret)
+struct scan {
+	struct rtld *rtld;
+	int64_t tid;
+	const struct reader *memory;
+	struct object_list *list;
+	const struct rtld_changes *changes;
+	struct walk walk;
+	unsigned searches; /* through all mappings: dear, so a forged list gets only some */
+	bool changed;
+	bool cut; /* a name was */
+};
+
+/* ---- names and images ------------------------------------------------------------------------ */
+
+/* The string at address in new memory, at most MAX_OBJECT_NAME - 1 bytes. 0; 1: it was cut; -ENOMEM, -ESRCH.
+ */
+static int read_name(const struct reader *memory, vaddr_t address, char **ret)
 {
 	char name[MAX_OBJECT_NAME];
 	size_t length = 0;
@@ -76,18 +91,21 @@ static int visit_for_header(const struct os_mapping *mapping, void *data)
 	return 0;
 }
 
-int rtld_find_image(int64_t tid, const struct reader *memory, vaddr_t bias, vaddr_t dynamic,
-		    struct elf_image *ret)
+/*
+ * The object that a link map tells of, as it is mapped. 0; -ENOEXEC, -EFAULT: nothing readable is there,
+ * which leaves an object without range and build-id; -ESRCH.
+ */
+static int find_image(struct scan *scan, vaddr_t bias, vaddr_t dynamic, struct elf_image *ret)
 {
 	struct header_search search = { .dynamic = dynamic };
-	int error = elf_image_at(memory, bias, ret);
+	int error = elf_image_at(scan->memory, bias, ret);
 
 	if (error == -ESRCH || (error == 0 && ret->bias == bias && ret->dynamic == dynamic))
 		return error;
 	/* Linked to an address of its own: the bias is not where the header is. */
-	if (os_each_mapping(tid, visit_for_header, &search) != 1)
+	if (scan->searches++ >= MAX_SEARCHES || os_each_mapping(scan->tid, visit_for_header, &search) != 1)
 		return -ENOEXEC;
-	error = elf_image_at(memory, search.header, ret);
+	error = elf_image_at(scan->memory, search.header, ret);
 	if (error == 0 && ret->dynamic != dynamic)
 		error = -ENOEXEC;
 	return error;
@@ -100,8 +118,7 @@ static void take_image(struct object *object, const struct elf_image *image)
 	object->build_id = image->build_id;
 }
 
-/* ---- the executable and the linker ----------------------------------------------------------------------
- */
+/* ---- the executable and the linker ----------------------------------------------------------- */
 
 /* The link of /proc follows renames; it is the only name that no victim can forge. */
 static char *executable_path(int64_t tid)
@@ -161,7 +178,7 @@ static int enter_linker(const struct rtld *rtld, const struct reader *memory, st
 			const struct rtld_changes *changes)
 {
 	char *path;
-	int error = rtld_read_name(memory, rtld->program.interpreter, &path);
+	int error = read_name(memory, rtld->program.interpreter, &path);
 
 	if (error < 0)
 		return error;
@@ -186,8 +203,7 @@ static int enter_own_objects(const struct rtld *rtld, int64_t tid, const struct 
 	return error;
 }
 
-/* ---- where the lists are ---------------------------------------------------------------------------------
- */
+/* ---- where the lists are --------------------------------------------------------------------- */
 
 /* 0 when r_debug is known, -EAGAIN when the linker has not got as far. */
 static int find_r_debug(struct rtld *rtld, const struct reader *memory)
@@ -224,19 +240,7 @@ static void learn_r_brk(struct rtld *rtld, const struct reader *memory)
 		rtld->r_brk = r_brk;
 }
 
-/* ---- applying a walk -------------------------------------------------------------------------------------
- */
-
-struct scan {
-	struct rtld *rtld;
-	int64_t tid;
-	const struct reader *memory;
-	struct object_list *list;
-	const struct rtld_changes *changes;
-	struct walk walk;
-	bool changed;
-	bool cut; /* a name was */
-};
+/* ---- applying a walk ------------------------------------------------------------------------- */
 
 static bool in_vdso(const struct rtld *rtld, vaddr_t address)
 {
@@ -248,8 +252,7 @@ static struct object *without_link_map(const struct scan *scan, const struct wal
 {
 	struct object *object;
 
-	TAILQ_FOREACH(object, &scan->list->queue, entry)
-	{
+	TAILQ_FOREACH(object, &scan->list->queue, entry) {
 		/* They are at the head; behind them all have a link map. */
 		if (object->link_map == 0 && object->dynamic == walked->words.ld &&
 		    object->bias == walked->words.addr)
@@ -261,7 +264,7 @@ static struct object *without_link_map(const struct scan *scan, const struct wal
 /* Program and linker of the base namespace get their link maps. */
 static void adopt(struct scan *scan)
 {
-	const struct namespace *base = &scan->walk.namespace[0];
+	const struct link_namespace *base = &scan->walk.ns[0];
 
 	if (scan->rtld->started || !base->consistent)
 		return;
@@ -286,7 +289,7 @@ static void remove_missing(struct scan *scan)
 		next = TAILQ_NEXT(object, entry);
 		bool seen = object->generation == list->generation || object->link_map == 0;
 		bool gone = object->lmid >= (int64_t)scan->walk.namespaces;
-		if (seen || (!gone && !scan->walk.namespace[object->lmid].consistent))
+		if (seen || (!gone && !scan->walk.ns[object->lmid].consistent))
 			continue;
 		TAILQ_REMOVE(&list->queue, object, entry);
 		list->count--;
@@ -318,13 +321,13 @@ static int new_object(struct scan *scan, const struct walked *walked, int64_t lm
 			    object->bias == rtld->linker.bias;
 	object->is_program = !object->is_linker && lmid == 0 &&
 			     (rtld->linker_is_program ? first : object->dynamic == rtld->program.dynamic);
-	error = rtld_read_name(scan->memory, object->name, &object->path);
+	error = read_name(scan->memory, object->name, &object->path);
 	scan->cut |= error == 1;
 	if (error < 0) {
 		object_free(object);
 		return error;
 	}
-	error = rtld_find_image(scan->tid, scan->memory, object->bias, object->dynamic, &image);
+	error = find_image(scan, object->bias, object->dynamic, &image);
 	if (error == -ESRCH) {
 		object_free(object);
 		return error;
@@ -342,11 +345,11 @@ static int new_object(struct scan *scan, const struct walked *walked, int64_t lm
 static int add_new(struct scan *scan)
 {
 	for (size_t n = 0; n < scan->walk.namespaces; n++) {
-		const struct namespace *namespace = &scan->walk.namespace[n];
-		if (!namespace->consistent)
+		const struct link_namespace *ns = &scan->walk.ns[n];
+		if (!ns->consistent)
 			continue;
-		for (size_t i = 0; i < namespace->count; i++) {
-			struct walked *walked = &scan->walk.map[namespace->first + i];
+		for (size_t i = 0; i < ns->count; i++) {
+			struct walked *walked = &scan->walk.map[ns->first + i];
 			if (walked->known != NULL)
 				continue;
 			int error = new_object(scan, walked, (int64_t)n, i == 0, &walked->known);
@@ -373,15 +376,15 @@ static void put_in_order(struct scan *scan)
 		TAILQ_INSERT_TAIL(&ordered, object, entry);
 	}
 	for (size_t n = 0; n < scan->walk.namespaces; n++) {
-		const struct namespace *namespace = &scan->walk.namespace[n];
-		for (size_t i = 0; i < namespace->count; i++) {
-			object = scan->walk.map[namespace->first + i].known;
+		const struct link_namespace *ns = &scan->walk.ns[n];
+		for (size_t i = 0; i < ns->count; i++) {
+			object = scan->walk.map[ns->first + i].known;
 			if (object == NULL) /* memory ran out before it was made */
 				continue;
 			TAILQ_REMOVE(queue, object, entry);
 			TAILQ_INSERT_TAIL(&ordered, object, entry);
 		}
-		for (object = TAILQ_FIRST(queue); !namespace->consistent && object != NULL; object = next) {
+		for (object = TAILQ_FIRST(queue); !ns->consistent && object != NULL; object = next) {
 			next = TAILQ_NEXT(object, entry);
 			if (object->lmid != (int64_t)n)
 				continue;
@@ -413,7 +416,7 @@ static int apply(struct scan *scan)
 static bool all_consistent(const struct walk *walk)
 {
 	for (size_t n = 0; n < walk->namespaces; n++)
-		if (!walk->namespace[n].consistent)
+		if (!walk->ns[n].consistent)
 			return false;
 	return true;
 }
@@ -451,11 +454,11 @@ int rtld_scan(struct rtld *rtld, int64_t tid, const struct reader *memory, struc
 		return result == -EAGAIN ? 0 : result;
 	result = walk_read(&scan.walk, rtld->r_debug, memory, list);
 	/* Consistent, but not begun: nothing is in the list of a linker that has not run. */
-	if (result == 0 && scan.walk.namespace[0].consistent && scan.walk.namespace[0].head == 0)
+	if (result == 0 && scan.walk.ns[0].consistent && scan.walk.ns[0].head == 0)
 		result = -EAGAIN;
 	if (result == 0)
 		result = apply(&scan);
-	if (result == 0 && scan.walk.namespace[0].consistent)
+	if (result == 0 && scan.walk.ns[0].consistent)
 		note_start(&scan);
 	if (result == 0)
 		result = scan.walk.overflow || scan.cut ? -EOVERFLOW : all_consistent(&scan.walk);

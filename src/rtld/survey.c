@@ -17,7 +17,7 @@
 enum { AUX_BASE, AUX_PHDR, AUX_PHNUM, AUX_ENTRY, AUX_VDSO, AUX_COUNT };
 static const uint64_t aux_types[AUX_COUNT] = { AT_BASE, AT_PHDR, AT_PHNUM, AT_ENTRY, AT_SYSINFO_EHDR };
 
-/* ---- a 32-bit victim ---------------------------------------------------------------------------------- */
+/* ---- a 32-bit victim ------------------------------------------------------------------------- */
 
 static int visit_first_header(const struct os_mapping *mapping, void *data)
 {
@@ -41,7 +41,7 @@ static int why_no_headers(int64_t tid, const struct reader *memory)
 	return result == 0 ? -ESRCH : result;
 }
 
-/* ---- the linker --------------------------------------------------------------------------------------- */
+/* ---- the linker ------------------------------------------------------------------------------ */
 
 static uint64_t offset_in(const struct elf_image *image, vaddr_t address)
 {
@@ -128,7 +128,7 @@ static int survey_linker(struct rtld *rtld, const struct reader *memory, struct 
 	return 0;
 }
 
-/* ---- a system call instruction ------------------------------------------------------------------------- */
+/* ---- a system call instruction --------------------------------------------------------------- */
 
 struct executable_part {
 	vaddr_t within, start, end;
@@ -174,8 +174,7 @@ static void survey_gadget(struct rtld *rtld, int64_t tid, const struct reader *m
 		decode_find_syscall(memory, part.start, part.end, &rtld->gadget);
 }
 
-/* ---- main -----------------------------------------------------------------------------------------------
- */
+/* ---- main ------------------------------------------------------------------------------------ */
 
 static bool in_image(const struct elf_image *image, vaddr_t address)
 {

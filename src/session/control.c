@@ -26,16 +26,16 @@ static void wake(struct host *host)
 	sys(tgkill, session->table.owner, session->control_tid, WAKE_SIGNAL);
 }
 
-static int watch(struct host *host, struct family *family)
+static int watch(struct host *host, struct family *family, int fd)
 {
 	struct epoll_event interest = { .events = EPOLLIN, .data.ptr = family };
 
-	return epoll_ctl(session_of(host)->poll_fd, EPOLL_CTL_ADD, family->line.socket, &interest) < 0 ? -errno : 0;
+	return epoll_ctl(session_of(host)->poll_fd, EPOLL_CTL_ADD, fd, &interest) < 0 ? -errno : 0;
 }
 
-static void forget(struct host *host, struct family *family)
+static void forget(struct host *host, int fd)
 {
-	epoll_ctl(session_of(host)->poll_fd, EPOLL_CTL_DEL, family->line.socket, NULL);
+	epoll_ctl(session_of(host)->poll_fd, EPOLL_CTL_DEL, fd, NULL);
 }
 
 /*
@@ -155,15 +155,6 @@ static void turn(struct tether_session *session, int timeout_ms)
 		run_operations(session);
 }
 
-static void family_let_go(struct family *family, struct operation *operation, const void *body)
-{
-	(void)operation;
-	if (body) {
-		family->released = true;
-		family->finished = true;
-	}
-}
-
 /* At the end of the session every victim goes in its family's mode; a controller that does not answer in time
  * sees end-of-file and does the same by itself. */
 static void let_all_go(struct tether_session *session)
@@ -174,7 +165,7 @@ static void let_all_go(struct tether_session *session)
 
 	LIST_FOREACH(family, &table->families, entry) {
 		struct proto_pid whole = { .pid = 0, .mode = family->mode };
-		if (family_send(family, PROTO_REQ_release, &whole, NULL, 0, family_let_go, NULL) < 0)
+		if (family_send(family, PROTO_REQ_release, &whole, NULL, 0, family_released, NULL) < 0)
 			family->released = true;
 	}
 	while (!LIST_EMPTY(&table->families)) {
@@ -184,7 +175,7 @@ static void let_all_go(struct tether_session *session)
 		turn(session, (int)((until - now) / 1000000) + 1);
 	}
 	while ((family = LIST_FIRST(&table->families))) {
-		family->released = true;
+		family->released = true; /* it will see end-of-file and do the same by itself */
 		family_end(family, "the session was closed");
 	}
 }

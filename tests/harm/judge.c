@@ -146,20 +146,18 @@ unsigned judge_tasks(pid_t pid)
 	return harms;
 }
 
+/* A thread that is just ending has given its dispositions back and shows none. */
 static void look_at_signals(const char *status, void *data)
 {
 	struct signal_state *state = data;
-	uint64_t blocked = strtoull(field(status, "\nSigBlk:"), NULL, 16);
 
-	state->ignored = strtoull(field(status, "\nSigIgn:"), NULL, 16);
-	state->caught = strtoull(field(status, "\nSigCgt:"), NULL, 16);
-	state->blocked_any |= blocked;
-	state->blocked_all &= blocked;
+	state->ignored |= strtoull(field(status, "\nSigIgn:"), NULL, 16);
+	state->caught |= strtoull(field(status, "\nSigCgt:"), NULL, 16);
 }
 
 int signal_state_read(pid_t pid, struct signal_state *ret)
 {
-	*ret = (struct signal_state){ .blocked_all = ~UINT64_C(0) };
+	*ret = (struct signal_state){ 0 };
 	return each_status(pid, look_at_signals, ret) > 0 ? 0 : -1;
 }
 

@@ -47,9 +47,9 @@ const char *harm_name(unsigned kind);
 /* "died,text" of a set into buffer. */
 const char *harm_names(unsigned set, char *buffer, size_t size);
 
-/* What /proc/PID/status says of signals, over all threads: it has to be the same before and after. */
+/* Dispositions as /proc/PID/status shows them: they have to be the same before and after. */
 struct signal_state {
-	uint64_t ignored, caught, blocked_any, blocked_all;
+	uint64_t ignored, caught;
 };
 
 int signal_state_read(pid_t pid, struct signal_state *ret);

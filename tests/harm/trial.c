@@ -473,6 +473,9 @@ static void judge_killed(struct scene *scene)
 	} while (now_ns() < end);
 	if (scene->victim && !is_gone(scene->victim))
 		blame(scene, HARM_ALIVE, "process %d lives", scene->victim);
+	if (atomic_load(&scene->board->errors))
+		blame(scene, HARM_WRONG, "%lu errors before it was killed, last 0x%x",
+		      atomic_load(&scene->board->errors), atomic_load(&scene->board->last_error));
 }
 
 static void judge(struct scene *scene)
@@ -546,6 +549,10 @@ void trial_run(const struct lab *lab, const struct trial *trial, struct outcome 
 	}
 	start_client(&scene, &random);
 	choose_moment(&scene, &random);
+	/* Nobody has done anything to it yet. */
+	hear_rest(&scene);
+	if (scene.lost)
+		blame(&scene, HARM_DIED, "it was lost or ended while it was held");
 	end_hold(&scene);
 	ended = now_ns();
 	if (client_survives(trial->ending)) {

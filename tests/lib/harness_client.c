@@ -141,7 +141,7 @@ struct tether *client_grab(struct client *client, pid_t pid, uint32_t flags)
 		.size = sizeof(opts),
 		.flags = flags,
 		.mode = TETHER_MODE_RUN,
-		.timeout_ms = 20000,
+		.timeout_ms = 5000,
 	};
 	struct tether_error err = TETHER_ERROR_INIT;
 	struct tether *process = NULL;

@@ -137,7 +137,8 @@ static int victim_masked(bool ignored)
 
 	sigfillset(&all);
 	if (ignored)
-		signal(SIGTRAP, SIG_IGN);
+		/* the signal after it is a stop at which the change is seen */
+		signal(SIGTRAP, SIG_IGN), raise(SIGWINCH);
 	else
 		sigprocmask(SIG_SETMASK, &all, NULL);
 	if (rounds_of(5) != 15)
@@ -241,6 +242,8 @@ static void line_open(struct line *line)
 	line->answer_questions = true;
 	line->client = fork();
 	if (!line->client) {
+		/* it must not hold open what tells victims to end */
+		syscall(SYS_close_range, 3, ~0u, 0);
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		for (;;)
 			pause();
@@ -577,12 +580,13 @@ static uint64_t now_ms(void)
 }
 
 /* Poll for a condition of another process; the bound is generous, the step short. */
-#define EVENTUALLY(condition)                             \
-	({                                                \
-		uint64_t until_ = now_ms() + LONG_MS;     \
-		while (!(condition) && now_ms() < until_) \
-			poll(NULL, 0, 1);                 \
-		(condition);                              \
+#define EVENTUALLY(condition)                               \
+	({                                                  \
+		uint64_t until_ = now_ms() + LONG_MS;       \
+		bool met_;                                  \
+		while (!(met_ = (condition)) && now_ms() < until_) \
+			poll(NULL, 0, 1);                   \
+		met_;                                       \
 	})
 
 static void line_close(struct line *line)
@@ -1020,7 +1024,7 @@ TEST(whatever_ends_the_client_leaves_a_grabbed_victim_whole)
 {
 	for (int i = 0; i < 24; i++) {
 		struct message m;
-		pid_t pid = own_victim(ROLE("rounds", "4", "20000"), NULL);
+		pid_t pid = own_victim(ROLE("rounds", "4", "20000000"), NULL);
 		int status;
 
 		CHECK(line, !grab(line, pid, PROTO_RUN, i & 8 ? PROTO_PARK : 0, &m), "grab: %d",

@@ -92,6 +92,8 @@ def test_ctrl_z_twenty_times(t):
             shell.expect('Stopped')
             shell.prompt()
             shell.start('fg')
+        shell.type('last\n')
+        shell.expect('got-last\r\n')
         shell.type('\x04')
         shell.prompt()
         t.equal(shell.status(), 5)
@@ -276,7 +278,7 @@ def test_text_is_coloured_at_a_terminal_and_not_wider(t):
 def test_attach_is_let_go_by_ctrl_c(t):
     with Shell(t) as shell:
         shell.do('sleep 100 & victim=$!')
-        shell.start(shlex.join(t.tether) + ' attach -e grab,release -p $victim')
+        shell.start(shlex.join(t.tether) + ' attach --color=never -e grab,release -p $victim')
         shell.expect('grab ')
         shell.type(CTRL_C)
         shell.expect('release')

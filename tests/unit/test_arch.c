@@ -247,8 +247,7 @@ static void calls_that_a_stop_disturbs_are_known_with_their_time_outs(void **sta
 	assert_int_equal(eintr(-1, 0, 3), ARCH_EINTR_NEVER);
 }
 
-/* ---- emulation -------------------------------------------------------------------------------------------
- */
+/* ---- emulation ------------------------------------------------------------------------------- */
 
 struct fake {
 	uint64_t address, word;

@@ -22,8 +22,7 @@
 #include "decode/decode.h"
 #include "stepper.h"
 
-/* ---- the machine at random -------------------------------------------------------------------------------
- */
+/* ---- the machine at random ------------------------------------------------------------------- */
 
 static uint64_t random_state;
 
@@ -86,8 +85,7 @@ static void randomize(struct machine *machine, bool small_count)
 		machine->fp.xmm_space[i] = (unsigned)random_word();
 }
 
-/* ---- comparing
- * --------------------------------------------------------------------------------------------- */
+/* ---- comparing ------------------------------------------------------------------------------- */
 
 struct form {
 	const uint8_t *row;
@@ -153,8 +151,7 @@ static void compare(const char *form, const char *way, const struct machine *is,
 		fail_msg("%s by %s: other floating point registers", form, way);
 }
 
-/* ---- the ways
- * ---------------------------------------------------------------------------------------------- */
+/* ---- the ways --------------------------------------------------------------------------------- */
 
 static void *place(struct machine *machine, vaddr_t address, size_t length)
 {
@@ -220,8 +217,7 @@ static void run_slot(const char *form, const struct stepper *stepper, const stru
 		machine->regs.rip = STEPPER_HOME;
 }
 
-/* ---- tests
- * ------------------------------------------------------------------------------------------------- */
+/* ---- tests ------------------------------------------------------------------------------------ */
 
 enum { KIND_FORM, KIND_EMULATED, KIND_HOME, KIND_SMALL, ROW_SIZE = 17 };
 extern const uint8_t forms[], forms_end[];
@@ -408,8 +404,7 @@ static void any_bytes_make_a_recipe_within_bounds(void **state)
 	}
 }
 
-/* ---- how common the ways are ------------------------------------------------------------------------------
- */
+/* ---- how common the ways are ----------------------------------------------------------------- */
 
 struct share {
 	unsigned long functions, emulated, slot, in_place, invalid;

@@ -1,0 +1,1017 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Link maps of forged linkers, of this very process, and of programs stopped at their start.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <link.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/user.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "fake_memory.h"
+#include "rtld/rtld.h"
+
+/* ---- what a scan reports ----------------------------------------------------------------------- */
+
+struct record {
+	char text[4096];
+	unsigned added, removed;
+};
+
+static void append(struct record *record, char sign, const struct object *object)
+{
+	size_t used = strlen(record->text);
+
+	if (used < sizeof(record->text) - 64 && !object->is_program && !object->is_linker)
+		snprintf(record->text + used, sizeof(record->text) - used, "%c%.16s@%d ", sign, object->path,
+			 (int)object->lmid);
+}
+
+static void added(struct object *object, void *data)
+{
+	struct record *record = data;
+
+	record->added++;
+	append(record, '+', object);
+}
+
+static void removed(struct object *object, void *data)
+{
+	struct record *record = data;
+
+	record->removed++;
+	append(record, '-', object);
+}
+
+/* ---- a forged linker ----------------------------------------------------------------------------- */
+
+enum {
+	ARENA = 0x100000,
+	ARENA_SIZE = 0x80000,
+	FORGED_NAMESPACES = 4,
+	DEBUG_AT = 0x100,
+	MAPS_AT = 0x1000,
+	NAMES_AT = 0x20000,
+	MAPS_PER_NAMESPACE = 64,
+};
+
+struct forged_map {
+	uint64_t addr, name, ld, next, prev;
+};
+
+struct forged_debug {
+	int32_t version, pad;
+	uint64_t map, brk;
+	int32_t state, pad2;
+	uint64_t ldbase, next;
+};
+
+struct forged {
+	struct fake_memory memory;
+	struct reader reader;
+	struct rtld rtld;
+	struct object_list list;
+	struct record record;
+	uint8_t arena[ARENA_SIZE];
+};
+
+static vaddr_t debug_at(unsigned ns)
+{
+	return ARENA + DEBUG_AT + ns * 0x80;
+}
+
+static vaddr_t map_at(unsigned ns, unsigned n)
+{
+	return ARENA + MAPS_AT + (ns * MAPS_PER_NAMESPACE + n) * 0x80;
+}
+
+static vaddr_t name_at(unsigned ns, unsigned n)
+{
+	return ARENA + NAMES_AT + (ns * MAPS_PER_NAMESPACE + n) * 0x40;
+}
+
+static struct forged_debug *debug_of(struct forged *forged, unsigned ns)
+{
+	return (struct forged_debug *)(void *)(forged->arena + (debug_at(ns) - ARENA));
+}
+
+static struct forged_map *map_of(struct forged *forged, unsigned ns, unsigned n)
+{
+	return (struct forged_map *)(void *)(forged->arena + (map_at(ns, n) - ARENA));
+}
+
+static void set_name(struct forged *forged, unsigned ns, unsigned n, const char *name)
+{
+	snprintf((char *)forged->arena + (name_at(ns, n) - ARENA), 0x40, "%s", name);
+}
+
+/* Names of one letter: "abc" are three objects. The bias of each follows from its letter. */
+static void set_maps(struct forged *forged, unsigned ns, const char *letters)
+{
+	size_t count = strlen(letters);
+
+	for (unsigned n = 0; n < count; n++) {
+		char name[2] = { letters[n], '\0' };
+		*map_of(forged, ns, n) = (struct forged_map){
+			.addr = 0x700000000000 + (uint64_t)letters[n] * 0x100000,
+			.ld = 0x700000000000 + (uint64_t)letters[n] * 0x100000 + 0x1000,
+			.name = name_at(ns, n),
+			.next = n + 1 < count ? map_at(ns, n + 1) : 0,
+			.prev = n > 0 ? map_at(ns, n - 1) : 0,
+		};
+		set_name(forged, ns, n, name);
+	}
+	debug_of(forged, ns)->map = count > 0 ? map_at(ns, 0) : 0;
+}
+
+static struct forged *forged_new(unsigned namespaces)
+{
+	struct forged *forged = calloc(1, sizeof(*forged));
+
+	assert_non_null(forged);
+	fake_add(&forged->memory, ARENA, forged->arena, ARENA_SIZE);
+	forged->reader = (struct reader){ fake_read, fake_read_many, &forged->memory };
+	forged->rtld = (struct rtld){ .flavour = RTLD_GLIBC, .r_debug = debug_at(0) };
+	object_list_init(&forged->list);
+	for (unsigned ns = 0; ns < namespaces; ns++) {
+		*debug_of(forged, ns) = (struct forged_debug){
+			.version = namespaces > 1 ? 2 : 1,
+			.next = ns + 1 < namespaces ? debug_at(ns + 1) : 0,
+		};
+	}
+	return forged;
+}
+
+static void forged_free(struct forged *forged)
+{
+	object_list_clear(&forged->list);
+	free(forged);
+}
+
+static int scan(struct forged *forged)
+{
+	struct rtld_changes changes = { added, removed, &forged->record };
+
+	forged->record = (struct record){ 0 };
+	return rtld_scan(&forged->rtld, getpid(), &forged->reader, &forged->list, &changes);
+}
+
+#define ASSERT_SCAN(forged, result, expected)                         \
+	do {                                                          \
+		assert_int_equal(scan(forged), result);               \
+		assert_string_equal((forged)->record.text, expected); \
+	} while (0)
+
+/* The order of the list without program and linker. */
+static void assert_order(struct forged *forged, const char *letters)
+{
+	char is[64] = "";
+	size_t n = 0;
+	struct object *object;
+
+	TAILQ_FOREACH(object, &forged->list.queue, entry) {
+		if (!object->is_program && !object->is_linker)
+			is[n++] = object->path[0];
+	}
+	assert_string_equal(is, letters);
+	assert_int_equal(forged->list.count, n + 2);
+}
+
+static void loads_and_unloads_are_seen_once_and_in_order(void **state)
+{
+	struct forged *forged = forged_new(1);
+
+	(void)state;
+	set_maps(forged, 0, "abc");
+	ASSERT_SCAN(forged, 1, "+a@0 +b@0 +c@0 ");
+	ASSERT_SCAN(forged, 1, "");
+	set_maps(forged, 0, "abcde");
+	ASSERT_SCAN(forged, 1, "+d@0 +e@0 ");
+	assert_order(forged, "abcde");
+	/* c and d leave: the links of their neighbours change, their own bytes stay */
+	map_of(forged, 0, 1)->next = map_at(0, 4);
+	map_of(forged, 0, 4)->prev = map_at(0, 1);
+	ASSERT_SCAN(forged, 1, "-c@0 -d@0 ");
+	assert_order(forged, "abe");
+	forged_free(forged);
+}
+
+static void only_the_objects_of_the_first_scan_are_initial(void **state)
+{
+	struct forged *forged = forged_new(1);
+	struct object *object;
+
+	(void)state;
+	set_maps(forged, 0, "ab");
+	assert_false(forged->rtld.started);
+	scan(forged);
+	assert_true(forged->rtld.started);
+	set_maps(forged, 0, "abc");
+	scan(forged);
+	TAILQ_FOREACH(object, &forged->list.queue, entry)
+		assert_int_equal(object->initial, object->path[0] != 'c');
+	forged_free(forged);
+}
+
+static void a_scan_that_finds_nothing_new_takes_three_reads(void **state)
+{
+	struct forged *forged = forged_new(1);
+
+	(void)state;
+	set_maps(forged, 0, "abcdefghijklmnop");
+	scan(forged);
+	forged->memory.reads = forged->memory.many_reads = 0;
+	ASSERT_SCAN(forged, 1, "");
+	/* the list's head, whether it changed meanwhile, and all the rest at once */
+	assert_int_equal(forged->memory.many_reads, 1);
+	assert_true(forged->memory.reads <= 4);
+	forged_free(forged);
+}
+
+static void a_reader_without_vectored_reads_serves_as_well(void **state)
+{
+	struct forged *forged = forged_new(1);
+
+	(void)state;
+	forged->reader.read_many = NULL;
+	set_maps(forged, 0, "abc");
+	ASSERT_SCAN(forged, 1, "+a@0 +b@0 +c@0 ");
+	ASSERT_SCAN(forged, 1, "");
+	set_name(forged, 0, 1, "x");
+	ASSERT_SCAN(forged, 1, "-b@0 +x@0 ");
+	forged_free(forged);
+}
+
+static void an_object_in_the_place_of_another_is_seen_as_both(void **state)
+{
+	struct forged *forged = forged_new(1);
+
+	(void)state;
+	set_maps(forged, 0, "abc");
+	scan(forged);
+	map_of(forged, 0, 1)->ld += 0x10;
+	ASSERT_SCAN(forged, 1, "-b@0 +b@0 ");
+	assert_order(forged, "abc");
+	map_of(forged, 0, 1)->addr += 0x1000;
+	ASSERT_SCAN(forged, 1, "-b@0 +b@0 ");
+	set_name(forged, 0, 1, "x"); /* in the same memory */
+	ASSERT_SCAN(forged, 1, "-b@0 +x@0 ");
+	set_name(forged, 0, 5, "y");
+	map_of(forged, 0, 1)->name = name_at(0, 5);
+	ASSERT_SCAN(forged, 1, "-x@0 +y@0 ");
+	assert_order(forged, "ayc");
+	/* a longer name that begins the same */
+	set_name(forged, 0, 5, "yy");
+	ASSERT_SCAN(forged, 1, "-y@0 +yy@0 ");
+	forged_free(forged);
+}
+
+static void one_library_in_two_namespaces_is_two_objects(void **state)
+{
+	struct forged *forged = forged_new(2);
+
+	(void)state;
+	set_maps(forged, 0, "ab");
+	set_maps(forged, 1, "b");
+	ASSERT_SCAN(forged, 1, "+a@0 +b@0 +b@1 ");
+	set_maps(forged, 1, "");
+	ASSERT_SCAN(forged, 1, "-b@1 ");
+	assert_order(forged, "ab");
+	forged_free(forged);
+}
+
+static void an_emptied_namespace_keeps_its_number(void **state)
+{
+	struct forged *forged = forged_new(3);
+
+	(void)state;
+	set_maps(forged, 0, "a");
+	set_maps(forged, 1, "b");
+	set_maps(forged, 2, "c");
+	ASSERT_SCAN(forged, 1, "+a@0 +b@1 +c@2 ");
+	set_maps(forged, 1, "");
+	ASSERT_SCAN(forged, 1, "-b@1 ");
+	set_maps(forged, 1, "d");
+	ASSERT_SCAN(forged, 1, "+d@1 ");
+	assert_order(forged, "adc");
+	forged_free(forged);
+}
+
+static void a_namespace_that_changes_is_left_as_it_was(void **state)
+{
+	struct forged *forged = forged_new(3);
+
+	(void)state;
+	set_maps(forged, 0, "a");
+	set_maps(forged, 1, "b");
+	set_maps(forged, 2, "c");
+	scan(forged);
+	debug_of(forged, 1)->state = RT_ADD;
+	set_maps(forged, 1, "bx");
+	set_maps(forged, 2, "cd");
+	ASSERT_SCAN(forged, 0, "+d@2 ");
+	assert_order(forged, "abcd");
+	debug_of(forged, 1)->state = RT_DELETE;
+	set_maps(forged, 1, "");
+	ASSERT_SCAN(forged, 0, "");
+	debug_of(forged, 1)->state = RT_CONSISTENT;
+	ASSERT_SCAN(forged, 1, "-b@1 ");
+	assert_order(forged, "acd");
+	forged_free(forged);
+}
+
+static void before_the_linker_has_begun_nothing_is_known(void **state)
+{
+	struct forged *forged = forged_new(1);
+
+	(void)state;
+	ASSERT_SCAN(forged, 0, "");
+	assert_false(forged->rtld.started);
+	assert_order(forged, ""); /* but the program and the linker */
+	set_maps(forged, 0, "a");
+	debug_of(forged, 0)->state = RT_ADD;
+	ASSERT_SCAN(forged, 0, "");
+	assert_false(forged->rtld.started);
+	forged_free(forged);
+}
+
+/* ---- forged to harm ------------------------------------------------------------------------------- */
+
+static void a_ring_leaves_the_list_as_it_was(void **state)
+{
+	struct forged *forged = forged_new(1);
+
+	(void)state;
+	set_maps(forged, 0, "abc");
+	scan(forged);
+	map_of(forged, 0, 2)->next = map_at(0, 1);
+	ASSERT_SCAN(forged, 0, "");
+	map_of(forged, 0, 2)->next = map_at(0, 0);
+	ASSERT_SCAN(forged, 0, "");
+	map_of(forged, 0, 2)->next = map_at(0, 2);
+	ASSERT_SCAN(forged, 0, "");
+	assert_order(forged, "abc");
+	/* the same ring in a list that is seen for the first time */
+	struct forged *fresh = forged_new(1);
+	set_maps(fresh, 0, "abc");
+	map_of(fresh, 0, 2)->next = map_at(0, 1);
+	ASSERT_SCAN(fresh, 0, "");
+	forged_free(fresh);
+	forged_free(forged);
+}
+
+static void wild_pointers_leave_the_list_as_it_was(void **state)
+{
+	static const uint64_t wild[] = { 1,
+					 8,
+					 0x1000,
+					 ARENA + ARENA_SIZE - 8,
+					 UINT64_MAX,
+					 UINT64_MAX - 7,
+					 0xffffffff80000000,
+					 0x8000000000000000 };
+	struct forged *forged = forged_new(2);
+
+	(void)state;
+	set_maps(forged, 0, "abc");
+	set_maps(forged, 1, "d");
+	scan(forged);
+	for (size_t i = 0; i < ARRAY_LEN(wild); i++) {
+		map_of(forged, 0, 1)->next = wild[i];
+		ASSERT_SCAN(forged, 0, "");
+		map_of(forged, 0, 1)->next = map_at(0, 2);
+		debug_of(forged, 0)->map = wild[i];
+		ASSERT_SCAN(forged, 0, "");
+		debug_of(forged, 0)->map = map_at(0, 0);
+		debug_of(forged, 0)->next = wild[i];
+		ASSERT_SCAN(forged, 0, "");
+		debug_of(forged, 0)->next = debug_at(1);
+	}
+	ASSERT_SCAN(forged, 1, "");
+	/* a name that is nowhere makes an object without one */
+	map_of(forged, 0, 1)->name = 8;
+	ASSERT_SCAN(forged, 1, "-b@0 +@0 ");
+	ASSERT_SCAN(forged, 1, "");
+	map_of(forged, 0, 1)->name = UINT64_MAX;
+	ASSERT_SCAN(forged, 1, "-@0 +@0 ");
+	ASSERT_SCAN(forged, 1, "");
+	forged_free(forged);
+}
+
+static void namespaces_in_a_ring_are_walked_once(void **state)
+{
+	struct forged *forged = forged_new(3);
+
+	(void)state;
+	set_maps(forged, 0, "a");
+	set_maps(forged, 1, "b");
+	debug_of(forged, 2)->next = debug_at(1);
+	ASSERT_SCAN(forged, -EOVERFLOW, "+a@0 +b@1 ");
+	debug_of(forged, 0)->next = debug_at(0);
+	assert_int_equal(scan(forged), -EOVERFLOW);
+	assert_order(forged, "a");
+	forged_free(forged);
+}
+
+/* Any multiple of 64 is a link map, well linked with its neighbours. */
+static ssize_t endless_read(void *data, vaddr_t address, void *buffer, size_t length)
+{
+	struct forged *forged = data;
+	struct forged_map map = {
+		.addr = address, .ld = address, .next = address + 64, .prev = address - 64
+	};
+
+	if (address < UINT64_C(1) << 40)
+		return fake_copy(&forged->memory, address, buffer, length);
+	if (address == UINT64_C(1) << 40)
+		map.prev = 0;
+	memset(buffer, 0, length);
+	memcpy(buffer, &map, length < sizeof(map) ? length : sizeof(map));
+	return (ssize_t)length;
+}
+
+static void an_endless_list_ends_at_the_bound(void **state)
+{
+	struct forged *forged = forged_new(1);
+
+	(void)state;
+	forged->reader = (struct reader){ endless_read, NULL, forged };
+	debug_of(forged, 0)->map = UINT64_C(1) << 40;
+	assert_int_equal(scan(forged), -EOVERFLOW);
+	assert_true(forged->list.count <= MAX_LINK_MAPS + 2);
+	assert_true(forged->record.added >= MAX_LINK_MAPS);
+	assert_int_equal(scan(forged), -EOVERFLOW);
+	assert_int_equal(forged->record.added + forged->record.removed, 0);
+	forged_free(forged);
+}
+
+static void a_name_without_an_end_is_cut_and_said_so(void **state)
+{
+	struct forged *forged = forged_new(1);
+
+	(void)state;
+	set_maps(forged, 0, "ab");
+	memset(forged->arena + NAMES_AT + 0x2000, 'n', 0x8000);
+	map_of(forged, 0, 1)->name = ARENA + NAMES_AT + 0x2000;
+	assert_int_equal(scan(forged), -EOVERFLOW);
+	struct object *object = TAILQ_LAST(&forged->list.queue, object_queue);
+	assert_int_equal(strlen(object->path), MAX_OBJECT_NAME - 1);
+	ASSERT_SCAN(forged, 1, "");
+	/* one that ends with its memory */
+	map_of(forged, 0, 1)->name = ARENA + ARENA_SIZE - 3;
+	memcpy(forged->arena + ARENA_SIZE - 3, "xyz", 3);
+	assert_int_equal(scan(forged), 1);
+	object = TAILQ_LAST(&forged->list.queue, object_queue);
+	assert_string_equal(object->path, "xyz");
+	ASSERT_SCAN(forged, 1, "");
+	forged_free(forged);
+}
+
+static void a_process_that_is_gone_is_said_so_and_the_list_kept(void **state)
+{
+	struct forged *forged = forged_new(1);
+
+	(void)state;
+	set_maps(forged, 0, "abc");
+	scan(forged);
+	forged->memory.gone = true;
+	ASSERT_SCAN(forged, -ESRCH, "");
+	assert_order(forged, "abc");
+	forged_free(forged);
+}
+
+/* The victim runs while it is read: the answer changes between the first look and the last. */
+static ssize_t changing_read(void *data, vaddr_t address, void *buffer, size_t length)
+{
+	struct forged *forged = data;
+
+	if (address == debug_at(0) && ++forged->memory.reads == 2)
+		debug_of(forged, 0)->state = RT_ADD;
+	return fake_copy(&forged->memory, address, buffer, length);
+}
+
+static void a_list_that_changed_while_it_was_read_does_not_count(void **state)
+{
+	struct forged *forged = forged_new(1);
+
+	(void)state;
+	set_maps(forged, 0, "ab");
+	scan(forged);
+	set_maps(forged, 0, "abc");
+	forged->memory.reads = 0;
+	forged->reader = (struct reader){ changing_read, NULL, forged };
+	ASSERT_SCAN(forged, 0, "");
+	assert_order(forged, "ab");
+	forged_free(forged);
+}
+
+static void random_link_maps_are_survived(void **state)
+{
+	uint64_t seed = 0x9e3779b97f4a7c15;
+
+	(void)state;
+	for (int n = 0; n < 3000; n++) {
+		struct forged *forged = forged_new(FORGED_NAMESPACES);
+		for (unsigned ns = 0; ns < FORGED_NAMESPACES; ns++)
+			set_maps(forged, ns, "abcdefgh");
+		scan(forged);
+		for (int i = 0; i < 1 + n % 12; i++) {
+			seed ^= seed << 13;
+			seed ^= seed >> 7;
+			seed ^= seed << 17;
+			unsigned ns = seed % FORGED_NAMESPACES;
+			uint64_t *word = seed & 64 ? (uint64_t *)(void *)map_of(forged, ns, (seed >> 8) % 8)
+						   : (uint64_t *)(void *)debug_of(forged, ns);
+			uint64_t values[] = { seed, 0,
+					      map_at((seed >> 20) % FORGED_NAMESPACES, (seed >> 24) % 9),
+					      debug_at((seed >> 20) % FORGED_NAMESPACES) };
+			word[(seed >> 12) % 5] = values[(seed >> 16) % 4];
+		}
+		scan(forged);
+		scan(forged);
+		forged_free(forged);
+	}
+}
+
+/* ---- this process ---------------------------------------------------------------------------------- */
+
+struct own {
+	pid_t self;
+	struct reader memory;
+	struct rtld rtld;
+	struct object_list list;
+	struct record record;
+};
+
+static struct own *own_new(struct rtld_cache *cache)
+{
+	struct own *own = calloc(1, sizeof(*own));
+
+	assert_non_null(own);
+	own->self = getpid();
+	own->memory = process_reader_of(&own->self);
+	object_list_init(&own->list);
+	assert_int_equal(rtld_survey(&own->rtld, own->self, &own->memory, cache), 0);
+	return own;
+}
+
+static int own_scan(struct own *own)
+{
+	struct rtld_changes changes = { added, removed, &own->record };
+
+	own->record = (struct record){ 0 };
+	return rtld_scan(&own->rtld, own->self, &own->memory, &own->list, &changes);
+}
+
+static void own_free(struct own *own)
+{
+	object_list_clear(&own->list);
+	free(own);
+}
+
+int main(void);
+
+static void main_linker_and_gadget_of_this_process_are_found(void **state)
+{
+	struct own *own = own_new(NULL);
+	uint8_t bytes[2];
+
+	(void)state;
+	assert_int_equal(own->rtld.main, (uintptr_t)main);
+	assert_int_equal(own->rtld.flavour, RTLD_GLIBC);
+	uint64_t debug = 0;
+	assert_int_equal(elf_dynamic_value(&own->memory, &own->rtld.program, DT_DEBUG, &debug), 0);
+	assert_int_equal(own->rtld.r_debug, debug);
+	assert_int_equal(own->rtld.r_brk, ((const struct r_debug *)(uintptr_t)debug)->r_brk);
+	assert_int_equal(own->rtld.r_state, debug + offsetof(struct r_debug, r_state));
+	assert_true(own->rtld.gadget != 0);
+	memcpy(bytes, (const void *)(uintptr_t)own->rtld.gadget, sizeof(bytes));
+	assert_int_equal(bytes[0], 0x0f);
+	assert_int_equal(bytes[1], 0x05);
+	assert_true(own->rtld.gadget >= own->rtld.vdso && own->rtld.gadget < own->rtld.vdso_end);
+	own_free(own);
+}
+
+static int count_object(struct dl_phdr_info *info, size_t size, void *data)
+{
+	struct object_list *list = data;
+	struct object *object;
+	unsigned found = 0;
+
+	(void)size;
+	TAILQ_FOREACH(object, &list->queue, entry) {
+		if (object->bias != info->dlpi_addr || object->lmid != 0)
+			continue;
+		found++;
+		if (info->dlpi_name[0] != '\0')
+			assert_string_equal(object->path, info->dlpi_name);
+		else
+			assert_true(object->is_program);
+		assert_int_equal(object->is_vdso, object->low == getauxval(AT_SYSINFO_EHDR));
+		assert_int_equal(object->is_linker, object->bias == getauxval(AT_BASE));
+		assert_true(object->low < object->high);
+	}
+	assert_int_equal(found, 1);
+	list->generation++;
+	return 0;
+}
+
+static void the_objects_are_those_that_the_linker_itself_tells(void **state)
+{
+	struct own *own = own_new(NULL);
+	char path[4096];
+
+	(void)state;
+	assert_int_equal(own_scan(own), 1);
+	uint64_t before = own->list.generation;
+	dl_iterate_phdr(count_object, &own->list);
+	assert_int_equal(own->list.generation - before, own->list.count);
+	ssize_t length = readlink("/proc/self/exe", path, sizeof(path) - 1);
+	assert_true(length > 0);
+	path[length] = '\0';
+	assert_string_equal(TAILQ_FIRST(&own->list.queue)->path, path);
+	own_free(own);
+}
+
+static int64_t lmid_of(void *library)
+{
+	Lmid_t lmid = -1;
+
+	assert_int_equal(dlinfo(library, RTLD_DI_LMID, &lmid), 0);
+	return lmid;
+}
+
+/* Is the library that the linker calls by this handle in the list, with the number that dlinfo(3) gives? */
+static void assert_listed(struct own *own, void *library)
+{
+	struct link_map *map = NULL;
+	struct object *object;
+
+	assert_int_equal(dlinfo(library, RTLD_DI_LINKMAP, &map), 0);
+	TAILQ_FOREACH(object, &own->list.queue, entry) {
+		if (object->link_map == (vaddr_t)(uintptr_t)map) {
+			assert_int_equal(object->lmid, lmid_of(library));
+			assert_string_equal(object->path, map->l_name);
+			assert_true(object->build_id.size > 0);
+			return;
+		}
+	}
+	fail_msg("%s of namespace %d is not listed", map->l_name, (int)lmid_of(library));
+}
+
+static void namespaces_have_the_numbers_that_dlinfo_gives(void **state)
+{
+	struct own *own = own_new(NULL);
+	void *library[3];
+
+	(void)state;
+	assert_int_equal(own_scan(own), 1);
+	for (int i = 0; i < 3; i++) {
+		library[i] = dlmopen(LM_ID_NEWLM, "libm.so.6", RTLD_NOW);
+		if (library[i] == NULL)
+			skip();
+	}
+	assert_int_equal(own_scan(own), 1);
+	for (int i = 0; i < 3; i++)
+		assert_listed(own, library[i]);
+	/* A middle one is emptied, and taken again. */
+	int64_t emptied = lmid_of(library[1]);
+	dlclose(library[1]);
+	assert_int_equal(own_scan(own), 1);
+	assert_true(own->record.removed >= 1);
+	assert_int_equal(own->record.added, 0);
+	assert_listed(own, library[0]);
+	assert_listed(own, library[2]);
+	library[1] = dlmopen(LM_ID_NEWLM, "libm.so.6", RTLD_NOW);
+	assert_int_equal(lmid_of(library[1]), emptied);
+	assert_int_equal(own_scan(own), 1);
+	for (int i = 0; i < 3; i++)
+		assert_listed(own, library[i]);
+	for (int i = 0; i < 3; i++)
+		dlclose(library[i]);
+	assert_int_equal(own_scan(own), 1);
+	assert_true(own->record.removed >= 3);
+	own_free(own);
+}
+
+static double now_us(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return (double)time.tv_sec * 1e6 + (double)time.tv_nsec / 1e3;
+}
+
+static void a_cached_survey_equals_a_fresh_one(void **state)
+{
+	struct rtld_cache *cache = rtld_cache_new();
+	struct own *fresh = own_new(NULL), *first = own_new(cache), *cached = own_new(cache);
+	double best[2] = { 1e9, 1e9 };
+
+	(void)state;
+	assert_memory_equal(&fresh->rtld, &first->rtld, sizeof(struct rtld));
+	assert_memory_equal(&fresh->rtld, &cached->rtld, sizeof(struct rtld));
+	for (int n = 0; n < 200; n++) {
+		for (int with = 0; with < 2; with++) {
+			struct rtld rtld;
+			double start = now_us();
+			rtld_survey(&rtld, fresh->self, &fresh->memory, with ? cache : NULL);
+			double took = now_us() - start;
+			best[with] = took < best[with] ? took : best[with];
+		}
+	}
+	print_message("survey: %.1f us, cached %.1f us\n", best[0], best[1]);
+	own_free(fresh);
+	own_free(first);
+	own_free(cached);
+	rtld_cache_free(cache);
+	rtld_cache_free(NULL);
+}
+
+/* ---- programs stopped at their start ------------------------------------------------------------------ */
+
+struct started {
+	pid_t pid;
+	int output;
+};
+
+static bool start_stopped(struct started *started, char *const argv[])
+{
+	int pipes[2], status;
+
+	assert_int_equal(pipe(pipes), 0);
+	started->pid = fork();
+	if (started->pid == 0) {
+		dup2(pipes[1], STDOUT_FILENO);
+		close(pipes[0]);
+		close(pipes[1]);
+		ptrace(PTRACE_TRACEME, 0, 0, 0);
+		execv(argv[0], argv);
+		_exit(127);
+	}
+	close(pipes[1]);
+	started->output = pipes[0];
+	assert_int_equal(waitpid(started->pid, &status, 0), started->pid);
+	return WIFSTOPPED(status) && WSTOPSIG(status) == SIGTRAP;
+}
+
+static long plant(pid_t pid, vaddr_t address)
+{
+	long word = ptrace(PTRACE_PEEKTEXT, pid, address, 0);
+
+	assert_int_equal(ptrace(PTRACE_POKETEXT, pid, address, (word & ~0xffL) | 0xcc), 0);
+	return word;
+}
+
+/* Run to the trap at address and take it out: true when it was hit. */
+static bool run_to(pid_t pid, vaddr_t address)
+{
+	struct user_regs_struct regs;
+	long word = plant(pid, address);
+	int status;
+
+	ptrace(PTRACE_CONT, pid, 0, 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	if (!WIFSTOPPED(status) || ptrace(PTRACE_GETREGS, pid, 0, &regs) != 0 || regs.rip != address + 1)
+		return false;
+	regs.rip = address;
+	assert_int_equal(ptrace(PTRACE_SETREGS, pid, 0, &regs), 0);
+	assert_int_equal(ptrace(PTRACE_POKETEXT, pid, address, word), 0);
+	return true;
+}
+
+/* Step over what stands at r_brk: one instruction. */
+static void step(pid_t pid)
+{
+	int status;
+
+	ptrace(PTRACE_SINGLESTEP, pid, 0, 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+}
+
+static void finish(struct started *started)
+{
+	kill(started->pid, SIGKILL);
+	waitpid(started->pid, NULL, 0);
+	close(started->output);
+}
+
+static int exit_code(struct started *started)
+{
+	int status;
+
+	ptrace(PTRACE_CONT, started->pid, 0, 0);
+	assert_int_equal(waitpid(started->pid, &status, 0), started->pid);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+/* Hits of r_brk until the initial objects are complete. */
+static void run_to_preinit(struct started *started, struct rtld *rtld, struct reader *memory,
+			   struct object_list *list, struct record *record)
+{
+	struct rtld_changes changes = { added, removed, record };
+
+	for (int hits = 0; hits < 4 && rtld->r_brk != 0 && !rtld->started; hits++) {
+		assert_true(run_to(started->pid, rtld->r_brk));
+		rtld_scan(rtld, started->pid, memory, list, &changes);
+		step(started->pid);
+	}
+	if (rtld->flavour == RTLD_STATIC)
+		assert_int_equal(rtld_scan(rtld, started->pid, memory, list, &changes), 1);
+	assert_true(rtld->started);
+}
+
+static void check_program(const char *path, struct rtld_cache *cache)
+{
+	char *argv[] = { (char *)(uintptr_t)path, (char[]){ "one" }, NULL };
+	struct started started;
+	struct rtld rtld;
+	struct object_list list;
+	struct record record = { 0 };
+	char line[64] = "", real[4096];
+
+	if (!start_stopped(&started, argv)) {
+		print_message("cannot be traced here: %s\n", path);
+		close(started.output);
+		return;
+	}
+	struct reader memory = process_reader_of(&started.pid);
+	object_list_init(&list);
+	assert_int_equal(rtld_survey(&rtld, started.pid, &memory, cache), 0);
+	run_to_preinit(&started, &rtld, &memory, &list, &record);
+	if (!run_to(started.pid, rtld.main))
+		fail_msg("%s: main %#lx is not reached", path, (unsigned long)rtld.main);
+	assert_int_equal(exit_code(&started), 1);
+	assert_true(read(started.output, line, sizeof(line) - 1) > 0);
+	if (strtoull(line, NULL, 16) != rtld.main)
+		fail_msg("%s: main is %s, not %#lx", path, line, (unsigned long)rtld.main);
+
+	struct object *program = TAILQ_FIRST(&list.queue);
+	assert_non_null(realpath(path, real));
+	assert_string_equal(program->path, real);
+	assert_true(program->is_program);
+	assert_int_equal(list.count, record.added);
+	assert_int_equal(record.removed, 0);
+	object_list_clear(&list);
+	close(started.output);
+}
+
+static void main_is_found_in_all_kinds_of_c_programs(void **state)
+{
+	struct rtld_cache *cache = rtld_cache_new();
+	char *programs = strdup(PROGRAMS), *rest = programs, *path;
+	unsigned checked = 0;
+
+	(void)state;
+	while ((path = strsep(&rest, ":")) != NULL) {
+		check_program(path, cache);
+		checked++;
+	}
+	assert_true(checked > 2);
+	free(programs);
+	rtld_cache_free(cache);
+}
+
+/* Programs of other makers, mostly stripped: what is found is reached once, before they do anything. */
+static void main_of_installed_programs_is_found_and_reached(void **state)
+{
+	static const char *const paths[] = { "/bin/bash",        "/bin/dash",     "/usr/bin/perl",
+					     "/usr/bin/python3", "/usr/bin/git",  "/usr/bin/node",
+					     "/usr/bin/gcc",     "/usr/bin/make", "/bin/true" };
+	unsigned checked = 0;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
+		char *argv[] = { (char *)(uintptr_t)paths[i], (char[]){ "--version" }, NULL };
+		struct started started;
+		struct rtld rtld;
+		if (access(paths[i], X_OK) != 0)
+			continue;
+		if (!start_stopped(&started, argv))
+			skip();
+		struct reader memory = process_reader_of(&started.pid);
+		assert_int_equal(rtld_survey(&rtld, started.pid, &memory, NULL), 0);
+		if (rtld.main == 0 || !run_to(started.pid, rtld.main))
+			fail_msg("%s: main %#lx", paths[i], (unsigned long)rtld.main);
+		finish(&started);
+		checked++;
+	}
+	print_message("%u programs\n", checked);
+}
+
+static void a_program_that_is_no_c_program_has_no_main(void **state)
+{
+	char *argv[] = { (char[]){ NO_MAIN }, NULL };
+	struct started started;
+	struct rtld rtld;
+
+	(void)state;
+	if (!start_stopped(&started, argv))
+		skip();
+	struct reader memory = process_reader_of(&started.pid);
+	assert_int_equal(rtld_survey(&rtld, started.pid, &memory, NULL), 0);
+	assert_int_equal(rtld.main, 0);
+	assert_int_equal(rtld.main_slot, 0);
+	assert_int_equal(rtld.flavour, RTLD_STATIC);
+	assert_true(rtld.gadget != 0);
+	finish(&started);
+}
+
+/* `ld.so PROGRAM`: what the kernel started is the linker. */
+static void a_program_started_by_its_linker_as_a_command_is_followed(void **state)
+{
+	static const char linker[] = "/lib64/ld-linux-x86-64.so.2";
+	char *argv[] = { (char *)(uintptr_t)linker, (char[]){ "/bin/true" }, NULL };
+	struct started started;
+	struct rtld rtld;
+	struct object_list list;
+	struct record record = { 0 };
+
+	(void)state;
+	if (access(linker, X_OK) != 0 || !start_stopped(&started, argv))
+		skip();
+	struct reader memory = process_reader_of(&started.pid);
+	object_list_init(&list);
+	assert_int_equal(rtld_survey(&rtld, started.pid, &memory, NULL), 0);
+	assert_int_equal(rtld.main, 0);
+	assert_true(rtld.linker_is_program);
+	run_to_preinit(&started, &rtld, &memory, &list, &record);
+	struct object *object;
+	unsigned programs = 0, linkers = 0;
+	TAILQ_FOREACH(object, &list.queue, entry) {
+		programs += object->is_program;
+		linkers += object->is_linker;
+	}
+	assert_int_equal(programs, 1);
+	assert_int_equal(linkers, 1);
+	assert_true(rtld.main != 0);
+	assert_true(run_to(started.pid, rtld.main));
+	assert_int_equal(exit_code(&started), 0);
+	close(started.output);
+	object_list_clear(&list);
+}
+
+static void a_process_that_has_ended_cannot_be_surveyed(void **state)
+{
+	pid_t pid = fork();
+	struct reader memory = process_reader_of(&pid);
+	struct rtld rtld;
+	siginfo_t info;
+
+	(void)state;
+	if (pid == 0)
+		_exit(0);
+	assert_int_equal(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), 0);
+	assert_int_equal(rtld_survey(&rtld, pid, &memory, NULL), -ESRCH); /* a zombie */
+	waitpid(pid, NULL, 0);
+	assert_int_equal(rtld_survey(&rtld, pid, &memory, NULL), -ESRCH);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(loads_and_unloads_are_seen_once_and_in_order),
+		cmocka_unit_test(only_the_objects_of_the_first_scan_are_initial),
+		cmocka_unit_test(a_scan_that_finds_nothing_new_takes_three_reads),
+		cmocka_unit_test(a_reader_without_vectored_reads_serves_as_well),
+		cmocka_unit_test(an_object_in_the_place_of_another_is_seen_as_both),
+		cmocka_unit_test(one_library_in_two_namespaces_is_two_objects),
+		cmocka_unit_test(an_emptied_namespace_keeps_its_number),
+		cmocka_unit_test(a_namespace_that_changes_is_left_as_it_was),
+		cmocka_unit_test(before_the_linker_has_begun_nothing_is_known),
+		cmocka_unit_test(a_ring_leaves_the_list_as_it_was),
+		cmocka_unit_test(wild_pointers_leave_the_list_as_it_was),
+		cmocka_unit_test(namespaces_in_a_ring_are_walked_once),
+		cmocka_unit_test(an_endless_list_ends_at_the_bound),
+		cmocka_unit_test(a_name_without_an_end_is_cut_and_said_so),
+		cmocka_unit_test(a_process_that_is_gone_is_said_so_and_the_list_kept),
+		cmocka_unit_test(a_list_that_changed_while_it_was_read_does_not_count),
+		cmocka_unit_test(random_link_maps_are_survived),
+		cmocka_unit_test(main_linker_and_gadget_of_this_process_are_found),
+		cmocka_unit_test(the_objects_are_those_that_the_linker_itself_tells),
+		cmocka_unit_test(namespaces_have_the_numbers_that_dlinfo_gives),
+		cmocka_unit_test(a_cached_survey_equals_a_fresh_one),
+		cmocka_unit_test(main_is_found_in_all_kinds_of_c_programs),
+		cmocka_unit_test(main_of_installed_programs_is_found_and_reached),
+		cmocka_unit_test(a_program_that_is_no_c_program_has_no_main),
+		cmocka_unit_test(a_program_started_by_its_linker_as_a_command_is_followed),
+		cmocka_unit_test(a_process_that_has_ended_cannot_be_surveyed),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
