@@ -346,20 +346,31 @@ def stage_for(user, build):
     return stage
 
 
+def open_to_all(path):
+    """May everybody go through to it? root's own PATH often leads into root's home."""
+    path = pathlib.Path(path)
+    try:
+        return all(folder.stat().st_mode & 0o001 for folder in [path, *path.parents, *path.resolve().parents])
+    except OSError:
+        return False
+
+
 def run_as_user(options):
     """The ordinary-user pass: this runner again, from a staged copy; (Counter, names of failed tests)."""
     user = pwd.getpwnam(ORDINARY_USER)
     stage = stage_for(user, options.build)
     counts_file = stage / 'counts.json'
+    path = os.pathsep.join(folder for folder in os.environ['PATH'].split(os.pathsep) if open_to_all(folder))
+    python = sys.executable if open_to_all(sys.executable) else shutil.which('python3', path=path)
     command = ['setpriv', f'--reuid={user.pw_uid}', f'--regid={user.pw_gid}', '--clear-groups',
-               '--inh-caps=-all', '--', sys.executable, '-B', str(stage / 'tests' / 'run.py'), '--build',
+               '--inh-caps=-all', '--', python, '-B', str(stage / 'tests' / 'run.py'), '--build',
                str(stage / 'build'), '--inner', str(counts_file), '--jobs', str(options.jobs), '--slow', str(options.slow)]
     for pattern in options.filter:
         command += ['--filter', pattern]
     try:
         subprocess.run(command, cwd=stage, check=False,
                        env={**os.environ, 'HOME': str(stage), 'USER': user.pw_name, 'LOGNAME': user.pw_name,
-                            'TMPDIR': '/tmp'})
+                            'TMPDIR': '/tmp', 'PATH': path})
         got = json.loads(counts_file.read_text())
         return collections.Counter(got['counts']), got['failed']
     except (OSError, ValueError) as error:

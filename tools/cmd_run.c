@@ -89,8 +89,7 @@ static const struct option_table table = {
 		    "Example: tether run --stop-on-exec='*/cc1' --then 'gdb -p {pid}' -- make",
 };
 
-/* ---- a command that does not run ------------------------------------------------------------------------
- */
+/* ---- a command that does not run ----------------------------------------------------------------------- */
 
 struct reason {
 	const char *cause, *cure; /* empty: none is known */
@@ -176,8 +175,7 @@ static int explain_create(struct output *output, const char *file, int result,
 	return STATUS_TETHER;
 }
 
-/* ---- run ------------------------------------------------------------------------------------------------
- */
+/* ---- run ----------------------------------------------------------------------------------------------- */
 
 static int create(struct timeline *timeline, const struct run_options *options, char *const *argv,
 		  struct tether_error *error)
@@ -213,14 +211,21 @@ static uint32_t last_mode(const struct timeline *timeline, const struct run_opti
 	return timeline->end == END_FIRST || timeline->end == END_LEFT ? TETHER_MODE_RUN : options->on_exit;
 }
 
-static int status_of(const struct timeline *timeline)
+/* The command was let go before its end, and the kernel does not tell others than its parent how it ended. */
+static int status_unknown(struct timeline *timeline)
+{
+	if (timeline->then_status >= 0)
+		return timeline->then_status;
+	output_error(timeline->output, tether_error_name(TETHER_ELOST),
+		     "the command was let go before its end, and how it ended is not known", "");
+	return STATUS_TETHER;
+}
+
+static int status_of(struct timeline *timeline)
 {
 	switch (timeline->end) {
 	case END_FIRST:
-		if (timeline->first_known)
-			return timeline->first_code;
-		/* It was let go and nobody was told how it ended. */
-		return timeline->then_status >= 0 ? timeline->then_status : 0;
+		return timeline->first_known ? timeline->first_code : status_unknown(timeline);
 	case END_LEFT:
 		return 0;
 	case END_TIMEOUT:

@@ -156,8 +156,7 @@ static void put_memory(struct buffer *out, uint64_t kb)
 		buffer_printf(out, "%.2f GB", (double)kb / 1024 / 1024);
 }
 
-/* ---- what stands behind the event's name ----------------------------------------------------------------
- */
+/* ---- what stands behind the event's name --------------------------------------------------------------- */
 
 typedef void detail_writer(struct line *line, const struct tether_event *event,
 			   const struct process *process);
@@ -460,8 +459,7 @@ static const struct look looks[] = {
 	[TETHER_EVENT_BLOCKED] = { YELLOW, false, text_reason },
 };
 
-/* ---- lines ----------------------------------------------------------------------------------------------
- */
+/* ---- lines --------------------------------------------------------------------------------------------- */
 
 static int indent_of(const struct process *process)
 {

@@ -35,8 +35,7 @@ bool timeline_needs_monitor(const struct output *output)
 	return output->wanted & from_linker;
 }
 
-/* ---- events ---------------------------------------------------------------------------------------------
- */
+/* ---- events -------------------------------------------------------------------------------------------- */
 
 static void first_ended(struct timeline *timeline, int code, int signal)
 {
@@ -155,8 +154,7 @@ static void on_event(const struct tether_event *event, void *data)
 	after(timeline, event, process);
 }
 
-/* ---- parked processes -----------------------------------------------------------------------------------
- */
+/* ---- parked processes ---------------------------------------------------------------------------------- */
 
 static struct parked *next_parked(struct timeline *timeline)
 {
@@ -213,8 +211,7 @@ static void hand_over_next(struct timeline *timeline)
 	}
 }
 
-/* ---- the first process, when it is no longer held --------------------------------------------------------
- */
+/* ---- the first process, when it is no longer held ------------------------------------------------------ */
 
 /* <linux/pidfd.h> of Linux 6.15 as far as it is used here: older headers lack it. */
 struct pidfd_exit_info {
@@ -225,22 +222,25 @@ struct pidfd_exit_info {
 #define PIDFD_EXIT_INFO_ASK _IOWR(0xff, 11, struct pidfd_exit_info)
 #define PIDFD_EXIT_INFO_BIT (UINT64_C(1) << 3)
 
-static void first_ended_unseen(struct timeline *timeline)
+/*
+ * A pidfd is readable from the process's death on, but tells how it ended only when its parent has reaped it,
+ * which shows as a hang-up.
+ */
+static void first_ended_unseen(struct timeline *timeline, short revents)
 {
 	struct pidfd_exit_info info = { .mask = PIDFD_EXIT_INFO_BIT };
-	int status = info.exit_code;
+	int result = ioctl(timeline->first_pidfd, PIDFD_EXIT_INFO_ASK, &info);
 
-	if (ioctl(timeline->first_pidfd, PIDFD_EXIT_INFO_ASK, &info) || !(info.mask & PIDFD_EXIT_INFO_BIT)) {
+	if (!result && info.mask & PIDFD_EXIT_INFO_BIT)
+		first_ended(timeline, WIFEXITED(info.exit_code) ? WEXITSTATUS(info.exit_code) : -1,
+			    WIFSIGNALED(info.exit_code) ? WTERMSIG(info.exit_code) : 0);
+	else if (result || revents & POLLHUP)
 		timeline->end = END_FIRST;
-		return;
-	}
-	status = info.exit_code;
-	first_ended(timeline, WIFEXITED(status) ? WEXITSTATUS(status) : -1,
-		    WIFSIGNALED(status) ? WTERMSIG(status) : 0);
+	else
+		timeline->first_unreaped = true;
 }
 
-/* ---- the loop -------------------------------------------------------------------------------------------
- */
+/* ---- the loop ------------------------------------------------------------------------------------------ */
 
 static void on_signal(struct timeline *timeline, int signal)
 {
@@ -321,7 +321,7 @@ static void turn(struct timeline *timeline)
 	struct pollfd fds[] = {
 		{ .fd = timeline->fd, .events = POLLIN },
 		{ .fd = timeline->signals.fd, .events = POLLIN },
-		{ .fd = watched_pidfd(timeline), .events = POLLIN },
+		{ .fd = watched_pidfd(timeline), .events = timeline->first_unreaped ? 0 : POLLIN },
 	};
 	int result, signal;
 
@@ -342,7 +342,7 @@ static void turn(struct timeline *timeline)
 	 */
 	if (fds[2].revents && !family_find(&timeline->family, timeline->first) &&
 	    timeline->end == END_NOT_YET)
-		first_ended_unseen(timeline);
+		first_ended_unseen(timeline, fds[2].revents);
 	while ((signal = signals_next(&timeline->signals)))
 		on_signal(timeline, signal);
 	check_times(timeline);
@@ -358,6 +358,10 @@ static bool is_over(struct timeline *timeline)
 		timeline->end = END_OUTPUT;
 	if (timeline->end == END_NOT_YET && !timeline->first && !timeline->family.count)
 		timeline->end = END_ALL;
+	/* Let go and gone before there was a descriptor to see its end by. */
+	if (timeline->end == END_NOT_YET && timeline->first && timeline->first_pidfd < 0 &&
+	    !family_find(&timeline->family, timeline->first))
+		timeline->end = END_FIRST;
 	/* A debugger at the terminal outlives what it debugs; it is ours to wait for. */
 	if (timeline->end == END_FIRST && timeline->handover.command)
 		return false;
@@ -370,8 +374,7 @@ void timeline_run(struct timeline *timeline)
 		turn(timeline);
 }
 
-/* ---- open and close -------------------------------------------------------------------------------------
- */
+/* ---- open and close ------------------------------------------------------------------------------------ */
 
 bool timeline_open(struct timeline *timeline, struct output *output, uint64_t timeout_ns)
 {

@@ -51,11 +51,12 @@ struct timeline {
 	bool ends_with_output; /* END_OUTPUT is a reason */
 
 	/* run only */
-	int64_t first;      /* the process whose end is the end; 0: none, it ends when all have ended */
-	int first_pidfd;    /* -1: none */
-	bool first_known;   /* how it ended was told */
-	bool first_stopped; /* by job control, as far as was told */
-	bool stop_due;      /* we are to stop too */
+	int64_t first;       /* the process whose end is the end; 0: none, it ends when all have ended */
+	int first_pidfd;     /* -1: none */
+	bool first_known;    /* how it ended was told */
+	bool first_unreaped; /* it has ended, its parent has not taken notice yet */
+	bool first_stopped;  /* by job control, as far as was told */
+	bool stop_due;       /* we are to stop too */
 	int first_code, first_signal;
 	uint64_t nudge_ns; /* when to continue the first process unless it has gone on; 0: never */
 	bool hands_over;   /* parked processes are let go, to `then` or to nobody */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <errno.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,10 +19,16 @@ static const struct error_row rows[] = {
 #undef X
 };
 
+/* A caller may hand in anything: INT_MIN has no positive counterpart. */
+static int positive(int code)
+{
+	return code == INT_MIN ? INT_MAX : abs(code);
+}
+
 static const struct error_row *row_of(int code)
 {
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
-		if (rows[i].value == abs(code))
+		if (rows[i].value == positive(code))
 			return &rows[i];
 	return NULL;
 }
@@ -29,7 +36,7 @@ static const struct error_row *row_of(int code)
 const char *tether_strerror(int code)
 {
 	const struct error_row *row = row_of(code);
-	const char *text = row ? row->text : strerrordesc_np(abs(code));
+	const char *text = row ? row->text : strerrordesc_np(positive(code));
 
 	return text ? text : "unknown error";
 }
@@ -37,7 +44,7 @@ const char *tether_strerror(int code)
 const char *tether_error_name(int code)
 {
 	const struct error_row *row = row_of(code);
-	const char *name = row ? row->name : strerrorname_np(abs(code));
+	const char *name = row ? row->name : strerrorname_np(positive(code));
 
 	return name ? name : "EUNKNOWN";
 }
@@ -56,7 +63,7 @@ int error_check(const struct tether_error *err)
 
 int error_fill(struct tether_error *err, int code, const struct error_details *details, const char *what, ...)
 {
-	code = abs(code);
+	code = positive(code);
 	if (!err || error_check(err))
 		return -code;
 

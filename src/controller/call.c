@@ -28,8 +28,9 @@ bool call_begin(struct controller *c, struct task *t, const struct call *call, e
 	struct arch_regs regs;
 	struct call *mine;
 
-	if (!s->gadget || t->call || trace_get_regs(t->tid, &regs) || arch_syscall_number(&regs) >= 0 ||
-	    arch_steps_itself(&regs) || arch_call_number((enum arch_tag)regs.tag, number) < 0)
+	if (!s->gadget || t->call || trace_get_regs(t->tid, &regs) ||
+	    (arch_syscall_number(&regs) >= 0 && !call->in_syscall) || arch_steps_itself(&regs) ||
+	    arch_call_number((enum arch_tag)regs.tag, number) < 0)
 		return false;
 	mine = pool_get(&c->call_pool);
 	if (!mine)
@@ -78,7 +79,8 @@ void call_done(struct controller *c, struct task *t)
 	if (call.entered && !trace_get_regs(t->tid, &regs))
 		result = arch_syscall_result(&regs);
 	call_abandon(c, t);
-	arch_not_in_syscall(&call.saved);
+	if (!call.in_syscall)
+		arch_not_in_syscall(&call.saved);
 	trace_set_regs(t->tid, &call.saved);
 	step_finish(c, t);
 	call.done(c, t, &call, result);

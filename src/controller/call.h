@@ -15,7 +15,8 @@ struct call {
 	call_done_fn *done;
 	uint64_t value; /* whatever done needs */
 	struct arch_regs saved;
-	bool entered; /* its entry has been seen, its exit is next */
+	bool in_syscall; /* the stop is inside one: its registers are not to be touched */
+	bool entered;    /* its entry has been seen, its exit is next */
 };
 
 /* False: not to be had here, nothing was changed. True: the task is CALLING. */

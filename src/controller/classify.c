@@ -65,11 +65,17 @@ enum stop_kind classify(int status, int si_code)
 const char *stop_kind_name(enum stop_kind kind)
 {
 	static const char *const names[STOP_KINDS] = {
-		[STOP_EXIT] = "exit",           [STOP_TRAP] = "trap",
-		[STOP_STEP] = "step",           [STOP_SIGNAL] = "signal",
-		[STOP_INTERRUPT] = "interrupt", [STOP_GROUP] = "group",
-		[STOP_FORK] = "fork",           [STOP_VFORK] = "vfork",
-		[STOP_CLONE] = "clone",         [STOP_VFORK_DONE] = "vfork-done",
+		[STOP_EXIT] = "exit",
+		[STOP_TRAP] = "trap",
+		[STOP_STEP] = "step",
+		[STOP_SYSCALL] = "syscall",
+		[STOP_SIGNAL] = "signal",
+		[STOP_INTERRUPT] = "interrupt",
+		[STOP_GROUP] = "group",
+		[STOP_FORK] = "fork",
+		[STOP_VFORK] = "vfork",
+		[STOP_CLONE] = "clone",
+		[STOP_VFORK_DONE] = "vfork-done",
 		[STOP_EXEC] = "exec",
 	};
 

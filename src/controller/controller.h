@@ -69,8 +69,8 @@ struct task {
 	bool left;           /* final release: detached by our exit */
 	bool regroup;        /* was taken out of a group-stop for a step: put it back */
 	bool masked;         /* signals blocked for a step: own_mask is to be put back */
-	bool trap_blocked;   /* SIGTRAP, as last seen (rule 8) */
 	bool has_held_info;  /* held_info waits to be delivered with `deliver` */
+	uint64_t last_mask;  /* its signal mask as last seen (rule 8) */
 	uint64_t own_mask;
 	vaddr_t over;            /* stands on this site, hit and counted: run its instruction first */
 	vaddr_t rehit, rehit_sp; /* was sent away from there by a signal: the next hit is not counted */
@@ -106,6 +106,9 @@ struct process {
 	/* SIGTRAP's disposition as last seen (rule 8), and the kernel's struct sigaction of a handler. */
 	bool trap_ignored, trap_caught, trap_action_known;
 	unsigned char trap_action[KERNEL_SIGACTION];
+	struct task *learner; /* finds the handler out; NULL: nobody does */
+	bool learn_first;     /* its other threads stand until then */
+	bool unlearnable;     /* seccomp, or the call failed */
 	uint64_t user_ns, system_ns, max_rss_kb;
 };
 TAILQ_HEAD(process_list, process);
@@ -257,6 +260,8 @@ bool task_is_stopped(const struct task *t);
 
 /* hold.c: what goes on after a stop */
 void settle(struct controller *c, struct task *t);
+/* Would settle() let it run? */
+bool may_go_on(const struct task *t);
 void task_run(struct controller *c, struct task *t);
 void task_stop(struct controller *c, struct task *t);
 void freeze(struct controller *c, struct space *s);
@@ -274,6 +279,8 @@ void unpark(struct controller *c, struct process *p);
 void hit_ours(struct controller *c, struct task *t);
 void hit(struct controller *c, struct task *t);
 void step_over(struct controller *c, struct task *t);
+/* The same with its registers at hand, the pc on the site, not written back yet. */
+void step_over_with(struct controller *c, struct task *t, struct site *site, struct arch_regs *regs);
 void step_next(struct controller *c, struct space *s);
 void step_finish(struct controller *c, struct task *t);
 void step_timer(struct controller *c, struct space *s);
@@ -293,6 +300,14 @@ bool signals_repair(struct controller *c, struct task *t);
 /* After a single step, whose SIGTRAP does the same. True: a call is under way, step_left() comes after it. */
 bool signals_repair_step(struct controller *c, struct task *t);
 void step_left(struct controller *c, struct task *t);
+/* A handler of SIGTRAP is found out before it can be lost. True: the task is busy with it. */
+bool signals_learn(struct controller *c, struct task *t);
+bool signals_must_learn(const struct process *p);
+/* Before sites are planted into a running process. */
+void signals_learn_first(struct controller *c, struct process *p);
+/* The learner is done, stopped for something else, or gone. True: what stood because of it goes on. */
+bool signals_unlearn(struct controller *c, struct process *p);
+void thaw_process(struct controller *c, struct process *p);
 void signals_wind_back(struct controller *c, struct task *t);
 
 /* family.c: fork, exec, exit */

@@ -141,7 +141,7 @@ static struct task *child_of(struct controller *c, struct task *maker, pid_t tid
 	if (!child)
 		return NULL;
 	child->options = maker->options; /* the kernel's children inherit them */
-	child->trap_blocked = maker->trap_blocked;
+	child->last_mask = maker->last_mask;
 	if (!thread)
 		p = child_process(c, maker->process, tid, shares_memory(maker, tid, kind));
 	if (!p) {
@@ -296,7 +296,9 @@ void exec_event(struct controller *c, struct task *t)
 	drop_other_threads(c, p, t);
 	p->group_stopped = false;
 	p->fresh = false;
-	p->trap_action_known = p->trap_caught = false; /* handlers do not survive; ignoring does */
+	p->learner = NULL;
+	p->trap_action_known = p->trap_caught = p->unlearnable =
+		false; /* handlers do not survive; ignoring does */
 	fresh = space_new(c);
 	if (fresh) {
 		process_move(c, p, fresh);
@@ -387,6 +389,7 @@ static void exit_process(struct controller *c, struct task *t)
 void exit_task(struct controller *c, struct task *t)
 {
 	struct process *p = t->process;
+	bool learner;
 
 	if (t->must_pass)
 		grab_passed(c, t);
@@ -402,8 +405,11 @@ void exit_task(struct controller *c, struct task *t)
 		exit_process(c, t);
 	} else {
 		tell_thread(c, t, false, 0);
+		learner = p->learner == t;
 		task_free(c, t);
 		space_go_on(c, p->space);
+		if (learner)
+			signals_unlearn(c, p);
 		if (p->release)
 			release_check(c, p);
 		else if (TAILQ_EMPTY(&p->tasks))

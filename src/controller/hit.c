@@ -56,51 +56,65 @@ static void set_back(struct controller *c, struct task *t, struct arch_regs *reg
 	settle(c, t);
 }
 
-/* Its registers stand behind the trap, which is known to be ours. */
-void hit_ours(struct controller *c, struct task *t)
+/* The way of nearly all hits: nothing keeps the task, so its registers are written once, when it has run
+ * over. */
+static void go_over(struct controller *c, struct task *t, struct site *site, struct arch_regs *regs)
 {
-	struct space *s = t->process->space;
-	struct arch_regs regs;
-	struct site *site;
-	vaddr_t address;
-	bool counted;
+	if (t->over && may_go_on(t))
+		step_over_with(c, t, site, regs);
+	else
+		set_back(c, t, regs);
+}
 
-	if (trace_get_regs(t->tid, &regs)) {
-		settle(c, t);
-		return;
-	}
-	address = arch_pc(&regs) - ARCH_TRAP_PC_AFTER;
-	site = site_find(&s->sites, address);
-	arch_set_pc(&regs, address);
-	if (!site || !site->planted || s->lifted || t->process->release) {
-		set_back(c, t, &regs);
-		return;
-	}
-	counted = t->rehit != address || t->rehit_sp != arch_sp(&regs);
+/* A trap of ours that stands: registers have the pc set back on it, and are not written yet. */
+static void hit_site(struct controller *c, struct task *t, struct site *site, struct arch_regs *regs)
+{
+	bool counted = t->rehit != site->address || t->rehit_sp != arch_sp(regs);
+
 	t->rehit = 0;
-	t->over = address;
+	t->over = site->address;
 	if (counted) {
 		site->hits++;
 		c->stats.hits++;
 	}
 	if (!counted || !guard_matches(t, site)) {
-		set_back(c, t, &regs);
+		go_over(c, t, site, regs);
 		return;
 	}
 	if (site->flags & PROTO_SITE_ONCE) {
 		/* From here on the original stands; who has hit it meanwhile finds the tombstone. */
-		space_lift_site(c, s, address);
+		space_lift_site(c, t->process->space, site->address);
 		t->over = 0;
 	}
 	if (site->flags & (PROTO_SITE_REPORT | PROTO_SITE_ASK) && t->process->followed &&
-	    tell(c, t, site, &regs)) {
-		arch_not_in_syscall(&regs);
-		trace_set_regs(t->tid, &regs);
+	    tell(c, t, site, regs)) {
+		arch_not_in_syscall(regs);
+		trace_set_regs(t->tid, regs);
 		task_set_state(t, TASK_ASKING);
-		check_still(c, s);
+		check_still(c, t->process->space);
 		return;
 	}
-	set_back(c, t, &regs);
+	go_over(c, t, site, regs);
+}
+
+static void ours(struct controller *c, struct task *t, struct site *site, struct arch_regs *regs)
+{
+	arch_set_pc(regs, arch_pc(regs) - ARCH_TRAP_PC_AFTER);
+	if (site && site->planted && !t->process->space->lifted && !t->process->release)
+		hit_site(c, t, site, regs);
+	else
+		set_back(c, t, regs);
+}
+
+/* Its registers stand behind the trap, which is known to be ours. */
+void hit_ours(struct controller *c, struct task *t)
+{
+	struct arch_regs regs;
+
+	if (trace_get_regs(t->tid, &regs))
+		settle(c, t);
+	else
+		ours(c, t, site_find(&t->process->space->sites, arch_pc(&regs) - ARCH_TRAP_PC_AFTER), &regs);
 }
 
 void hit(struct controller *c, struct task *t)
@@ -121,5 +135,5 @@ void hit(struct controller *c, struct task *t)
 		return;
 	}
 	if (!signals_repair(c, t))
-		hit_ours(c, t);
+		ours(c, t, site, &regs);
 }

@@ -29,7 +29,15 @@ static bool must_hold(const struct task *t)
 {
 	const struct space *s = t->process->space;
 
-	return s->parks || s->stepper || !TAILQ_EMPTY(&s->steppers);
+	const struct process *p = t->process;
+
+	return s->parks || s->stepper || !TAILQ_EMPTY(&s->steppers) ||
+	       (p->learner && p->learn_first && p->learner != t);
+}
+
+bool may_go_on(const struct task *t)
+{
+	return !t->process->release && !must_hold(t) && !signals_must_learn(t->process);
 }
 
 void settle(struct controller *c, struct task *t)
@@ -45,6 +53,8 @@ void settle(struct controller *c, struct task *t)
 		check_still(c, s);
 		return;
 	}
+	if (signals_learn(c, t))
+		return;
 	if (t->over)
 		step_over(c, t);
 	else
@@ -159,7 +169,7 @@ void check_still(struct controller *c, struct space *s)
 }
 
 /* The next of a list that settle() may shorten by this one, but not by others. */
-static void thaw_process(struct controller *c, struct process *p)
+void thaw_process(struct controller *c, struct process *p)
 {
 	struct task *t = TAILQ_FIRST(&p->tasks), *next;
 
@@ -172,6 +182,18 @@ static void thaw_process(struct controller *c, struct process *p)
 	}
 }
 
+/* Traps stand only when a handler that they could destroy is known: signals_unlearn() plants then. */
+static bool being_learned(const struct space *s)
+{
+	const struct process *p;
+
+	TAILQ_FOREACH(p, &s->processes, of_space) {
+		if (p->learner)
+			return true;
+	}
+	return false;
+}
+
 void thaw(struct controller *c, struct space *s)
 {
 	struct process *p, *next;
@@ -181,7 +203,7 @@ void thaw(struct controller *c, struct space *s)
 	if (s->freezing)
 		c->freezing--;
 	s->freezing = s->still = false;
-	if (!s->closed)
+	if (!s->closed && !being_learned(s))
 		space_replant(c, s);
 	for (p = TAILQ_FIRST(&s->processes); p; p = next) {
 		next = TAILQ_NEXT(p, of_space);

@@ -227,12 +227,20 @@ static void sleep_for_more(struct controller *c)
 void loop(struct controller *c)
 {
 	uint64_t last_stop = 0;
+	bool swept = false;
 
 	while (!c->done) {
 		bool any = read_signals(c);
 
 		act_all(c);
-		any = drain(c) || any;
+		/*
+		 * A SIGCHLD that was read may stand for several stops; what stops after the read raises one
+		 * of its own. So one sweep for each read is enough, and one before each sleep is for certain.
+		 */
+		if (any || !swept) {
+			any = drain(c) || any;
+			swept = !any;
+		}
 		act_all(c);
 		look_at_client(c, 0, 0);
 		act_all(c);
@@ -244,8 +252,10 @@ void loop(struct controller *c)
 			break;
 		if (any)
 			last_stop = os_now_ns();
-		else if (os_now_ns() - last_stop > SPIN_NS)
+		else if (swept && os_now_ns() - last_stop > SPIN_NS) {
 			sleep_for_more(c);
+			swept = false;
+		}
 	}
 	/* Stops that came meanwhile would lose their signals with us. */
 	while (drain(c))

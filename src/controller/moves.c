@@ -371,6 +371,9 @@ void act(struct controller *c, struct task *t)
 	}
 	if (kind != STOP_EXIT && t->must_pass)
 		grab_passed(c, t);
+	if (t->process && t->process->learner == t && t->state == TASK_STOPPING && kind != STOP_INTERRUPT &&
+	    kind != STOP_EXEC)
+		signals_unlearn(c, t->process);
 	move = &moves[t->state][kind];
 	if (move->act) {
 		/* A stepper leaves its queue by whatever comes instead. */

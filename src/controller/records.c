@@ -110,6 +110,8 @@ void task_free(struct controller *c, struct task *t)
 		TAILQ_REMOVE(&c->stopped, t, of_stopped);
 	if (t->call)
 		call_abandon(c, t);
+	if (p && p->learner == t)
+		p->learner = NULL;
 	c->early -= t->state == TASK_EARLY;
 	if (p) {
 		struct space *s = p->space;

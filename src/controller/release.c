@@ -32,7 +32,7 @@ enum {
 uint32_t wanted_options(const struct controller *c, const struct process *p)
 {
 	uint32_t options = PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK |
-			   PTRACE_O_TRACEEXEC | PTRACE_O_TRACEVFORKDONE;
+			   PTRACE_O_TRACEEXEC | PTRACE_O_TRACEVFORKDONE | PTRACE_O_TRACESYSGOOD;
 
 	if (p->ours_to_kill && c->hold.mode == PROTO_KILL)
 		options |= PTRACE_O_EXITKILL;
@@ -328,6 +328,12 @@ void finish_check(struct controller *c)
 		c->finish_id = 0;
 	}
 	c->state = PROTO_S_PARENT;
+	if (c->client_gone && c->socket >= 0) {
+		/* Ended by a signal we may stay as a parent: a client that lives must hear that its hold is
+		 * gone. */
+		sys(close, c->socket);
+		c->socket = -1;
+	}
 	/* With the victim left hanging, what the kernel sends to its orphaned group must find us (rule 9). */
 	if (c->client_gone && c->hold.mode == PROTO_HANG && !c->client_dead)
 		return;

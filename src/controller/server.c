@@ -92,6 +92,7 @@ static int do_plant(struct controller *c, uint64_t id, const unsigned char *byte
 	else {
 		if (body.gadget)
 			p->space->gadget = body.gadget;
+		signals_learn_first(c, p);
 		result.result =
 			space_plant(c, p, (const void *)(bytes + sizeof(body)), body.items, &result.planted);
 	}

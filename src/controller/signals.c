@@ -14,16 +14,60 @@
 
 #define BIT(signal) (UINT64_C(1) << ((signal)-1))
 
-/* The dispositions are the process's; /proc tells which there are, not the handler's address. */
+/* Could a trap of ours have reset the disposition, by a thread whose stop is not seen yet? */
+static bool reset_may_be_ours(const struct process *p)
+{
+	const struct task *t;
+
+	if (p->trap_ignored)
+		return true;
+	TAILQ_FOREACH(t, &p->tasks, of_process) {
+		if (t->last_mask & BIT(SIGTRAP))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * The dispositions are the process's; /proc tells which there are, not the handler's address. A default is
+ * believed only when it cannot be what a trap has made of the disposition a moment ago: between that trap and
+ * the repair at its stop another thread may be looked at.
+ */
 static void refresh_disposition(struct task *t)
 {
 	struct process *p = t->process;
 	struct os_task_status status;
+	bool ignored, caught;
 
 	if (os_task_status(t->tid, &status))
 		return;
-	p->trap_ignored = (status.sig_ignored & BIT(SIGTRAP)) != 0;
-	p->trap_caught = (status.sig_caught & BIT(SIGTRAP)) != 0;
+	ignored = (status.sig_ignored & BIT(SIGTRAP)) != 0;
+	caught = (status.sig_caught & BIT(SIGTRAP)) != 0;
+	if (!ignored && !caught && reset_may_be_ours(p))
+		return;
+	p->trap_ignored = ignored;
+	p->trap_caught = caught;
+	p->trap_action_known = p->trap_action_known && caught;
+}
+
+static bool blocks_all_others(uint64_t mask)
+{
+	/* a C library keeps these for itself and leaves them out of a full mask: glibc two, musl three */
+	const uint64_t libc = BIT(32) | BIT(33) | BIT(34);
+
+	return (mask | libc | BIT(SIGKILL) | BIT(SIGSTOP) | BIT(SIGTRAP)) == ~UINT64_C(0);
+}
+
+/*
+ * A trap that is queued behind this stop has had its effect already: what the kernel shows now is what it
+ * made of the victim's state, not what is to be put back.
+ */
+static bool trap_is_coming(const struct task *t)
+{
+	const struct process *p = t->process;
+
+	return p->space->sites.used && (t->last_mask & BIT(SIGTRAP) || p->trap_ignored || p->trap_caught) &&
+	       trace_trap_queued(t->tid) == 1;
 }
 
 /* At stops that are made anyway. What changes between two of them is not seen. */
@@ -32,8 +76,15 @@ void signals_refresh(struct controller *c, struct task *t)
 	uint64_t mask;
 
 	(void)c;
-	if (!t->masked && !trace_get_mask(t->tid, &mask))
-		t->trap_blocked = (mask & BIT(SIGTRAP)) != 0;
+	if (trap_is_coming(t))
+		return;
+	/*
+	 * A trap that waits in the queue behind this stop has unblocked SIGTRAP already: what was seen before
+	 * is what its stop will have to put back.
+	 */
+	if (!t->masked && !trace_get_mask(t->tid, &mask) &&
+	    !(t->last_mask & ~mask & BIT(SIGTRAP) && trace_trap_queued(t->tid) == 1))
+		t->last_mask = mask;
 	if (t->process->space->sites.used)
 		refresh_disposition(t);
 }
@@ -66,18 +117,33 @@ static void action_restored(struct controller *c, struct task *t, const struct c
 	hit_ours(c, t);
 }
 
+/* A default here is what a trap of another thread has made of it meanwhile: worth nothing. */
+static void take_action(struct process *p, struct task *t, const struct call *call, int64_t result)
+{
+	unsigned char action[KERNEL_SIGACTION];
+	uint64_t handler;
+
+	if (result || task_read(t, call->value, action, sizeof(action)))
+		return;
+	memcpy(&handler, action, sizeof(handler));
+	if (handler == (uint64_t)(uintptr_t)SIG_DFL || handler == (uint64_t)(uintptr_t)SIG_IGN)
+		return;
+	memcpy(p->trap_action, action, sizeof(action));
+	p->trap_action_known = true;
+}
+
 static void action_read(struct controller *c, struct task *t, const struct call *call, int64_t result)
 {
 	struct process *p = t->process;
 
-	if (!result && !task_read(t, call->value, p->trap_action, sizeof(p->trap_action)))
-		p->trap_action_known = true;
+	take_action(p, t, call, result);
 	hit_ours(c, t);
 }
 
-static bool call_sigaction(struct controller *c, struct task *t, bool set, call_done_fn *done)
+static bool call_sigaction(struct controller *c, struct task *t, bool set, bool in_syscall,
+			   call_done_fn *done)
 {
-	struct call call = { .done = done, .value = scratch(t) };
+	struct call call = { .done = done, .value = scratch(t), .in_syscall = in_syscall };
 	struct process *p = t->process;
 	const uint64_t argument[6] = {
 		SIGTRAP,
@@ -95,6 +161,109 @@ static bool call_sigaction(struct controller *c, struct task *t, bool set, call_
 	return call_begin(c, t, &call, ARCH_CALL_RT_SIGACTION, argument);
 }
 
+/* ---- finding a handler out
+ * --------------------------------------------------------------------------------- */
+
+/*
+ * Only the process itself can tell the handler's address, and only before a trap under a blocked SIGTRAP has
+ * made the kernel forget it. So as soon as a handler is seen, one thread asks for it. It may stand inside a
+ * system call: the registers are put back as they were, and an interrupt then makes the kernel look again at
+ * whether that call is to be restarted.
+ */
+bool signals_must_learn(const struct process *p)
+{
+	return p->trap_caught && !p->trap_action_known && !p->unlearnable && !p->learner && !p->release &&
+	       p->space->gadget;
+}
+
+static void learned(struct controller *c, struct task *t, const struct call *call, int64_t result)
+{
+	struct process *p = t->process;
+
+	take_action(p, t, call, result);
+	p->unlearnable = !p->trap_action_known;
+	t->regroup = t->regroup || call->in_syscall;
+	if (signals_unlearn(c, p))
+		return; /* it was held as its call ended, and was let go with the others */
+	settle(c, t);
+}
+
+bool signals_unlearn(struct controller *c, struct process *p)
+{
+	struct space *s = p->space;
+
+	p->learner = NULL;
+	p->learn_first = false;
+	if (s->parks || s->closed || s->still || s->freezing)
+		return false; /* what holds it for other reasons plants again and lets go */
+	space_replant(c, s);
+	thaw_process(c, p);
+	return true;
+}
+
+static bool learn(struct controller *c, struct task *t, bool in_syscall)
+{
+	t->process->learner = t;
+	t->process->learn_first = true; /* a call does not block, so the others stand but a moment */
+	if (call_sigaction(c, t, false, in_syscall, learned))
+		return true;
+	t->process->learner = NULL;
+	t->process->learn_first = false;
+	return false;
+}
+
+bool signals_learn(struct controller *c, struct task *t)
+{
+	struct process *p = t->process;
+	bool answered = classify(t->status, 0) == STOP_INTERRUPT;
+
+	if (p->learner != t && (!p->space->sites.used || !signals_must_learn(p)))
+		return false;
+	/* A signal to be delivered goes first: the interrupt behind it is answered before the handler runs.
+	 */
+	if (!t->deliver && (answered || t->over) && learn(c, t, answered))
+		return true;
+	if (p->learner == t || t->over) {
+		p->unlearnable = true;
+		p->learner = NULL;
+		return false;
+	}
+	p->learner = t;
+	p->learn_first = true;
+	t->regroup = true;
+	task_run(c, t);
+	return true;
+}
+
+void signals_learn_first(struct controller *c, struct process *p)
+{
+	struct task *t;
+
+	TAILQ_FOREACH(t, &p->tasks, of_process) {
+		if (!t->unhashed)
+			break;
+	}
+	if (!t)
+		return;
+	refresh_disposition(t);
+	if (!signals_must_learn(p))
+		return;
+	TAILQ_FOREACH(t, &p->tasks, of_process) {
+		if (t->state == TASK_HELD && !t->deliver && classify(t->status, 0) == STOP_INTERRUPT) {
+			if (learn(c, t, true))
+				return;
+		}
+	}
+	TAILQ_FOREACH(t, &p->tasks, of_process) {
+		if (t->state != TASK_RUNNING)
+			continue;
+		space_lift(c, p->space); /* until it is known: learned() plants */
+		p->learner = t;
+		task_stop(c, t);
+		return;
+	}
+}
+
 /* The kernel has reset the disposition of this process to the default; put back what was there. */
 static bool repair_disposition(struct controller *c, struct task *t, call_done_fn *restored)
 {
@@ -109,7 +278,7 @@ static bool repair_disposition(struct controller *c, struct task *t, call_done_f
 		tell_sigstate(c, t);
 		return false;
 	}
-	if (call_sigaction(c, t, true, restored))
+	if (call_sigaction(c, t, true, false, restored))
 		return true;
 	tell_sigstate(c, t);
 	return false;
@@ -117,29 +286,28 @@ static bool repair_disposition(struct controller *c, struct task *t, call_done_f
 
 /*
  * A trap under a blocked or ignored SIGTRAP makes the kernel unblock it and reset the disposition
- * (force_sig): at this very stop both are put back. Whether it was blocked is not told; it was when last seen
- * so, or when all others are, since nobody blocks all signals but this one.
+ * (force_sig): at this very stop both are put back. Whether it was blocked is not told. It was when all
+ * others are, since nobody blocks all signals but this one; and when it was so last and no other signal has
+ * changed since. A thread is born with all blocked by its C library, so that what was last seen alone proves
+ * nothing.
  */
 bool signals_repair(struct controller *c, struct task *t)
 {
-	const uint64_t blockable = ~(BIT(SIGKILL) | BIT(SIGSTOP) | BIT(SIGTRAP));
-	/* a C library keeps these for itself and leaves them out of a full mask: glibc two, musl three */
-	const uint64_t libc = BIT(32) | BIT(33) | BIT(34);
 	struct process *p = t->process;
 	bool blocked;
 	uint64_t mask;
 
 	if (trace_get_mask(t->tid, &mask))
 		return false;
-	blocked = t->trap_blocked || (mask | libc | ~blockable) == ~UINT64_C(0);
-	if (blocked) {
-		t->trap_blocked = true;
+	blocked = blocks_all_others(mask) ||
+		  (t->last_mask & BIT(SIGTRAP) && ((t->last_mask ^ mask) & ~BIT(SIGTRAP)) == 0);
+	t->last_mask = blocked ? mask | BIT(SIGTRAP) : mask;
+	if (blocked)
 		trace_set_mask(t->tid, mask | BIT(SIGTRAP));
-	}
 	if (p->trap_ignored || (p->trap_caught && blocked))
 		return repair_disposition(c, t, action_restored);
 	/* A handler is seen whole here, before a trap under a blocked SIGTRAP destroys it. */
-	return p->trap_caught && !p->trap_action_known && call_sigaction(c, t, false, action_read);
+	return p->trap_caught && !p->trap_action_known && call_sigaction(c, t, false, false, action_read);
 }
 
 static void action_restored_after_step(struct controller *c, struct task *t, const struct call *call,

@@ -38,34 +38,41 @@ uint64_t step_mask(void)
 	return mask;
 }
 
-void step_over(struct controller *c, struct task *t)
+void step_over_with(struct controller *c, struct task *t, struct site *site, struct arch_regs *regs)
 {
 	struct space *s = t->process->space;
-	struct site *site = site_find(&s->sites, t->over);
 	const struct arch_memory memory = { .read = task_read, .write = task_write, .data = t };
+
+	if (arch_emulate(&site->recipe, regs, &memory) == 1) {
+		arch_not_in_syscall(regs);
+		trace_set_regs(t->tid, regs);
+		t->over = 0;
+		c->stats.emulated++;
+		task_run(c, t);
+		return;
+	}
+	/* From here on the task may be looked at, or let go, at any time: it stands on its site. */
+	arch_not_in_syscall(regs);
+	trace_set_regs(t->tid, regs);
+	if (slot_go(c, t, site, regs))
+		return;
+	task_set_state(t, TASK_STEP_WAIT);
+	TAILQ_INSERT_TAIL(&s->steppers, t, of_steppers);
+	freeze(c, s);
+	check_still(c, s);
+}
+
+void step_over(struct controller *c, struct task *t)
+{
+	struct site *site = site_find(&t->process->space->sites, t->over);
 	struct arch_regs regs;
-	int r;
 
 	if (!site || !site->planted || trace_get_regs(t->tid, &regs) || arch_pc(&regs) != t->over) {
 		t->over = 0;
 		task_run(c, t);
 		return;
 	}
-	r = arch_emulate(&site->recipe, &regs, &memory);
-	if (r == 1) {
-		arch_not_in_syscall(&regs);
-		trace_set_regs(t->tid, &regs);
-		t->over = 0;
-		c->stats.emulated++;
-		task_run(c, t);
-		return;
-	}
-	if (slot_go(c, t, site, &regs))
-		return;
-	task_set_state(t, TASK_STEP_WAIT);
-	TAILQ_INSERT_TAIL(&s->steppers, t, of_steppers);
-	freeze(c, s);
-	check_still(c, s);
+	step_over_with(c, t, site, &regs);
 }
 
 void step_next(struct controller *c, struct space *s)

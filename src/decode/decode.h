@@ -26,8 +26,7 @@ int decode_recipe(const uint8_t *bytes, size_t length, vaddr_t address, struct r
  */
 int decode_find_main(const struct reader *memory, vaddr_t entry, vaddr_t *ret);
 
-/* Find the bytes of a syscall instruction in [start, end), executable memory: for remote calls. 0 or -ENOENT.
- */
+/* The bytes of a syscall instruction in [start, end), executable memory: for remote calls. 0, -ENOENT. */
 int decode_find_syscall(const struct reader *memory, vaddr_t start, vaddr_t end, vaddr_t *ret);
 
 #endif

@@ -7,6 +7,10 @@
  * in _start_c that _start calls with the stack pointer. So registers are followed as far as they hold a
  * constant, a value loaded from a constant place (main through the GOT), or an address in the initial stack.
  * What branches on a condition or makes a system call is no such code.
+ *
+ * But for one: a static-PIE of musl relocates itself in the function that _start calls with the stack pointer
+ * and the dynamic section, before it jumps to the rest by a register. That function is read from top to
+ * bottom, whatever branches it has.
  */
 #include "decode/insn.h"
 
@@ -14,12 +18,13 @@
 #include <string.h>
 
 enum {
-	START_INSTRUCTIONS = 96, /* glibc's takes 15, musl's 20 */
-	START_CALLS = 3,         /* _start -> _start_c -> a PLT entry */
+	START_INSTRUCTIONS = 320, /* glibc's takes 15, musl's 20, the one that relocates itself 120 */
+	START_CALLS = 3,          /* _start -> _start_c -> the rest of it */
 	START_WINDOW = 256,
 	REGISTERS = 16,
 	RDX = 2,
 	RSP = 4,
+	RSI = 6,
 	RDI = 7,
 };
 
@@ -36,6 +41,7 @@ struct follower {
 	struct value reg[REGISTERS];
 	bool cleared_frame, aligned_stack;
 	unsigned calls;
+	vaddr_t dynamic; /* not 0: in a function that got the stack and this, and may relocate the program */
 	/* Bytes at hand: code is read a window at a time. */
 	vaddr_t window;
 	size_t window_length;
@@ -154,7 +160,9 @@ static vaddr_t behind_wrapper(struct follower *follower, vaddr_t found)
 	if (found < follower->entry || found - follower->entry > START_WINDOW)
 		return found;
 	follower->pc = found;
-	if (fetch(follower, &insn) && insn.info.mnemonic == ZYDIS_MNEMONIC_ENDBR64) {
+	if (!fetch(follower, &insn))
+		return found;
+	if (insn.info.mnemonic == ZYDIS_MNEMONIC_ENDBR64) {
 		follower->pc = insn.next;
 		if (!fetch(follower, &insn))
 			return found;
@@ -164,6 +172,31 @@ static vaddr_t behind_wrapper(struct follower *follower, vaddr_t found)
 	return found;
 }
 
+/* A call or jump that leads on: false when where to is not known. */
+static bool go_on(struct follower *follower, const struct insn *insn)
+{
+	int by_register = insn_register(&insn->operand[0]);
+	vaddr_t target = 0;
+	bool direct = insn_branch_target(insn, &target);
+
+	if (follower->dynamic != 0 && direct) {
+		target = insn->next; /* within the function that is read through */
+	} else if (follower->dynamic != 0 && by_register != NO_REGISTER &&
+		   follower->reg[by_register].kind == CONSTANT) {
+		target = follower->reg[by_register].address;
+		follower->dynamic = 0;
+		follower->calls++;
+	} else if (direct) {
+		if (follower->reg[RDI].kind == STACK && follower->reg[RSI].kind == CONSTANT)
+			follower->dynamic = follower->reg[RSI].address;
+		follower->calls++;
+	} else {
+		return false;
+	}
+	follower->pc = target;
+	return follower->calls <= START_CALLS;
+}
+
 /* At a call or jump: -EAGAIN to go on at follower->pc. */
 static int follow_branch(struct follower *follower, const struct insn *insn, vaddr_t *ret)
 {
@@ -171,7 +204,7 @@ static int follow_branch(struct follower *follower, const struct insn *insn, vad
 	bool is_start =
 		follower->cleared_frame && follower->aligned_stack && follower->reg[RDX].kind == STACK;
 
-	if (is_start && first.kind == CONSTANT && first.address != 0) {
+	if (is_start && first.kind == CONSTANT && first.address != 0 && first.address != follower->dynamic) {
 		*ret = behind_wrapper(follower, first.address);
 		return 0;
 	}
@@ -179,9 +212,7 @@ static int follow_branch(struct follower *follower, const struct insn *insn, vad
 		*ret = first.address;
 		return 1;
 	}
-	if (++follower->calls > START_CALLS || !insn_branch_target(insn, &follower->pc))
-		return -ENOENT;
-	return -EAGAIN;
+	return go_on(follower, insn) ? -EAGAIN : -ENOENT;
 }
 
 int decode_find_main(const struct reader *memory, vaddr_t entry, vaddr_t *ret)
@@ -193,6 +224,10 @@ int decode_find_main(const struct reader *memory, vaddr_t entry, vaddr_t *ret)
 	for (int n = 0; n < START_INSTRUCTIONS && fetch(&follower, &insn); n++) {
 		switch (insn.info.meta.category) {
 		case ZYDIS_CATEGORY_COND_BR:
+			if (follower.dynamic == 0)
+				return -ENOENT;
+			follower.pc = insn.next;
+			break;
 		case ZYDIS_CATEGORY_SYSCALL:
 		case ZYDIS_CATEGORY_INTERRUPT:
 		case ZYDIS_CATEGORY_RET:

@@ -36,15 +36,13 @@ void raw_phdr(bool is_64, const unsigned char *bytes, struct raw_phdr *ret);
 void raw_shdr(bool is_64, const unsigned char *bytes, struct raw_shdr *ret);
 size_t raw_phdr_size(bool is_64);
 
-/* The build-id among notes; true when one is there. align: of the segment or section, 8 or else taken for 4.
- */
+/* The build-id among notes; true when there is one. align: of segment or section; all but 8 means 4. */
 bool raw_build_id(const unsigned char *notes, size_t length, uint64_t align, struct elf_build_id *ret);
 
 /* Read exactly length bytes. 0, -EFAULT (short), -ESRCH, other errno of the reader. */
 int read_exactly(const struct reader *memory, vaddr_t address, void *buffer, size_t length);
 
-/* Bytes of one place read ahead: headers, program headers and notes usually lie together on the first page.
- */
+/* Bytes read ahead: headers, program headers and notes usually lie together on the first page. */
 struct window {
 	const struct reader *memory;
 	vaddr_t start;

@@ -57,6 +57,7 @@ long inject_before(enum sys_call call, long a, long b)
 		return 0;
 	if (++inject.calls != inject.at)
 		return 0;
+	inject.reached = names[call];
 	if (inject.error == ESRCH && call == SYS_CALL_ptrace)
 		kill((pid_t)b, SIGKILL);
 	else if (inject.error == ESRCH && call != SYS_CALL_wait4 && call != SYS_CALL_kill &&
@@ -64,7 +65,6 @@ long inject_before(enum sys_call call, long a, long b)
 		 call != SYS_CALL_process_vm_writev)
 		return 0;
 	(void)a;
-	inject.reached = names[call];
 	return -inject.error;
 }
 

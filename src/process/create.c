@@ -197,6 +197,7 @@ static void created(struct family *family, struct operation *operation, const vo
 	if (operation->stop == TETHER_STOP_NONE) {
 		operation_finish(operation, 0);
 	} else {
+		operation->outstanding = 1;
 		operation_get(operation);
 		process->rendezvous = operation;
 	}

@@ -53,10 +53,10 @@ int family_send(struct family *family, uint32_t type, const void *body, const vo
 		answer_fn *answered, struct operation *operation)
 {
 	struct pending *pending;
-	size_t item = type == PROTO_REQ_plant	 ? sizeof(struct proto_site)
+	size_t item = type == PROTO_REQ_plant  ? sizeof(struct proto_site)
 		      : type == PROTO_REQ_lift ? sizeof(uint64_t)
 		      : type == PROTO_REQ_grab ? sizeof(uint32_t)
-						 : 0;
+					       : 0;
 
 	if (family->dead)
 		return -TETHER_ELOST;
@@ -83,8 +83,8 @@ static void answer_arrived(struct family *family, uint64_t id, const void *body)
 	struct pending *pending;
 
 	LIST_FOREACH(pending, &family->waiting, entry)
-		if (pending->id == id)
-			break;
+	if (pending->id == id)
+		break;
 	if (!pending)
 		return;
 	LIST_REMOVE(pending, entry);
@@ -144,7 +144,8 @@ void family_receive(struct family *family)
 		if (length == -EAGAIN)
 			return;
 		if (length <= 0) {
-			const char *reason = length == 0 ? "the controller ended" : "the controller broke the protocol";
+			const char *reason =
+				length == 0 ? "the controller ended" : "the controller broke the protocol";
 			family_end(family, reason);
 			return;
 		}
@@ -198,8 +199,8 @@ struct family *family_of(struct tether *process)
 	if (process->family)
 		return process->family;
 	LIST_FOREACH(family, &process->table->families, entry)
-		if (family->root == process)
-			return family;
+	if (family->root == process)
+		return family;
 	return NULL;
 }
 
@@ -208,8 +209,8 @@ struct tether *family_member(struct family *family, int64_t pid)
 	struct tether *process;
 
 	LIST_FOREACH(process, &family->members, sibling)
-		if (process->pid == pid)
-			return process;
+	if (process->pid == pid)
+		return process;
 	return NULL;
 }
 
@@ -247,6 +248,9 @@ void family_end(struct family *family, const char *reason)
 	if (family->dead)
 		return;
 	family->dead = true;
+	if (!family->released)
+		LIST_FOREACH(process, &family->members, sibling)
+			plant_restore(process);
 	table->host->forget(table->host, family->line.socket);
 	close(family->line.socket);
 	if (family->ended >= 0) {

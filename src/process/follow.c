@@ -54,7 +54,7 @@ struct tether *follow_admit(struct family *family, int64_t pid)
 
 /* ---- images ---------------------------------------------------------------------------------------------- */
 
-int follow_plant(struct tether *process, bool fresh)
+int follow_plant(struct tether *process, bool fresh, answer_fn *answered, struct operation *operation)
 {
 	struct rtld *rtld = &process->rtld;
 	struct site_request sites[2];
@@ -79,7 +79,7 @@ int follow_plant(struct tether *process, bool fresh)
 			.flags = PROTO_SITE_ONCE | (stops ? PROTO_SITE_ASK : PROTO_SITE_REPORT),
 		};
 	}
-	return count ? plant_sites(process, sites, count, NULL, NULL) : 0;
+	return count ? plant_sites(process, sites, count, answered, operation) : 0;
 }
 
 struct scan {
@@ -233,7 +233,7 @@ static enum proto_action enter_image(struct tether *process, const struct proto_
 	if (process->rendezvous && !process->rtld.main &&
 	    (process->stop == TETHER_STOP_POSTINIT || process->stop == TETHER_STOP_MAIN))
 		rendezvous_failed(process, TETHER_ENOMAIN, 0, NULL);
-	follow_plant(process, true);
+	follow_plant(process, true, NULL, NULL);
 	if (process->rtld.flavour == RTLD_STATIC && process->monitored) {
 		post_preinit(process, &from->event);
 		parked = parked || (process->rendezvous && process->stop == TETHER_STOP_PREINIT);
@@ -398,7 +398,8 @@ static void event_parked(struct family *family, struct tether *process, const vo
 	handle_set_state(process, TETHER_STATE_PARKED);
 	follow_post(family, &event);
 	process->rendezvous = NULL;
-	operation_finish(operation, 0);
+	if (operation)
+		operation_arrive(operation);
 	operation_put(operation);
 }
 

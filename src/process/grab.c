@@ -33,25 +33,75 @@ static void post_grab(struct family *family, struct tether *process, uint32_t th
 	record_clear(&record);
 }
 
-/*
- * The trap goes in before the link maps are read: what is loaded in between shows at the next hit, and nothing
- * is missed.
+/* ---- the image of a running process: the trap first, then the link maps ----------------------------------
+ *
+ *	survey ──► plant ──(answer)──► walk the link maps ──► arrived
+ *
+ * A dlopen between the two shows at its hit; one before the plant is found by the walk. The grab returns when all
+ * of its processes have arrived, and the first one stands where it is to park.
  */
-static int take_in(struct family *family, struct tether *process)
+
+static void walk(struct tether *process)
+{
+	if (!process->family)
+		return; /* it has ended meanwhile */
+	if (follow_scan(process, process_live_tid(process), os_now_ns()) > 0)
+		process->preinit_seen = true;
+}
+
+static void linker_planted(struct family *family, struct operation *part, const void *body)
+{
+	(void)family;
+	if (body) {
+		walk(part->process);
+		operation_arrive(part->other);
+	} else {
+		operation_finish(part->other, -TETHER_ELOST);
+	}
+	operation_put(part->other);
+}
+
+/* Nobody waits for a part: it carries what the answer needs. */
+static struct operation *part_of(struct operation *whole, struct tether *process)
+{
+	struct operation *part = operation_new(whole->table, NULL);
+
+	if (!part)
+		return NULL;
+	pthread_mutex_lock(&whole->table->lock);
+	handle_pin(process);
+	part->process = process;
+	whole->users++;
+	part->other = whole;
+	whole->outstanding++;
+	pthread_mutex_unlock(&whole->table->lock);
+	return part;
+}
+
+static void take_in(struct family *family, struct tether *process, struct operation *grab)
 {
 	struct reader memory = process_reader(process);
 	struct os_task_status status;
-	int64_t tid = process_live_tid(process);
+	struct host *host = family->table->host;
 
 	process->controller = family->controller;
 	post_grab(family, process, os_task_status(process->pid, &status) == 0 ? status.threads : 1);
-	int result = rtld_survey(&process->rtld, tid, &memory, family->table->cache);
-	if (result < 0)
-		return result;
-	follow_plant(process, false);
-	if (follow_scan(process, tid, os_now_ns()) > 0)
-		process->preinit_seen = true;
-	return 0;
+	int result = rtld_survey(&process->rtld, process_live_tid(process), &memory, family->table->cache);
+	if (result < 0) {
+		host->log(host, 1, "image of %lld: %s", (long long)process->pid, tether_strerror(result));
+		return;
+	}
+	struct operation *part = process->monitored && process->rtld.r_brk ? part_of(grab, process) : NULL;
+	if (part && follow_plant(process, false, linker_planted, part) == 0) {
+		operation_put(part);
+		return;
+	}
+	walk(process);
+	if (part) {
+		operation_arrive(grab);
+		operation_put(grab);
+	}
+	operation_put(part);
 }
 
 static void grab_failed(struct operation *operation, const struct proto_grabbed *answer)
@@ -68,26 +118,16 @@ static void grab_failed(struct operation *operation, const struct proto_grabbed 
 	operation_finish(operation, -code);
 }
 
-static struct tether *admit(struct family *family, int64_t pid)
+static void admit_descendant(struct family *family, int64_t pid, struct operation *grab)
 {
 	struct tether *process = follow_admit(family, pid);
 
-	if (process && take_in(family, process) < 0)
-		family->table->host->log(family->table->host, 1, "%lld: its image cannot be read", (long long)pid);
-	return process;
-}
-
-static int admit_descendant(int64_t pid, void *data)
-{
-	struct family *family = data;
-	struct tether *process = admit(family, pid);
-
-	if (process) {
-		pthread_mutex_lock(&family->table->lock);
-		handle_unpin(process);
-		pthread_mutex_unlock(&family->table->lock);
-	}
-	return 0;
+	if (!process)
+		return;
+	take_in(family, process, grab);
+	pthread_mutex_lock(&family->table->lock);
+	handle_unpin(process);
+	pthread_mutex_unlock(&family->table->lock);
 }
 
 static void grabbed(struct family *family, struct operation *operation, const void *body)
@@ -101,7 +141,7 @@ static void grabbed(struct family *family, struct operation *operation, const vo
 		family->finished = true;
 		return;
 	}
-	struct tether *process = admit(family, operation->pid);
+	struct tether *process = follow_admit(family, operation->pid);
 	if (!process) {
 		operation_finish(operation, -ENOMEM);
 		family->finished = true;
@@ -112,14 +152,16 @@ static void grabbed(struct family *family, struct operation *operation, const vo
 	family->root = process;
 	operation->process = process;
 	pthread_mutex_unlock(&family->table->lock);
-	for (size_t i = 0; i < operation->count; i++)
-		admit_descendant((int64_t)operation->addresses[i], family);
-	if (operation->flags & TETHER_NO_PARK) {
-		operation_finish(operation, 0);
-	} else {
+	operation->outstanding = 1; /* this very function */
+	if (!(operation->flags & TETHER_NO_PARK)) {
+		operation->outstanding++;
 		operation_get(operation);
 		process->rendezvous = operation;
 	}
+	take_in(family, process, operation);
+	for (size_t i = 0; i < operation->count; i++)
+		admit_descendant(family, (int64_t)operation->addresses[i], operation);
+	operation_arrive(operation);
 }
 
 static void start_grab(struct operation *operation)

@@ -21,6 +21,8 @@
 
 #include <pthread.h>
 #include <sys/queue.h>
+/* Else uthash ends the host's process when memory is short. After an add, hh.tbl tells: NULL is not added. */
+#define HASH_NONFATAL_OOM 1
 #include <uthash.h>
 
 #include <tether/tether.h>
@@ -134,7 +136,7 @@ struct operation {
 	struct tether_error error;
 	/* in and out of the several kinds of work */
 	struct tether *process;      /* owned reference */
-	struct operation *other;     /* borrowed: the one this is about */
+	struct operation *other;     /* the one this is about, or a part of */
 	int socket;                  /* a new controller's line in the host's table */
 	int64_t controller;
 	bool taken;                  /* the control thread has its own of it, or never will */
@@ -152,7 +154,7 @@ struct operation {
 	const vaddr_t *addresses;
 	size_t count;
 	struct tether_stats stats;
-	unsigned outstanding;        /* answers still to come */
+	unsigned outstanding;        /* answers and arrivals still to come */
 };
 STAILQ_HEAD(operation_queue, operation);
 
@@ -214,6 +216,8 @@ void operation_get(struct operation *operation);
 void operation_put(struct operation *operation);
 /* Called with the lock held; waits at most timeout_ms (0: without bound) and returns the result. */
 int operation_run(struct operation *operation, uint32_t timeout_ms);
+/* One of the things that it waits for is there; the last one finishes it with 0. Control thread. */
+void operation_arrive(struct operation *operation);
 /* Control thread, lock not held. Further calls do nothing. */
 void operation_finish(struct operation *operation, int result);
 
@@ -243,8 +247,8 @@ void family_answer(struct family *family, uint64_t question, enum proto_action a
 
 /* ---- follow.c (control thread): what each event means ---- */
 void follow_event(struct family *family, const struct proto_header *header, const void *body);
-/* Plant the linker's breakpoint, and main's for a fresh image. */
-int follow_plant(struct tether *process, bool fresh);
+/* Plant the linker's breakpoint, and main's for a fresh image. As plant_sites(). */
+int follow_plant(struct tether *process, bool fresh, answer_fn *answered, struct operation *operation);
 /* Walk the link maps and post what came and went. As rtld_scan(). */
 int follow_scan(struct tether *process, int64_t tid, uint64_t t_ns);
 /* Queue an event of a process, if its family wants the kind. */
@@ -279,6 +283,10 @@ struct site_request {
 };
 int plant_sites(struct tether *process, const struct site_request *sites, size_t count, answer_fn *answered,
 		struct operation *operation);
+/*
+ * The controller has died with its traps in this memory: put back what may still be put back. Control thread.
+ */
+void plant_restore(const struct tether *process);
 /* Replace traps of this library in bytes just read; lock held. */
 void plant_hide(const struct tether *process, vaddr_t address, uint8_t *bytes, size_t length);
 

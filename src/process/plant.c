@@ -4,6 +4,9 @@
 #include <string.h>
 
 #include "decode/decode.h"
+#include "os/memory.h"
+#include "os/procfs.h"
+#include "os/sys.h"
 #include "process/handle.h"
 #include "process/plant.h"
 
@@ -28,7 +31,8 @@ void space_put(struct space *space)
 
 	if (!space || __atomic_sub_fetch(&space->users, 1, __ATOMIC_ACQ_REL))
 		return;
-	HASH_ITER(hh, space->sites, site, next) {
+	HASH_ITER(hh, space->sites, site, next)
+	{
 		HASH_DEL(space->sites, site);
 		free(site);
 	}
@@ -53,6 +57,10 @@ static struct site *site_add(struct space *space, const struct site *like)
 			return NULL;
 		site->address = like->address;
 		HASH_ADD(hh, space->sites, address, sizeof(site->address), site);
+		if (!site->hh.tbl) {
+			free(site);
+			return NULL;
+		}
 	}
 	site->id = like->id;
 	memcpy(site->home, like->home, sizeof(site->home));
@@ -66,7 +74,8 @@ struct space *space_copy(const struct space *space)
 
 	if (!copy)
 		return NULL;
-	HASH_ITER(hh, space->sites, site, next) {
+	HASH_ITER(hh, space->sites, site, next)
+	{
 		if (!site_add(copy, site)) {
 			space_put(copy);
 			return NULL;
@@ -133,6 +142,34 @@ int plant_sites(struct tether *process, const struct site_request *sites, size_t
 	return result;
 }
 
+/*
+ * A thread that has run into a trap meanwhile is lost, and proc_mem.force_override can forbid the write. The
+ * rest is saved by it, so it is done before anything else. Not checked is what stands around the byte: a
+ * trap at an address where one of ours stood is ours.
+ */
+void plant_restore(const struct tether *process)
+{
+	struct site *site, *next;
+	uint64_t start_time;
+	int memory;
+
+	if (process->observe || !process->space->sites || os_start_time(process->pid, &start_time) < 0 ||
+	    start_time != process->start_time)
+		return;
+	memory = os_open_memory(process->pid, true);
+	if (memory < 0)
+		return;
+	HASH_ITER(hh, process->space->sites, site, next)
+	{
+		unsigned char now[ARCH_TRAP_SIZE];
+
+		if (sys(pread64, memory, now, sizeof(now), site->address) == (long)sizeof(now) &&
+		    memcmp(now, arch_trap, sizeof(now)) == 0)
+			sys(pwrite64, memory, site->home, sizeof(now), site->address);
+	}
+	sys(close, memory);
+}
+
 void plant_hide(const struct tether *process, vaddr_t address, uint8_t *bytes, size_t length)
 {
 	const struct site *site, *next;
@@ -146,14 +183,16 @@ void plant_hide(const struct tether *process, vaddr_t address, uint8_t *bytes, s
 		}
 		return;
 	}
-	HASH_ITER(hh, process->space->sites, site, next) {
+	HASH_ITER(hh, process->space->sites, site, next)
+	{
 		if (site->address >= address && site->address - address < length &&
 		    bytes[site->address - address] == arch_trap[0])
 			bytes[site->address - address] = site->home[0];
 	}
 }
 
-/* ---- process/plant.h ------------------------------------------------------------------------------------- */
+/* ---- process/plant.h -------------------------------------------------------------------------------------
+ */
 
 static void part_done(struct operation *operation, int result)
 {

@@ -106,7 +106,8 @@ void handle_list(struct tether *process)
 	process->key = key_of(process->pid, process->observe);
 	HASH_ADD(hh, process->table->handles, key, sizeof(process->key), process);
 	LIST_INSERT_HEAD(&process->table->all, process, known);
-	process->listed = process->is_known = true;
+	process->listed = process->hh.tbl != NULL; /* out of memory: not found by a second grab, no more */
+	process->is_known = true;
 	process->table->processes++;
 	if (!process->table->target)
 		process->table->target = process->pid;
@@ -221,6 +222,12 @@ int operation_run(struct operation *operation, uint32_t timeout_ms)
 		operation->result = table->closing ? -TETHER_ECLOSED : -TETHER_ETIMEDOUT;
 	}
 	return operation->result;
+}
+
+void operation_arrive(struct operation *operation)
+{
+	if (--operation->outstanding == 0)
+		operation_finish(operation, 0);
 }
 
 void operation_finish(struct operation *operation, int result)

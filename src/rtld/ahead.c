@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * rtld/ahead.c - link maps and names of all known objects, by one vectored read
+ * rtld/ahead.c - r_debug, link maps and names of all known objects, by one vectored read
  *
  * The kernel pins pages piece by piece, which costs more than the bytes do: 54 small pieces take 18 us, the
  * few spans that they lie in 4 us. The linker allocates link maps and names one after the other, so pieces
@@ -91,16 +91,15 @@ static size_t list_ranges(struct ahead_table *table, const struct object_list *l
 	return ranges;
 }
 
+/* Between the two looks at r_debug that begin and end the list. */
 static void list_spans(struct range *range, size_t ranges, struct spans *spans)
 {
 	vaddr_t end = 0;
 
+	spans->count = 1;
 	for (size_t i = 0; i < ranges; i++) {
-		struct reader_piece *last = spans->count > 0 ? &spans->piece[spans->count - 1] : NULL;
-		/* A forged address near the end of all addresses is a span of its own, which cannot be read.
-		 */
-		if (last == NULL || range[i].address > end + GAP_MAX ||
-		    range[i].address + range[i].length < end) {
+		struct reader_piece *last = spans->count > 1 ? &spans->piece[spans->count - 1] : NULL;
+		if (last == NULL || (range[i].address > end && range[i].address - end > GAP_MAX)) {
 			last = &spans->piece[spans->count++];
 			*last = (struct reader_piece){ .address = range[i].address };
 			end = range[i].address;
@@ -110,10 +109,11 @@ static void list_spans(struct range *range, size_t ranges, struct spans *spans)
 		last->length = (size_t)(end - last->address);
 		range[i].span = spans->count - 1;
 	}
-	for (size_t i = 0; i < spans->count; i++) {
+	for (size_t i = 1; i < spans->count; i++) {
 		spans->offset[i] = spans->bytes;
 		spans->bytes += spans->piece[i].length;
 	}
+	spans->count++;
 }
 
 /* A span that is gone (its objects were unloaded) ends one call; the next begins behind it. */
@@ -125,6 +125,8 @@ static void read_spans(const struct reader *memory, struct spans *spans)
 		ssize_t done = memory->read_many(memory->data, spans->piece + next, spans->count - next);
 		for (ssize_t i = 0; i < done; i++)
 			spans->have[next++] = true;
+		if (done < 0 && done != -EFAULT)
+			break;
 		next++;
 	}
 }
@@ -143,37 +145,41 @@ static void take_range(const struct range *range, const struct spans *spans, uin
 	}
 }
 
-static int read_ranges(struct ahead_table *table, const struct reader *memory, struct range *range,
-		       size_t ranges, struct spans *spans)
+static int read_ranges(struct ahead_table *table, const struct reader *memory, vaddr_t r_debug,
+		       struct range *range, size_t ranges, struct spans *spans)
 {
 	list_spans(range, ranges, spans);
 	table->bytes = calloc(1, spans->bytes + 1);
 	if (table->bytes == NULL)
 		return -ENOMEM;
-	for (size_t i = 0; i < spans->count; i++)
+	size_t last = spans->count - 1;
+	spans->piece[0] = (struct reader_piece){ r_debug, &table->before, sizeof(table->before) };
+	spans->piece[last] = (struct reader_piece){ r_debug, &table->after, sizeof(table->after) };
+	for (size_t i = 1; i < last; i++)
 		spans->piece[i].buffer = table->bytes + spans->offset[i];
 	read_spans(memory, spans);
 	for (size_t i = 0; i < ranges; i++)
 		take_range(&range[i], spans, table->bytes);
+	table->have_before = spans->have[0];
+	table->have_after = spans->have[last];
 	return 0;
 }
 
-int ahead_read(struct ahead_table *table, const struct reader *memory, const struct object_list *list)
+int ahead_read(struct ahead_table *table, const struct reader *memory, vaddr_t r_debug,
+	       const struct object_list *list)
 {
-	size_t objects = list->count;
+	size_t objects = list->count, most = 2 * objects + 2;
 	int error = -ENOMEM;
 
 	*table = (struct ahead_table){ 0 };
-	if (objects == 0)
-		return 0;
-	table->item = calloc(objects, sizeof(*table->item));
-	struct range *range = calloc(2 * objects, sizeof(*range));
-	struct spans spans = { .piece = calloc(2 * objects, sizeof(*spans.piece)),
-			       .offset = calloc(2 * objects, sizeof(*spans.offset)),
-			       .have = calloc(2 * objects, sizeof(*spans.have)) };
+	table->item = calloc(objects + 1, sizeof(*table->item));
+	struct range *range = calloc(most, sizeof(*range));
+	struct spans spans = { .piece = calloc(most, sizeof(*spans.piece)),
+			       .offset = calloc(most, sizeof(*spans.offset)),
+			       .have = calloc(most, sizeof(*spans.have)) };
 	if (table->item != NULL && range != NULL && spans.piece != NULL && spans.offset != NULL &&
 	    spans.have != NULL)
-		error = read_ranges(table, memory, range, list_ranges(table, list, range), &spans);
+		error = read_ranges(table, memory, r_debug, range, list_ranges(table, list, range), &spans);
 	free(range);
 	free(spans.piece);
 	free(spans.offset);

@@ -5,6 +5,8 @@
 #ifndef RTLD_INSIDE_H
 #define RTLD_INSIDE_H
 
+#include <link.h>
+
 #include "rtld/rtld.h"
 
 enum { CACHE_WITNESS = 16 };
@@ -33,6 +35,12 @@ struct link_map_words {
 	uint64_t addr, name, ld, next, prev;
 };
 
+/* struct r_debug, and the pointer to the next namespace that r_version 2 adds (struct r_debug_extended). */
+struct r_debug_words {
+	struct r_debug base;
+	uint64_t next;
+};
+
 /* What the victim has where a known object was, read before the walk comes there. */
 struct ahead {
 	struct object *object;
@@ -47,10 +55,14 @@ struct ahead_table {
 	struct ahead **index; /* by link map, made when the order fails */
 	size_t count;
 	uint8_t *bytes;
+	/* r_debug as it was before and after all the rest was read. */
+	struct r_debug_words before, after;
+	bool have_before, have_after;
 };
 
-/* All objects of list that have a link map. 0 or -ENOMEM; ahead_free() in any case. */
-int ahead_read(struct ahead_table *table, const struct reader *memory, const struct object_list *list);
+/* All objects of list that have a link map, and r_debug. 0 or -ENOMEM; ahead_free() in any case. */
+int ahead_read(struct ahead_table *table, const struct reader *memory, vaddr_t r_debug,
+	       const struct object_list *list);
 void ahead_free(struct ahead_table *table);
 /* What is known at a link map, or NULL. *next: where the order of the list suggests it, 0 at first. */
 struct ahead *ahead_find(struct ahead_table *table, size_t *next, vaddr_t at);

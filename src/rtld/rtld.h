@@ -30,8 +30,7 @@ struct rtld {
 	uint32_t consistent; /* value of r_state when a scan is worth while */
 	vaddr_t gadget;      /* a syscall instruction (in the vdso), 0: none */
 	vaddr_t vdso, vdso_end;
-	vaddr_t debug_pointer; /* musl: holds the address of its r_debug once it has relocated itself, else 0
-				*/
+	vaddr_t debug_pointer; /* musl: holds the address of r_debug once it has relocated itself */
 	struct elf_image program, linker;
 	bool linker_is_program; /* started as `ld.so PROGRAM`: program is known at the first scan */
 	uint64_t seen_changes;  /* scans that found something new or gone */

@@ -33,8 +33,7 @@ struct scan {
 
 /* ---- names and images ------------------------------------------------------------------------ */
 
-/* The string at address in new memory, at most MAX_OBJECT_NAME - 1 bytes. 0; 1: it was cut; -ENOMEM, -ESRCH.
- */
+/* The string at address, at most MAX_OBJECT_NAME - 1 bytes, allocated. 0; 1: cut; -ENOMEM, -ESRCH. */
 static int read_name(const struct reader *memory, vaddr_t address, char **ret)
 {
 	char name[MAX_OBJECT_NAME];
@@ -421,6 +420,23 @@ static bool all_consistent(const struct walk *walk)
 	return true;
 }
 
+/*
+ * Auditing libraries (LD_AUDIT) are loaded before all others, into namespaces of their own, while the base
+ * namespace reads as consistent and holds the program alone. The linker fills DT_DEBUG when it turns to the
+ * base namespace.
+ */
+static bool base_has_begun(const struct scan *scan)
+{
+	uint64_t value;
+
+	if (scan->walk.ns[0].head == 0)
+		return false;
+	if (scan->rtld->started)
+		return true;
+	/* A program without DT_DEBUG: nothing to go by. */
+	return elf_dynamic_value(scan->memory, &scan->rtld->program, DT_DEBUG, &value) != 0 || value != 0;
+}
+
 /* The first time that the base namespace is whole. */
 static void note_start(struct scan *scan)
 {
@@ -453,9 +469,8 @@ int rtld_scan(struct rtld *rtld, int64_t tid, const struct reader *memory, struc
 	if (result != 0)
 		return result == -EAGAIN ? 0 : result;
 	result = walk_read(&scan.walk, rtld->r_debug, memory, list);
-	/* Consistent, but not begun: nothing is in the list of a linker that has not run. */
-	if (result == 0 && scan.walk.ns[0].consistent && scan.walk.ns[0].head == 0)
-		result = -EAGAIN;
+	if (result == 0 && scan.walk.ns[0].consistent)
+		scan.walk.ns[0].consistent = base_has_begun(&scan);
 	if (result == 0)
 		result = apply(&scan);
 	if (result == 0 && scan.walk.ns[0].consistent)

@@ -17,6 +17,53 @@
 enum { AUX_BASE, AUX_PHDR, AUX_PHNUM, AUX_ENTRY, AUX_VDSO, AUX_COUNT };
 static const uint64_t aux_types[AUX_COUNT] = { AT_BASE, AT_PHDR, AT_PHNUM, AT_ENTRY, AT_SYSINFO_EHDR };
 
+/* ---- read ahead ------------------------------------------------------------------------------ */
+
+/* Headers of program, linker and vdso, and the start code: by one call of the kernel instead of one each. */
+enum { BLOCK_SIZE = 4096, BLOCKS = 4 };
+
+struct prefetch {
+	const struct reader *memory;
+	size_t blocks;
+	vaddr_t start[BLOCKS];
+	uint8_t bytes[BLOCKS][BLOCK_SIZE];
+};
+
+static ssize_t read_prefetched(void *data, vaddr_t address, void *buffer, size_t length)
+{
+	const struct prefetch *prefetch = data;
+
+	for (size_t i = 0; i < prefetch->blocks; i++) {
+		uint64_t offset = address - prefetch->start[i];
+		if (address >= prefetch->start[i] && offset < BLOCK_SIZE && length <= BLOCK_SIZE - offset) {
+			memcpy(buffer, prefetch->bytes[i] + offset, length);
+			return (ssize_t)length;
+		}
+	}
+	return prefetch->memory->read(prefetch->memory->data, address, buffer, length);
+}
+
+/* The whole page that each address is on; as many as can be read. */
+static void prefetch_pages(struct prefetch *prefetch, const vaddr_t address[BLOCKS])
+{
+	struct reader_piece piece[BLOCKS];
+	size_t pieces = 0;
+
+	prefetch->blocks = 0;
+	if (prefetch->memory->read_many == NULL)
+		return;
+	for (size_t i = 0; i < BLOCKS; i++) {
+		if (address[i] == 0)
+			continue;
+		prefetch->start[pieces] = address[i] & ~(vaddr_t)(BLOCK_SIZE - 1);
+		piece[pieces] =
+			(struct reader_piece){ prefetch->start[pieces], prefetch->bytes[pieces], BLOCK_SIZE };
+		pieces++;
+	}
+	ssize_t done = prefetch->memory->read_many(prefetch->memory->data, piece, pieces);
+	prefetch->blocks = done > 0 ? (size_t)done : 0;
+}
+
 /* ---- a 32-bit victim ------------------------------------------------------------------------- */
 
 static int visit_first_header(const struct os_mapping *mapping, void *data)
@@ -204,9 +251,26 @@ void rtld_survey_main(struct rtld *rtld, const struct reader *memory, vaddr_t en
 		rtld->main = pointed; /* linked to its place: nothing will be relocated */
 }
 
+static int survey(struct rtld *rtld, int64_t tid, const struct reader *memory, struct rtld_cache *cache,
+		  const uint64_t aux[AUX_COUNT])
+{
+	int error = elf_image_by_phdrs(memory, aux[AUX_PHDR], (uint32_t)aux[AUX_PHNUM], &rtld->program);
+
+	if (error == 0)
+		error = survey_linker(rtld, memory, cache, aux[AUX_BASE]);
+	if (error != 0)
+		return error;
+	survey_gadget(rtld, tid, memory, cache);
+	if (!rtld->linker_is_program)
+		rtld_survey_main(rtld, memory, rtld->entry);
+	return 0;
+}
+
 int rtld_survey(struct rtld *rtld, int64_t tid, const struct reader *memory, struct rtld_cache *cache)
 {
 	uint64_t aux[AUX_COUNT];
+	struct prefetch prefetch;
+	struct reader prefetched = { .read = read_prefetched, .data = &prefetch };
 	int error = os_auxv_many(tid, aux_types, AUX_COUNT, aux);
 
 	*rtld = (struct rtld){ 0 };
@@ -216,13 +280,9 @@ int rtld_survey(struct rtld *rtld, int64_t tid, const struct reader *memory, str
 		return why_no_headers(tid, memory);
 	rtld->entry = aux[AUX_ENTRY];
 	rtld->vdso = aux[AUX_VDSO];
-	error = elf_image_by_phdrs(memory, aux[AUX_PHDR], (uint32_t)aux[AUX_PHNUM], &rtld->program);
-	if (error == 0)
-		error = survey_linker(rtld, memory, cache, aux[AUX_BASE]);
-	if (error != 0)
-		return error == -EPERM ? -EACCES : error;
-	survey_gadget(rtld, tid, memory, cache);
-	if (!rtld->linker_is_program)
-		rtld_survey_main(rtld, memory, rtld->entry);
-	return 0;
+	prefetch.memory = memory;
+	prefetch_pages(&prefetch, (const vaddr_t[BLOCKS]){ aux[AUX_PHDR], aux[AUX_VDSO], aux[AUX_ENTRY],
+							   aux[AUX_BASE] });
+	error = survey(rtld, tid, &prefetched, cache, aux);
+	return error == -EPERM ? -EACCES : error;
 }

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * rtld/walk.c - reading the link maps of all namespaces, in two or three reads when nothing is new
+ * rtld/walk.c - reading the link maps of all namespaces, by one call when nothing is new
  *
- *	r_debug, and r_next of it            which namespaces there are, which are consistent
- *	one vectored read                    the link map and the name of each object that is known
- *	a read for each link map that is new
- *	r_debug again                        unchanged: the walk counts
+ *	one vectored read     r_debug, the link map and the name of each known object, r_debug again
+ *	r_next of r_debug     a read for each namespace but the first
+ *	a read for each link map that is new, and then r_debug again: unchanged, or the walk does not count
  *
  * The lists are the victim's to forge. A link map must point back to the one it was reached from: so no list
  * can lead in a ring unless it changes while it is read, and then the bounds end it.
@@ -13,37 +12,114 @@
 #include "rtld/inside.h"
 
 #include <errno.h>
-#include <link.h>
 #include <stdlib.h>
 #include <string.h>
 
-static int read_exactly(const struct reader *memory, vaddr_t address, void *buffer, size_t length)
-{
-	ssize_t got = memory->read(memory->data, address, buffer, length);
+/* One walk under way. */
+struct reading {
+	struct walk *walk;
+	const struct reader *memory;
+	struct ahead_table table;
+	size_t next;    /* known object that is expected next */
+	bool read_more; /* than what was read ahead */
+};
 
+static int read_exactly(struct reading *reading, vaddr_t address, void *buffer, size_t length)
+{
+	ssize_t got = reading->memory->read(reading->memory->data, address, buffer, length);
+
+	reading->read_more = true;
 	if (got < 0)
 		return (int)got;
 	return (size_t)got == length ? 0 : -EFAULT;
 }
 
-/* The linker that reuses the memory of a link map, or of a name, makes an object that is not the known one.
+/* ---- namespaces ------------------------------------------------------------------------------ */
+
+static int read_r_debug(struct reading *reading, vaddr_t address, struct r_debug_words *ret)
+{
+	int error = read_exactly(reading, address, ret, sizeof(*ret));
+
+	/* Version 1 may end where its mapping does. */
+	if (error == -EFAULT)
+		error = read_exactly(reading, address, &ret->base, sizeof(ret->base));
+	return error;
+}
+
+static bool is_listed(const struct walk *walk, vaddr_t r_debug)
+{
+	for (size_t n = 0; n < walk->namespaces; n++)
+		if (walk->ns[n].r_debug == r_debug)
+			return true;
+	return false;
+}
+
+/*
+ * The order of the list is the number of the namespace, as dlmopen(3) gives it: the linker enters a namespace
+ * at the end when it is first used, takes the lowest number that is free, and never takes one out; so one
+ * that was emptied keeps its place.
  */
-static bool is_same(const struct ahead *ahead, const struct reader *memory,
-		    const struct link_map_words *words, int64_t lmid)
+static int read_namespaces(struct reading *reading, vaddr_t r_debug)
+{
+	struct walk *walk = reading->walk;
+	struct r_debug_words words = reading->table.before;
+
+	for (vaddr_t at = r_debug; at != 0; at = words.base.r_version < 2 ? 0 : words.next) {
+		if (walk->namespaces == MAX_NAMESPACES || is_listed(walk, at)) {
+			walk->overflow = true;
+			break;
+		}
+		if (at != r_debug || !reading->table.have_before) {
+			int error = read_r_debug(reading, at, &words);
+			if (error != 0)
+				return error == -EFAULT ? -EAGAIN : error;
+		}
+		walk->ns[walk->namespaces++] = (struct link_namespace){
+			.r_debug = at,
+			.head = (vaddr_t)(uintptr_t)words.base.r_map,
+			.consistent = words.base.r_state == RT_CONSISTENT,
+		};
+	}
+	return 0;
+}
+
+/* A victim that runs may have changed its lists between two reads; one that is stopped here has not. */
+static bool is_unchanged(struct reading *reading)
+{
+	bool after_all = reading->table.have_after && !reading->read_more;
+
+	for (size_t n = 0; n < reading->walk->namespaces; n++) {
+		const struct link_namespace *ns = &reading->walk->ns[n];
+		struct r_debug_words words = reading->table.after;
+		if (!ns->consistent)
+			continue;
+		if ((n > 0 || !after_all) && read_r_debug(reading, ns->r_debug, &words) != 0)
+			return false;
+		if (words.base.r_state != RT_CONSISTENT || (vaddr_t)(uintptr_t)words.base.r_map != ns->head)
+			return false;
+	}
+	return true;
+}
+
+/* ---- link maps ------------------------------------------------------------------------------- */
+
+/* The linker that reuses the memory of a link map, or of a name, makes another object of it. */
+static bool is_same(struct reading *reading, const struct ahead *ahead, int64_t lmid)
 {
 	const struct object *object = ahead->object;
+	const struct link_map_words *words = &ahead->words;
 
 	if (object->lmid != lmid || object->bias != words->addr || object->dynamic != words->ld ||
 	    object->name != words->name)
 		return false;
-	if (ahead->name_length == 0)
-		return true;
 	size_t length = ahead->name_length;
-	if (!ahead->have_name && read_exactly(memory, object->name, ahead->name, length) != 0) {
-		/* Its memory ends before its NUL does, or is nowhere: so it was when it was new, or it is
-		 * another. */
+	if (length == 0)
+		return true;
+	if (!ahead->have_name && read_exactly(reading, object->name, ahead->name, length) != 0) {
+		/* Its memory ends before its NUL does, or is nowhere: as when it was new, or it is another.
+		 */
 		length--;
-		if (length > 0 && read_exactly(memory, object->name, ahead->name, length) != 0)
+		if (length > 0 && read_exactly(reading, object->name, ahead->name, length) != 0)
 			return false;
 	}
 	return memcmp(ahead->name, object->path, length) == 0;
@@ -62,14 +138,39 @@ static struct walked *walk_grow(struct walk *walk)
 	return &walk->map[walk->maps++];
 }
 
-static int walk_namespace(struct walk *walk, size_t number, struct ahead_table *table, size_t *next,
-			  const struct reader *memory)
+/* What stands at a link map that was reached from another. */
+static int read_link_map(struct reading *reading, vaddr_t at, vaddr_t from, int64_t lmid, struct walked *ret)
 {
+	struct ahead *ahead = ahead_find(&reading->table, &reading->next, at);
+	int error = 0;
+
+	*ret = (struct walked){ .at = at };
+	if (ahead != NULL && ahead->visited)
+		return -EAGAIN;
+	if (ahead == NULL || !ahead->have_words)
+		error = read_exactly(reading, at, &ret->words, sizeof(ret->words));
+	else
+		ret->words = ahead->words;
+	if (error != 0)
+		return error == -ESRCH ? error : -EAGAIN;
+	if (ret->words.prev != from)
+		return -EAGAIN;
+	if (ahead != NULL) {
+		ahead->words = ret->words;
+		ahead->visited = true;
+		ret->known = is_same(reading, ahead, lmid) ? ahead->object : NULL;
+	}
+	return 0;
+}
+
+static int read_link_maps(struct reading *reading, size_t number)
+{
+	struct walk *walk = reading->walk;
 	struct link_namespace *ns = &walk->ns[number];
 	vaddr_t from = 0;
 
 	ns->first = walk->maps;
-	for (vaddr_t at = ns->head; at != 0;) {
+	for (vaddr_t at = ns->head; at != 0; ns->count++) {
 		if (walk->maps == MAX_LINK_MAPS) {
 			walk->overflow = true;
 			break;
@@ -77,112 +178,30 @@ static int walk_namespace(struct walk *walk, size_t number, struct ahead_table *
 		struct walked *walked = walk_grow(walk);
 		if (walked == NULL)
 			return -ENOMEM;
-		struct ahead *ahead = ahead_find(table, next, at);
-		*walked = (struct walked){ .at = at };
-		if (ahead != NULL && ahead->have_words) {
-			walked->words = ahead->words;
-		} else {
-			int error = read_exactly(memory, at, &walked->words, sizeof(walked->words));
-			if (error != 0)
-				return error == -ESRCH ? error : -EAGAIN;
-		}
-		if (walked->words.prev != from || (ahead != NULL && ahead->visited))
-			return -EAGAIN;
-		if (ahead != NULL)
-			ahead->visited = true;
-		if (ahead != NULL && is_same(ahead, memory, &walked->words, (int64_t)number))
-			walked->known = ahead->object;
-		ns->count++;
+		int error = read_link_map(reading, at, from, (int64_t)number, walked);
+		if (error != 0)
+			return error;
 		from = at;
 		at = walked->words.next;
 	}
 	return 0;
 }
 
-/* struct r_debug, and the pointer to the next namespace that r_version 2 adds (struct r_debug_extended). */
-struct r_debug_words {
-	struct r_debug base;
-	uint64_t next;
-};
-
-static int read_r_debug(const struct reader *memory, vaddr_t address, struct r_debug_words *ret)
-{
-	int error = read_exactly(memory, address, ret, sizeof(*ret));
-
-	/* Version 1 may end where its mapping does. */
-	if (error == -EFAULT)
-		error = read_exactly(memory, address, &ret->base, sizeof(ret->base));
-	if (error == 0 && ret->base.r_version < 2)
-		ret->next = 0;
-	return error;
-}
-
-static bool is_listed(const struct walk *walk, vaddr_t r_debug)
-{
-	for (size_t n = 0; n < walk->namespaces; n++)
-		if (walk->ns[n].r_debug == r_debug)
-			return true;
-	return false;
-}
-
-/*
- * The order of the list is the number of the namespace, as dlmopen(3) gives it: the linker enters a namespace
- * at the end when it is first used, takes the lowest number that is free, and never takes one out; so one
- * that was emptied keeps its place.
- */
-static int read_namespaces(struct walk *walk, vaddr_t r_debug, const struct reader *memory)
-{
-	for (vaddr_t at = r_debug; at != 0;) {
-		struct r_debug_words words;
-		int error = read_r_debug(memory, at, &words);
-		if (error != 0)
-			return error == -EFAULT ? -EAGAIN : error;
-		if (walk->namespaces == MAX_NAMESPACES || is_listed(walk, at)) {
-			walk->overflow = true;
-			break;
-		}
-		walk->ns[walk->namespaces++] = (struct link_namespace){
-			.r_debug = at,
-			.head = (vaddr_t)(uintptr_t)words.base.r_map,
-			.consistent = words.base.r_state == RT_CONSISTENT,
-		};
-		at = words.next;
-	}
-	return 0;
-}
-
-/* A victim that runs may have changed its lists between two reads; one that is stopped here has not. */
-static bool is_unchanged(const struct walk *walk, const struct reader *memory)
-{
-	for (size_t n = 0; n < walk->namespaces; n++) {
-		const struct link_namespace *ns = &walk->ns[n];
-		struct r_debug_words words;
-		if (!ns->consistent)
-			continue;
-		if (read_r_debug(memory, ns->r_debug, &words) != 0 || words.base.r_state != RT_CONSISTENT ||
-		    (vaddr_t)(uintptr_t)words.base.r_map != ns->head)
-			return false;
-	}
-	return true;
-}
-
 int walk_read(struct walk *walk, vaddr_t r_debug, const struct reader *memory, const struct object_list *list)
 {
-	struct ahead_table table;
-	size_t next = 0;
+	struct reading reading = { .walk = walk, .memory = memory };
 
 	walk->namespaces = walk->maps = walk->room = 0;
 	walk->map = NULL;
 	walk->overflow = false;
-	int error = read_namespaces(walk, r_debug, memory);
-	if (error != 0)
-		return error;
-	error = ahead_read(&table, memory, list);
+	int error = ahead_read(&reading.table, memory, r_debug, list);
+	if (error == 0)
+		error = read_namespaces(&reading, r_debug);
 	for (size_t n = 0; n < walk->namespaces && error == 0; n++)
 		if (walk->ns[n].consistent)
-			error = walk_namespace(walk, n, &table, &next, memory);
-	ahead_free(&table);
-	if (error == 0 && !is_unchanged(walk, memory))
+			error = read_link_maps(&reading, n);
+	ahead_free(&reading.table);
+	if (error == 0 && !is_unchanged(&reading))
 		error = -EAGAIN;
 	return error;
 }

@@ -23,7 +23,7 @@
 #include "trial.h"
 
 static const char *const all_kinds[] = {
-	"hot", "sig", "step", "dl", "fork", "vfork", "vforkc", "thr", "mask"
+	"hot", "sig", "step", "dl", "fork", "vfork", "vforkc", "thr", "mask", "caught", "both"
 };
 
 enum { KINDS = sizeof(all_kinds) / sizeof(all_kinds[0]) };

@@ -33,11 +33,12 @@ struct kind {
 	const char *name;
 	unsigned workers;
 	void (*turn)(struct worker *worker, long n);
-	bool steps;       /* plant the sites that must be stepped too */
-	bool signals;     /* a thread sends signals to all workers */
-	bool child_hits;  /* the child of a vfork runs into traps before its exec */
-	bool no_sites;    /* the linker's breakpoint is the trap */
-	bool blocks_trap; /* SIGTRAP is blocked in one worker, caught by the process */
+	bool steps;        /* plant the sites that must be stepped too */
+	bool signals;      /* a thread sends signals to all workers */
+	bool child_hits;   /* the child of a vfork runs into traps before its exec */
+	bool no_sites;     /* the linker's breakpoint is the trap */
+	bool blocks_trap;  /* SIGTRAP is blocked in every other worker */
+	bool catches_trap; /* it has a handler, which must never run */
 };
 
 /* All that the threads share; one object in main's frame, but for the handler's pointer to it. */
@@ -213,21 +214,37 @@ static void on_trap(int signal)
 	wrong(WRONG_SIGNAL_STATE, 1);
 }
 
+static bool blocks_trap(const struct worker *worker)
+{
+	return worker->victim->kind->blocks_trap && worker->number % 2 == 0;
+}
+
 /* A trap under a blocked SIGTRAP makes the kernel unblock it and forget the handler. */
-static void mask_turn(struct worker *worker, long n)
+static void check_signal_state(struct worker *worker)
 {
 	struct sigaction action;
 	sigset_t mask;
 
-	hot_turn(worker, n);
-	if (n % 64)
-		return;
 	sigaction(SIGTRAP, NULL, &action);
-	if (action.sa_handler != on_trap)
+	if (action.sa_handler != (worker->victim->kind->catches_trap ? on_trap : SIG_DFL))
 		wrong(WRONG_SIGNAL_STATE, 2);
 	pthread_sigmask(SIG_SETMASK, NULL, &mask);
-	if (sigismember(&mask, SIGTRAP) != (worker->number % 2 == 0))
+	if (sigismember(&mask, SIGTRAP) != blocks_trap(worker))
 		wrong(WRONG_SIGNAL_STATE, 3);
+}
+
+/*
+ * What a thread blocks between two stops no tracer can see. This makes a stop: a signal that is ignored by
+ * default is still shown to a tracer.
+ */
+static void block_trap(void)
+{
+	sigset_t trap;
+
+	sigemptyset(&trap);
+	sigaddset(&trap, SIGTRAP);
+	pthread_sigmask(SIG_BLOCK, &trap, NULL);
+	raise(SIGURG);
 }
 
 static const struct kind kinds[] = {
@@ -239,7 +256,9 @@ static const struct kind kinds[] = {
 	{ .name = "vfork", .workers = 3, .turn = vfork_turn },
 	{ .name = "vforkc", .workers = 3, .turn = vfork_turn, .child_hits = true },
 	{ .name = "thr", .workers = 4, .turn = thread_turn },
-	{ .name = "mask", .workers = 4, .turn = mask_turn, .blocks_trap = true },
+	{ .name = "mask", .workers = 4, .turn = hot_turn, .blocks_trap = true },
+	{ .name = "caught", .workers = 4, .turn = hot_turn, .catches_trap = true },
+	{ .name = "both", .workers = 4, .turn = hot_turn, .blocks_trap = true, .catches_trap = true },
 };
 
 static const struct kind *kind_by_name(const char *name)
@@ -304,15 +323,12 @@ static void *work(void *data)
 	_Atomic uint64_t *gap = &board->gap_ns[worker->number];
 	uint64_t last = 0;
 
-	if (worker->victim->kind->blocks_trap && worker->number % 2 == 0) {
-		sigset_t trap;
-
-		sigemptyset(&trap);
-		sigaddset(&trap, SIGTRAP);
-		pthread_sigmask(SIG_BLOCK, &trap, NULL);
-	}
+	if (blocks_trap(worker))
+		block_trap();
 	for (long n = 0; !atomic_load(&board->stop); n++) {
 		worker->victim->kind->turn(worker, n);
+		if (n % 64 == 63)
+			check_signal_state(worker);
 		atomic_fetch_add(&board->progress[worker->number], 1);
 		if (atomic_load_explicit(&board->measure, memory_order_relaxed)) {
 			uint64_t now = now_ns();
@@ -354,7 +370,7 @@ int main(int argc, char **argv)
 	if (victim.kind->signals)
 		sigaction(SIGUSR1, &action, NULL);
 	action.sa_handler = on_trap;
-	if (victim.kind->blocks_trap)
+	if (victim.kind->catches_trap)
 		sigaction(SIGTRAP, &action, NULL);
 	for (unsigned i = 0; i < victim.kind->workers; i++) {
 		worker[i] = (struct worker){ .victim = &victim, .number = i };

@@ -195,6 +195,7 @@ TEST(a_child_that_outlives_the_host_does_not_keep_the_victim)
 		client_grab(&c, v.pid, TETHER_NO_PARK);
 		if (fork() == 0) {
 			close(pipe_end[1]);
+			close(v.in); /* or the victim would never see its end */
 			for (;;)
 				pause(); /* ends with the test's process group */
 		}

@@ -44,6 +44,11 @@ def await_traced(t, pid, tether):
         t.fail(f'attach did not take {pid}: {tether.stderr.read().decode() if tether.poll() is not None else "too slow"}')
 
 
+def await_grab_record(t):
+    """From now on the command is in its loop; before, a signal ends it as it ends any program."""
+    t.check(eventually(lambda: b'"grab"' in (t.tmp / 'records').read_bytes()), 'no grab record comes')
+
+
 def end(t, tether, how):
     tether.send_signal(how)
     try:
@@ -76,6 +81,7 @@ def test_a_server_under_load_survives_kill_9_of_tether_at_any_moment(t):
                 await_traced(t, server.pid, tether)
             time.sleep(random.random() * 0.05)
             end(t, tether, signal.SIGKILL)
+            check_free(t, server.pid)
             kills += 1
         out = load.stdout.read()
         load.stdout.close()
@@ -92,6 +98,7 @@ def test_interrupt_lets_a_server_go(t):
         before = len(threads(server.pid))
         tether = attach(t, '-p', str(server.pid))
         await_traced(t, server.pid, tether)
+        await_grab_record(t)
         end(t, tether, signal.SIGINT)
         t.equal(tether.returncode, 0, 'exit status')
         check_free(t, server.pid)
@@ -129,8 +136,7 @@ def test_loads_of_a_running_process_are_shown(t):
     victim = subprocess.Popen([python, '-c', LOADER], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     tether = attach(t, '-p', str(victim.pid))
     await_traced(t, victim.pid, tether)
-    # The first record is written before the process is said to be held.
-    eventually(lambda: b'"grab"' in (t.tmp / 'records').read_bytes())
+    await_grab_record(t)
     victim.stdin.write(b'go\n')
     victim.stdin.flush()
     t.equal(victim.stdout.readline(), b'loaded\n')
@@ -170,6 +176,7 @@ def test_a_database_under_load_survives_kill_9_of_tether(t):
                 await_traced(t, server.pid, tether)
             time.sleep(random.random() * 0.1)
             end(t, tether, signal.SIGKILL)
+            check_free(t, server.pid)
             kills += 1
         out = load.stdout.read().decode()
         load.stdout.close()

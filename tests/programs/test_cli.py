@@ -311,11 +311,12 @@ def test_the_command_starts_as_it_would_without(t):
     (t.tmp / 'file').write_text('')
     show = ("import os, resource\n"
             "status = open('/proc/self/status').read().splitlines()\n"
-            "print([l for l in status if l.startswith(('Sig', 'Shd', 'Umask', 'Groups', 'Cap', 'NoNew', 'Seccomp:'))])\n"
+            "print([l for l in status if l.startswith(('SigBlk', 'SigIgn', 'SigPnd', 'Shd', 'Umask', 'Groups', 'Cap', 'NoNew', 'Seccomp:'))])\n"
             "print([(fd, os.readlink(f'/proc/self/fd/{fd}')) for fd in sorted(os.listdir('/proc/self/fd'), key=int)\n"
             "       if os.path.exists(f'/proc/self/fd/{fd}')])\n"
             "print(os.getcwd(), os.getsid(0) == os.getpgrp(), os.nice(0), resource.getrlimit(resource.RLIMIT_NOFILE))\n"
             "print(sorted(os.environ.items()))\n")
+
     def prepare():
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGUSR1, signal.SIG_IGN)
@@ -560,8 +561,7 @@ def test_attach_chooses_by_name(t):
 
 def test_attach_takes_the_whole_tree(t):
     victim = subprocess.Popen(['sh', '-c', 'sh -c "sleep 1000; true" & sleep 1000 & wait'])
-    def family():
-        return [int(p) for p in t.run(['pgrep', '-g', '0', '-P', str(victim.pid)]).stdout.split()]
+
     def children(pid):
         return [int(p) for p in pathlib.Path(f'/proc/{pid}/task/{pid}/children').read_text().split()]
     wait_for(t, 'all are there', lambda: len(children(victim.pid)) == 2 and any(map(children, children(victim.pid))))

@@ -11,13 +11,18 @@ from terminal import CTRL_BACKSLASH, CTRL_C, CTRL_Z, Shell
 from tether_test import timeout
 
 
-def run(t, command, options='-q'):
-    return shlex.join(t.tether) + f' run {options} -- {command}'
+def run(command, options='-q'):
+    """TETHER is the command's words, or the lines would be longer than the terminal is wide."""
+    return f'$TETHER run {options} -- {command}'
 
 
 # Ends with 6 once there is a file `go`. It makes no children: one that Ctrl-Z stops between vfork and exec keeps
 # its parent from stopping, with or without a tracer.
 WAITS = r"""perl -e '$| = 1; print "pid-$$\n"; select undef, undef, undef, 0.02 until -e "go"; exit 6'"""
+
+
+def shell_for(t, **options):
+    return Shell(t, env={'TETHER': shlex.join(t.tether)}, **options)
 
 
 def wait_for(t, what, condition, seconds=15):
@@ -37,8 +42,8 @@ def state(pid):
 
 
 def test_ctrl_c_ends_the_command_and_the_status_is_its_signal(t):
-    with Shell(t) as shell:
-        shell.start(run(t, "sh -c 'echo st''arted; exec sleep 100'"))
+    with shell_for(t) as shell:
+        shell.start(run("sh -c 'echo st''arted; exec sleep 100'"))
         shell.expect('started')
         shell.type(CTRL_C)
         shell.prompt()
@@ -46,9 +51,9 @@ def test_ctrl_c_ends_the_command_and_the_status_is_its_signal(t):
 
 
 def test_ctrl_backslash_too(t):
-    with Shell(t) as shell:
+    with shell_for(t) as shell:
         shell.do('ulimit -c 0')
-        shell.start(run(t, "sh -c 'echo st''arted; exec sleep 100'"))
+        shell.start(run("sh -c 'echo st''arted; exec sleep 100'"))
         shell.expect('started')
         shell.type(CTRL_BACKSLASH)
         shell.prompt()
@@ -56,8 +61,8 @@ def test_ctrl_backslash_too(t):
 
 
 def test_a_command_that_survives_ctrl_c_goes_on(t):
-    with Shell(t) as shell:
-        shell.start(run(t, """sh -c 'trap "echo cau""ght" INT; echo st''arted; until read line; do :; done; exit 7'"""))
+    with shell_for(t) as shell:
+        shell.start(run("""sh -c 'trap "echo cau""ght" INT; echo st''arted; until read line; do :; done; exit 7'"""))
         shell.expect('started')
         shell.type(CTRL_C)
         shell.expect('caught')
@@ -67,8 +72,8 @@ def test_a_command_that_survives_ctrl_c_goes_on(t):
 
 
 def test_ctrl_z_gives_the_prompt_and_fg_goes_on(t):
-    with Shell(t) as shell:
-        shell.start(run(t, "sh -c 'echo st''arted; read line; echo got-$line; exit 5'"))
+    with shell_for(t) as shell:
+        shell.start(run("sh -c 'echo st''arted; read line; echo got-$line; exit 5'"))
         shell.expect('started')
         shell.type(CTRL_Z)
         shell.expect('Stopped')
@@ -82,8 +87,8 @@ def test_ctrl_z_gives_the_prompt_and_fg_goes_on(t):
 
 
 def test_ctrl_z_twenty_times(t):
-    with Shell(t) as shell:
-        shell.start(run(t, "sh -c 'while read line; do echo got-$line; done; exit 5'"))
+    with shell_for(t) as shell:
+        shell.start(run("sh -c 'while read line; do echo got-$line; done; exit 5'"))
         for i in range(20):
             # Between fg's words and its SIGCONT a Ctrl-Z is lost, with or without a tracer: it must run first.
             shell.type(f'{i}\n')
@@ -100,8 +105,8 @@ def test_ctrl_z_twenty_times(t):
 
 
 def test_a_stopped_pipeline_is_one_job(t):
-    with Shell(t) as shell:
-        shell.start(run(t, "sh -c 'echo st''arted >&2; read line; echo $line'") + ' | sed s/a/b/')
+    with shell_for(t) as shell:
+        shell.start(run("sh -c 'echo st''arted >&2; read line; echo $line'") + ' | sed s/a/b/')
         shell.expect('started')
         shell.type(CTRL_Z)
         shell.expect('Stopped')
@@ -113,8 +118,8 @@ def test_a_stopped_pipeline_is_one_job(t):
 
 
 def test_a_background_job_that_reads_is_stopped_and_can_be_fetched(t):
-    with Shell(t) as shell:
-        shell.do(run(t, "sh -c 'read line; echo got-$line; exit 4'") + ' &')
+    with shell_for(t) as shell:
+        shell.do(run("sh -c 'read line; echo got-$line; exit 4'") + ' &')
         # Until the shell's own wait has seen it, `jobs` may say Running.
         wait_for(t, 'the job is stopped', lambda: 'Stopped' in shell.do('jobs'))
         shell.start('fg')
@@ -125,8 +130,8 @@ def test_a_background_job_that_reads_is_stopped_and_can_be_fetched(t):
 
 
 def test_bg_lets_a_stopped_job_run(t):
-    with Shell(t) as shell:
-        shell.start(run(t, WAITS))
+    with shell_for(t) as shell:
+        shell.start(run(WAITS))
         shell.expect(r'pid-\d+')
         shell.type(CTRL_Z)
         shell.expect('Stopped')
@@ -138,8 +143,8 @@ def test_bg_lets_a_stopped_job_run(t):
 
 
 def test_a_command_continued_by_somebody_else_takes_tether_along(t):
-    with Shell(t) as shell:
-        shell.start(run(t, WAITS))
+    with shell_for(t) as shell:
+        shell.start(run(WAITS))
         victim = int(shell.expect(r'pid-(\d+)')[1])
         shell.type(CTRL_Z)
         shell.expect('Stopped')
@@ -153,8 +158,8 @@ def test_a_command_continued_by_somebody_else_takes_tether_along(t):
 
 
 def test_a_stopped_command_that_is_killed_ends_tether(t):
-    with Shell(t) as shell:
-        shell.start(run(t, "sh -c 'echo pid-$$; read line'"))
+    with shell_for(t) as shell:
+        shell.start(run("sh -c 'echo pid-$$; read line'"))
         victim = int(shell.expect(r'pid-(\d+)')[1])
         shell.type(CTRL_Z)
         shell.expect('Stopped')
@@ -167,8 +172,8 @@ def test_a_stopped_command_that_is_killed_ends_tether(t):
 
 
 def test_tether_continued_alone_continues_the_command(t):
-    with Shell(t) as shell:
-        shell.start(run(t, WAITS))
+    with shell_for(t) as shell:
+        shell.start(run(WAITS))
         shell.expect(r'pid-(\d+)')
         shell.type(CTRL_Z)
         shell.expect('Stopped')
@@ -183,15 +188,15 @@ def test_tether_continued_alone_continues_the_command(t):
 
 def test_the_command_is_in_the_foreground_group_of_the_terminal(t):
     show = "python3 -c 'import os; print(\"groups\", os.getpgrp() == os.tcgetpgrp(0), os.isatty(0), os.isatty(2))'"
-    with Shell(t) as shell:
-        t.equal(shell.do(run(t, show)), 'groups True True True\n')
+    with shell_for(t) as shell:
+        t.equal(shell.do(run(show)), 'groups True True True\n')
 
 
 @timeout(90)
 def test_vim_edits_stops_and_writes(t):
     vim = t.need('vim', 'vim.basic', 'vim.tiny')
-    with Shell(t) as shell:
-        shell.start(run(t, f'{vim} -u NONE -N -n file.txt'))
+    with shell_for(t) as shell:
+        shell.start(run(f'{vim} -u NONE -N -n file.txt'))
         shell.expect('file.txt')
         shell.type('ihello\x1b')
         shell.expect('hello')
@@ -211,8 +216,8 @@ def test_vim_edits_stops_and_writes(t):
 
 def test_vim_dies_of_a_killed_terminal_and_keeps_its_swap_file(t):
     vim = t.need('vim', 'vim.basic')
-    with Shell(t) as shell:
-        shell.start(run(t, f'{vim} -u NONE -N file.txt'))
+    with shell_for(t) as shell:
+        shell.start(run(f'{vim} -u NONE -N file.txt'))
         shell.expect('file.txt')
         shell.type('iprecious\x1b:preserve\r')
         shell.expect('preserved')
@@ -227,15 +232,15 @@ def test_vim_dies_of_a_killed_terminal_and_keeps_its_swap_file(t):
 def test_less_takes_ctrl_c_and_ctrl_z(t):
     less = t.need('less')
     (t.tmp / 'text').write_text('\n'.join(f'line-{i}' for i in range(1000)))
-    with Shell(t) as shell:
-        shell.start(run(t, f'{less} text'))
+    with shell_for(t) as shell:
+        shell.start(run(f'{less} text'))
         shell.expect('line-5')
         shell.type(CTRL_C)
         shell.expect('\x07')
         # What is typed while less still handles the signal is dropped by it.
         shell.type_until('G', 'line-999')
-        shell.type(CTRL_Z)
-        shell.expect('Stopped')
+        # less may be told between its look at what signals came and its next read.
+        shell.type_until(CTRL_Z, 'Stopped')
         shell.prompt()
         shell.start('fg')
         shell.type('gg')
@@ -246,8 +251,8 @@ def test_less_takes_ctrl_c_and_ctrl_z(t):
 
 
 def test_an_interactive_shell_inside_has_job_control(t):
-    with Shell(t) as shell:
-        shell.start(run(t, 'bash --norc --noprofile -i'))
+    with shell_for(t) as shell:
+        shell.start(run('bash --norc --noprofile -i'))
         shell.type("PS1='inn''er> '\n")
         shell.expect('inner> ')
         shell.type("sh -c 'echo st''arted; exec sleep 100'\n")
@@ -265,20 +270,20 @@ def test_an_interactive_shell_inside_has_job_control(t):
 
 def test_text_is_coloured_at_a_terminal_and_not_wider(t):
     words = ' '.join(['argument'] * 100)
-    with Shell(t, columns=80) as shell:
+    with shell_for(t, columns=80) as shell:
         shell.do('unset NO_COLOR COLUMNS; shopt -u checkwinsize')
-        coloured = shell.do(run(t, f'true {words}', '-e exec,exit'))
+        coloured = shell.do(run(f'true {words}', '-e exec,exit'))
         t.check('\x1b[' in coloured, coloured)
         plain = re.sub('\x1b\\[[0-9;]*m', '', coloured)
         t.check(all(len(line) <= 80 for line in plain.splitlines()), plain)
-        t.check('\x1b[' not in shell.do('NO_COLOR=1 ' + run(t, 'true', '-e exec,exit')), 'NO_COLOR is ignored')
-        t.check('\x1b[' not in shell.do(run(t, 'true', '-e exec,exit --color=never')), '--color=never')
+        t.check('\x1b[' not in shell.do('NO_COLOR=1 ' + run('true', '-e exec,exit')), 'NO_COLOR is ignored')
+        t.check('\x1b[' not in shell.do(run('true', '-e exec,exit --color=never')), '--color=never')
 
 
 def test_attach_is_let_go_by_ctrl_c(t):
-    with Shell(t) as shell:
+    with shell_for(t) as shell:
         shell.do('sleep 100 & victim=$!')
-        shell.start(shlex.join(t.tether) + ' attach --color=never -e grab,release -p $victim')
+        shell.start('$TETHER attach --color=never -e grab,release -p $victim')
         shell.expect('grab ')
         shell.type(CTRL_C)
         shell.expect('release')

@@ -25,8 +25,7 @@ enum { CASES = 300, WORDS_MAX = 6, WORD_MAX = 12, ARENA = 8192 };
 
 extern char **environ;
 
-/* ---- what is executed -----------------------------------------------------------------------------------
- */
+/* ---- what is executed ---------------------------------------------------------------------------------- */
 
 static void put_list(struct buffer *out, const char *const *list)
 {
@@ -60,8 +59,7 @@ static int dump(char *const *argv)
 	return 0;
 }
 
-/* ---- random execs ---------------------------------------------------------------------------------------
- */
+/* ---- random execs -------------------------------------------------------------------------------------- */
 
 static uint64_t state = 0x9e3779b97f4a7c15;
 
@@ -204,8 +202,7 @@ static void make_sample(struct sample *sample, const char *root)
 	assert_int_equal(mkdir(sample->exec.cwd, 0700), 0);
 }
 
-/* ---- running a line -------------------------------------------------------------------------------------
- */
+/* ---- running a line ------------------------------------------------------------------------------------ */
 
 static void run_line(const char *shell, const char *line, struct buffer *output)
 {
@@ -298,8 +295,7 @@ static void any_exec_is_repeated_by_every_shell(void **unused)
 	remove_root(root);
 }
 
-/* ---- the form of the line -------------------------------------------------------------------------------
- */
+/* ---- the form of the line ------------------------------------------------------------------------------ */
 
 static const char *line_of(const struct cmdline *exec)
 {

@@ -20,6 +20,7 @@
 
 #include "arch/arch.h"
 #include "decode/decode.h"
+#include "fake_memory.h"
 #include "stepper.h"
 
 /* ---- the machine at random ------------------------------------------------------------------- */
@@ -139,7 +140,7 @@ static void compare_registers(const char *form, const char *way, const struct us
 
 static void compare(const char *form, const char *way, const struct machine *is, const struct machine *home)
 {
-	assert_int_equal(is->signal, home->signal);
+	compare_word(form, way, "signal", (uint64_t)is->signal, (uint64_t)home->signal);
 	compare_registers(form, way, &is->regs, &home->regs);
 	if (memcmp(is->data, home->data, STEPPER_REGION) != 0)
 		fail_msg("%s by %s: other data", form, way);
@@ -149,6 +150,24 @@ static void compare(const char *form, const char *way, const struct machine *is,
 	    memcmp(is->fp.xmm_space, home->fp.xmm_space, sizeof(home->fp.xmm_space)) != 0 ||
 	    is->fp.mxcsr != home->fp.mxcsr || is->fp.swd != home->fp.swd)
 		fail_msg("%s by %s: other floating point registers", form, way);
+}
+
+static struct stepper stepper;
+
+static int set_up(void **state)
+{
+	(void)state;
+	if (!stepper_start(&stepper))
+		stepper.child = 0;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	if (stepper.child != 0)
+		stepper_end(&stepper);
+	return 0;
 }
 
 /* ---- the ways --------------------------------------------------------------------------------- */
@@ -202,15 +221,14 @@ static int run_emulated(const struct recipe *recipe, struct machine *machine)
 
 enum { LONG_SEQUENCE = 20, HOME_STEPS = 16 };
 
-static void run_slot(const char *form, const struct stepper *stepper, const struct recipe *recipe,
-		     struct machine *machine, uint64_t slot)
+static void run_slot(const char *form, const struct recipe *recipe, struct machine *machine, uint64_t slot)
 {
 	unsigned char code[RECIPE_CODE_MAX];
 
 	assert_int_equal(arch_slot_code(recipe, slot, code), 0);
 	memset((void *)(uintptr_t)STEPPER_SLOT, 0xf4, STEPPER_REGION);
 	memcpy((void *)(uintptr_t)slot, code, recipe->code_length);
-	if (!stepper_run(stepper, machine, slot, recipe->code_length, LONG_SEQUENCE + HOME_STEPS))
+	if (!stepper_run(&stepper, machine, slot, recipe->code_length, LONG_SEQUENCE + HOME_STEPS))
 		fail_msg("%s: does not leave its slot", form);
 	/* A fault inside stands on the first instruction, where nothing has happened yet. */
 	if (machine->signal != 0 && machine->regs.rip == slot)
@@ -273,8 +291,8 @@ static void forget_dead_word(const struct recipe *recipe, const struct machine *
 	memset(b->stack + at, 0, 8);
 }
 
-static void run_form(const struct stepper *stepper, const struct form *form, const struct recipe *recipe,
-		     const struct machine *base, unsigned *emulated)
+static void run_form(const struct form *form, const struct recipe *recipe, const struct machine *base,
+		     unsigned *emulated)
 {
 	static struct machine start, home, other;
 
@@ -282,8 +300,9 @@ static void run_form(const struct stepper *stepper, const struct form *form, con
 	randomize(&start, form->row[0] == KIND_SMALL);
 	home = start;
 	memcpy((void *)(uintptr_t)STEPPER_HOME, form->row + 2, form->row[1]);
-	if (!stepper_run(stepper, &home, STEPPER_HOME, 1, HOME_STEPS))
-		return; /* a jump to itself */
+	/* A repeated string instruction stops at each round; else this is a jump to itself. */
+	if (!stepper_run(&stepper, &home, STEPPER_HOME, 1, form->row[0] == KIND_SMALL ? HOME_STEPS : 1))
+		return;
 
 	if (recipe->op != RECIPE_NONE) {
 		other = start;
@@ -298,7 +317,7 @@ static void run_form(const struct stepper *stepper, const struct form *form, con
 	}
 	if (recipe->code_length != 0) {
 		other = start;
-		run_slot(form->text, stepper, recipe, &other, STEPPER_SLOT + random_word() % 64 * 16);
+		run_slot(form->text, recipe, &other, STEPPER_SLOT + random_word() % 64 * 16);
 		if (home.signal != 0 && recipe->flags & RECIPE_PUSHES_RETURN) {
 			/* a call through a wild pointer: the return address is on the stack already */
 			assert_int_equal(other.signal, home.signal);
@@ -312,13 +331,13 @@ static void run_form(const struct stepper *stepper, const struct form *form, con
 static void every_form_does_the_same_emulated_displaced_and_at_home(void **state)
 {
 	static struct machine base;
-	struct stepper stepper;
 	unsigned runs = runs_per_form(), forms_run = 0, emulated = 0;
 
 	(void)state;
-	random_state = (uint64_t)getpid() * 0x9e3779b97f4a7c15 + 1;
+	const char *seed = getenv("TETHER_TEST_SEED");
+	random_state = seed != NULL ? strtoull(seed, NULL, 0) : (uint64_t)getpid() * 0x9e3779b97f4a7c15 + 1;
 	print_message("seed %#lx\n", (unsigned long)random_state);
-	if (!stepper_start(&stepper))
+	if (stepper.child == 0)
 		skip();
 	stepper_registers(&stepper, &base);
 	memset((void *)(uintptr_t)STEPPER_TEXT, 0x90, STEPPER_REGION);
@@ -330,22 +349,20 @@ static void every_form_does_the_same_emulated_displaced_and_at_home(void **state
 		describe(&form, form.text);
 		make_recipe(row, &recipe);
 		for (unsigned n = 0; n < runs; n++)
-			run_form(&stepper, &form, &recipe, &base, &emulated);
+			run_form(&form, &recipe, &base, &emulated);
 		forms_run++;
 	}
 	print_message("%u forms, %u runs each, %u emulated\n", forms_run, runs, emulated);
-	stepper_end(&stepper);
 }
 
 static void a_system_call_from_a_slot_leaves_the_home_address_in_rcx(void **state)
 {
 	static const uint8_t row[ROW_SIZE] = { KIND_FORM, 2, 0x0f, 0x05 };
 	static struct machine start, home, other;
-	struct stepper stepper;
 	struct recipe recipe;
 
 	(void)state;
-	if (!stepper_start(&stepper))
+	if (stepper.child == 0)
 		skip();
 	stepper_registers(&stepper, &start);
 	random_state = 4711;
@@ -357,13 +374,12 @@ static void a_system_call_from_a_slot_leaves_the_home_address_in_rcx(void **stat
 	assert_int_equal(recipe.boundary, 2);
 	home = other = start;
 	assert_true(stepper_run(&stepper, &home, STEPPER_HOME, 1, HOME_STEPS));
-	run_slot("syscall", &stepper, &recipe, &other, STEPPER_SLOT);
+	run_slot("syscall", &recipe, &other, STEPPER_SLOT);
 	assert_int_equal(home.regs.rax, getpid());
 	/* The kernel saves the flags of the step in r11. */
 	home.regs.r11 &= ~(uint64_t)FLAG_TF;
 	other.regs.r11 &= ~(uint64_t)FLAG_TF;
 	compare("syscall", "slot", &other, &home);
-	stepper_end(&stepper);
 }
 
 static void bytes_that_are_no_instruction_are_refused(void **state)
@@ -401,6 +417,124 @@ static void any_bytes_make_a_recipe_within_bounds(void **state)
 			int result = arch_slot_code(&recipe, STEPPER_SLOT, code);
 			assert_true(result == 0 || result == -ERANGE);
 		}
+	}
+}
+
+/* ---- start code ------------------------------------------------------------------------------- */
+
+static int find_main(const uint8_t *code, size_t length, vaddr_t *ret)
+{
+	struct fake_memory fake = { 0 };
+	struct reader memory = { fake_read, fake_read_many, &fake };
+
+	fake_add(&fake, 0x401000, code, length);
+	return decode_find_main(&memory, 0x401000, ret);
+}
+
+static void code_that_only_looks_like_start_code_has_no_main(void **state)
+{
+	/* mov $0x402000, %edi; call puts: an assembly program that calls a C function */
+	static const uint8_t calls_puts[] = { 0xbf, 0x00, 0x20, 0x40, 0x00, 0xe8, 0x10, 0x00, 0x00, 0x00 };
+	/* xor %ebp, %ebp; and $-16, %rsp; mov $0x402000, %edi; call: no argument vector is passed */
+	static const uint8_t no_arguments[] = { 0x31, 0xed, 0x48, 0x83, 0xe4, 0xf0, 0xbf, 0x00,
+						0x20, 0x40, 0x00, 0xe8, 0x10, 0x00, 0x00, 0x00 };
+	/* mov (%rsp), %rdi; lea 8(%rsp), %rsi; jmp .: the entry of Go, in a ring */
+	static const uint8_t ring[] = { 0x48, 0x8b, 0x3c, 0x24, 0x48, 0x8d, 0x74, 0x24, 0x08, 0xeb, 0xf5 };
+	/* xor %ebp, %ebp; mov %rsp, %rdx; and $-16, %rsp; xor %edi, %edi; call */
+	static const uint8_t null_main[] = { 0x31, 0xed, 0x48, 0x89, 0xe2, 0x48, 0x83, 0xe4,
+					     0xf0, 0x31, 0xff, 0xe8, 0x10, 0x00, 0x00, 0x00 };
+	vaddr_t found = 0;
+
+	(void)state;
+	assert_int_equal(find_main(calls_puts, sizeof(calls_puts), &found), -ENOENT);
+	assert_int_equal(find_main(no_arguments, sizeof(no_arguments), &found), -ENOENT);
+	assert_int_equal(find_main(ring, sizeof(ring), &found), -ENOENT);
+	assert_int_equal(find_main(null_main, sizeof(null_main), &found), -ENOENT);
+	assert_int_equal(find_main(null_main, 0, &found), -ENOENT);
+	assert_int_equal(found, 0);
+}
+
+static void main_is_the_first_argument_of_the_start_call(void **state)
+{
+	/* xor %ebp, %ebp; pop %rsi; mov %rsp, %rdx; and $-16, %rsp; MAIN; call *0(%rip) */
+	static const uint8_t before[] = { 0x31, 0xed, 0x5e, 0x48, 0x89, 0xe2, 0x48, 0x83, 0xe4, 0xf0 };
+	static const uint8_t call[] = { 0xff, 0x15, 0x00, 0x00, 0x00, 0x00 };
+	static const struct {
+		uint8_t bytes[7];
+		int result;
+		vaddr_t found;
+	} forms_of_main[] = {
+		{ { 0x48, 0xc7, 0xc7, 0x00, 0x11, 0x40, 0x00 }, 0, 0x401100 }, /* mov $main, %rdi */
+		{ { 0x48, 0x8d, 0x3d, 0x00, 0x01, 0x00, 0x00 }, 0, 0x401111 }, /* lea main(%rip), %rdi */
+		{ { 0x48, 0x8b, 0x3d, 0x00, 0x20, 0x00, 0x00 },
+		  1,
+		  0x401011 + 0x2000 }, /* mov main@GOT, %rdi */
+	};
+	uint8_t code[64] = { 0 };
+	vaddr_t found;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(forms_of_main); i++) {
+		memcpy(code, before, sizeof(before));
+		memcpy(code + sizeof(before), forms_of_main[i].bytes, 7);
+		memcpy(code + sizeof(before) + 7, call, sizeof(call));
+		assert_int_equal(find_main(code, sizeof(code), &found), forms_of_main[i].result);
+		assert_int_equal(found, forms_of_main[i].found);
+	}
+}
+
+static void start_code_of_any_bytes_is_survived(void **state)
+{
+	static const uint8_t pieces[][7] = {
+		{ 0x31, 0xed },
+		{ 0x48, 0x89, 0xe2 },
+		{ 0x48, 0x83, 0xe4, 0xf0 },
+		{ 0x48, 0x89, 0xe7 },
+		{ 0x48, 0x8d, 0x35, 0, 1, 0, 0 },
+		{ 0xeb, 0x02 },
+		{ 0xe8, 0x04, 0, 0, 0 },
+		{ 0x74, 0x03 },
+		{ 0x48, 0x8d, 0x05, 8, 0, 0, 0 },
+		{ 0xff, 0xe0 },
+		{ 0x5e },
+		{ 0x90 },
+	};
+	uint8_t code[600];
+	vaddr_t found;
+
+	(void)state;
+	random_state = 12345;
+	for (int n = 0; n < 100000; n++) {
+		for (size_t i = 0; i < sizeof(code); i++)
+			code[i] = (uint8_t)random_word();
+		for (size_t i = 0; n % 2 && i + 7 < sizeof(code); i += 1 + random_word() % 7)
+			memcpy(code + i, pieces[random_word() % ARRAY_LEN(pieces)], 7);
+		int result = find_main(code, sizeof(code) - random_word() % 100, &found);
+		assert_true(result == 0 || result == 1 || result == -ENOENT);
+	}
+}
+
+static void the_bytes_of_a_system_call_are_found_wherever_they_are(void **state)
+{
+	static uint8_t code[5000];
+	struct fake_memory fake = { 0 };
+	struct reader memory = { fake_read, fake_read_many, &fake };
+	vaddr_t found = 0;
+
+	(void)state;
+	fake_add(&fake, 0x1000, code, sizeof(code));
+	assert_int_equal(decode_find_syscall(&memory, 0x1000, 0x1000 + sizeof(code), &found), -ENOENT);
+	assert_int_equal(decode_find_syscall(&memory, 0x1000, 0x9000, &found), -ENOENT);
+	assert_int_equal(decode_find_syscall(&memory, 0x1000, 0x1000, &found), -ENOENT);
+	assert_int_equal(decode_find_syscall(&memory, 0x100, 0x200, &found), -ENOENT);
+	for (size_t at = 0; at + 2 <= sizeof(code); at++) {
+		code[at] = 0x0f;
+		code[at + 1] = 0x05;
+		assert_int_equal(decode_find_syscall(&memory, 0x1000, 0x1000 + sizeof(code), &found), 0);
+		assert_int_equal(found, 0x1000 + at);
+		/* half of it is outside */
+		assert_int_equal(decode_find_syscall(&memory, 0x1000, 0x1000 + at + 1, &found), -ENOENT);
+		code[at] = code[at + 1] = 0;
 	}
 }
 
@@ -493,10 +627,16 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_form_is_decoded_to_the_way_that_is_expected),
-		cmocka_unit_test(every_form_does_the_same_emulated_displaced_and_at_home),
-		cmocka_unit_test(a_system_call_from_a_slot_leaves_the_home_address_in_rcx),
+		cmocka_unit_test_setup_teardown(every_form_does_the_same_emulated_displaced_and_at_home,
+						set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_system_call_from_a_slot_leaves_the_home_address_in_rcx,
+						set_up, tear_down),
 		cmocka_unit_test(bytes_that_are_no_instruction_are_refused),
 		cmocka_unit_test(any_bytes_make_a_recipe_within_bounds),
+		cmocka_unit_test(code_that_only_looks_like_start_code_has_no_main),
+		cmocka_unit_test(main_is_the_first_argument_of_the_start_call),
+		cmocka_unit_test(start_code_of_any_bytes_is_survived),
+		cmocka_unit_test(the_bytes_of_a_system_call_are_found_wherever_they_are),
 		cmocka_unit_test(function_entries_of_real_libraries_need_no_step_in_place),
 	};
 

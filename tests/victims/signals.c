@@ -55,7 +55,7 @@ static void check_put(int number, const char *how, const struct sigaction *befor
 		    now.sa_handler == SIG_DFL   ? "default"
 		    : now.sa_handler == SIG_IGN ? "ignored"
 						: "caught");
-	else if (now.sa_flags != before->sa_flags)
+	else if (now.sa_flags != before->sa_flags && now.sa_handler != SIG_IGN) /* they mean nothing there */
 		say("wrong: %s: flags %#x, were %#x", how, (unsigned)now.sa_flags,
 		    (unsigned)before->sa_flags);
 	if (sigismember(&mask, number) != (strstr(how, "blocked") != NULL))
@@ -67,6 +67,8 @@ static void load_while(const char *how)
 	struct sigaction before;
 	char *path = beside("plugin-a.so");
 	put(SIGTRAP, how);
+	/* A tracer learns of the change at the next stop that is made anyway; a trap comes too late for it. */
+	raise(SIGURG);
 	sigaction(SIGTRAP, NULL, &before);
 	for (int i = 0; i < 3; i++) {
 		void *handle = dlopen(path, RTLD_NOW);

@@ -1,0 +1,234 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""Measure what holding a process costs, beside bare C floors and the peers that are installed.
+
+Absolute times are those of the machine; what counts is the ratio of two things measured in turn in one run.
+Each row is measured ROUNDS times, the things compared in turn within a round; printed is the median of the
+rounds, and as ratio the median of the rounds' ratios.
+"""
+import argparse
+import json
+import os
+import pathlib
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+
+HERE = pathlib.Path(__file__).resolve().parent
+
+
+class Bench:
+    def __init__(self, build, rounds):
+        self.build, self.rounds = build, rounds
+        self.victim = str(build / 'bench' / 'bench-victim')
+        self.floor = str(build / 'bench' / 'bench-floor')
+        self.client = str(build / 'bench' / 'bench-client')
+        self.tiny = str(build / 'tests' / 'harm' / 'harm-tiny')
+        self.plugin = str(build / 'tests' / 'harm' / 'harm-plugin0.so')
+        self.environment = dict(os.environ, LC_ALL='C')
+        self.environment.setdefault('TETHER_CONTROLLER', str(build / 'src' / 'controller' / 'tether-controller'))
+        self.rows = []
+
+    def run(self, *command, timeout=120):
+        """Wall seconds and the JSON objects that were printed."""
+        start = time.perf_counter()
+        done = subprocess.run([str(word) for word in command], env=self.environment, stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=timeout)
+        seconds = time.perf_counter() - start
+        if done.returncode:
+            raise RuntimeError(f'{" ".join(map(str, command))}: status {done.returncode}: {done.stderr[-300:]}')
+        said = {}
+        for line in (done.stdout + done.stderr).splitlines():
+            if line.startswith('{"'):
+                said.update(json.loads(line))
+        return seconds, said
+
+    def row(self, work, what, value, ratio='', bound='', note=''):
+        self.rows.append((work, what, value, ratio, bound, note))
+        print(f'{work:34s} {what:34s} {value:>14s} {ratio:>8s} {bound:>8s}  {note}', flush=True)
+
+    def in_turn(self, measures):
+        """{name: function} -> {name: [value of each round]}."""
+        values = {name: [] for name in measures}
+        for _ in range(self.rounds):
+            for name, measure in measures.items():
+                values[name].append(measure())
+        return values
+
+
+def microseconds(nanoseconds):
+    return f'{nanoseconds / 1000:.1f} us'
+
+
+def median_ratio(above, below):
+    return statistics.median(a / b for a, b in zip(above, below))
+
+
+def verdict(ratio, bound):
+    return 'met' if ratio <= bound else 'MISSED'
+
+
+def peer(bench, work, name, command, base, turns):
+    """What a peer adds to one turn of a victim that measures itself."""
+    if not shutil.which(command[0]):
+        bench.row(work, name, 'not installed')
+        return
+    values = []
+    for _ in range(max(1, bench.rounds // 2)):
+        try:
+            values.append(bench.run(*command)[1]['turn_ns'])
+        except (RuntimeError, KeyError, subprocess.TimeoutExpired) as error:
+            bench.row(work, name, 'failed', note=str(error)[:60])
+            return
+    bench.row(work, f'{name}: added', microseconds(statistics.median(values) - base))
+
+
+def launch(bench):
+    work = 'launch to main'
+    plain, held = [], []
+    for _ in range(bench.rounds):
+        said = bench.run(bench.client, 'launch', 30, bench.victim)[1]
+        plain.append(said['plain_ns'])
+        held.append(said['tether_ns'])
+    ratio = median_ratio(held, plain)
+    bench.row(work, 'posix_spawn', microseconds(statistics.median(plain)), '1.00')
+    bench.row(work, 'tether_create, stop at main', microseconds(statistics.median(held)), f'{ratio:.2f}', '1.5',
+              verdict(ratio, 1.5))
+    for name, command in [
+            ('gdb, whole run', ['gdb', '-nx', '-q', '-batch', '-ex', 'break main', '-ex', 'run', '-ex', 'kill',
+                                '--args', bench.victim, 'launch', '-1']),
+            ('ltrace, whole run', ['ltrace', '-o', '/dev/null', '-e', 'nosuch', '-x', 'main@MAIN', bench.victim,
+                                   'launch', '-1']),
+            ('strace, whole run', ['strace', '-o', '/dev/null', '-e', 'trace=execve', bench.victim, 'launch', '-1'])]:
+        if shutil.which(command[0]):
+            seconds = statistics.median(bench.run(*command)[0] for _ in range(3))
+            bench.row(work, name, microseconds(seconds * 1e9), f'{seconds * 1e9 / statistics.median(plain):.0f}')
+
+
+def followed(bench, work, kind, turns, argument, peers, bound, expected):
+    victim = [bench.victim, kind]
+
+    def alone():
+        return bench.run(*victim, -1, turns, argument)[1]['turn_ns']
+
+    def under_floor():
+        return bench.run(bench.floor, kind, *victim, 0, turns, argument)[1]['turn_ns']
+
+    def under_tether():
+        said = bench.run(bench.client, 'follow', *victim, -1, turns, argument)[1]
+        for key, count in expected.items():
+            if said[key] < count:
+                raise RuntimeError(f'{work}: {said[key]} {key} reported, {count} happened')
+        return said['turn_ns']
+
+    values = bench.in_turn({'alone': alone, 'floor': under_floor, 'tether': under_tether})
+    base = statistics.median(values['alone'])
+    added = {name: [value - alone for value, alone in zip(values[name], values['alone'])]
+             for name in ('floor', 'tether')}
+    ratio = median_ratio(added['tether'], added['floor'])
+    bench.row(work, 'untraced', microseconds(base))
+    bench.row(work, 'floor: added', microseconds(statistics.median(added['floor'])), '1.00')
+    bench.row(work, 'tether: added', microseconds(statistics.median(added['tether'])), f'{ratio:.2f}', str(bound),
+              verdict(ratio, bound))
+    for name, prefix in peers:
+        peer(bench, work, name, prefix + [*victim, '-1', str(turns // 10), argument], base, turns)
+
+
+def fork_exec(bench):
+    turns = 1000
+    followed(bench, 'fork + exec followed', 'fork', turns, bench.tiny, [
+        ('strace -f execve', ['strace', '-f', '-o', '/dev/null', '-e', 'trace=execve']),
+        ('ltrace -f', ['ltrace', '-f', '-o', '/dev/null', '-e', 'nosuch']),
+    ], 1.5, {'forks': turns, 'execs': turns, 'exits': turns})
+
+
+def dlopen(bench):
+    turns = 1000
+    followed(bench, 'dlopen + dlclose reported', 'dl', turns, bench.plugin, [
+        ('strace mmap', ['strace', '-o', '/dev/null', '-e', 'trace=mmap']),
+        ('gdb stop-on-solib', ['gdb', '-nx', '-q', '-batch', '-ex', 'catch load', '-ex', 'commands 1\nsilent\ncontinue\nend',
+                               '-ex', 'run', '--args']),
+    ], 1.5, {'loads': turns, 'unloads': turns})
+
+
+def grab(bench):
+    for threads in (1, 16, 256, 1000):
+        work = f'grab + release, {threads} thread' + ('s' if threads > 1 else '')
+        rounds = 20 if threads <= 16 else 5
+        victim = subprocess.Popen([bench.victim, 'threads', '-1', str(threads)], stdin=subprocess.DEVNULL)
+        try:
+            deadline = time.monotonic() + 20
+            while len(os.listdir(f'/proc/{victim.pid}/task')) < threads and time.monotonic() < deadline:
+                time.sleep(0.01)
+            values = bench.in_turn({
+                'floor': lambda: bench.run(bench.floor, 'grab', victim.pid, rounds)[1]['grab_release_ns'],
+                'parked': lambda: bench.run(bench.client, 'grab', victim.pid, rounds)[1]['grab_release_ns'],
+                'running': lambda: bench.run(bench.client, 'grab', victim.pid, rounds, 'no-park')[1]['grab_release_ns'],
+            })
+        finally:
+            victim.kill()
+            victim.wait()
+        bench.row(work, 'floor: seize, stop, detach', microseconds(statistics.median(values['floor'])), '1.00')
+        for name, what in (('parked', 'tether, parked'), ('running', 'tether, without a park')):
+            bench.row(work, what, microseconds(statistics.median(values[name])),
+                      f'{median_ratio(values[name], values["floor"]):.2f}')
+
+
+def many(bench):
+    count = 200
+    said = [bench.run(bench.client, 'many', count, 500, bench.victim, bench.plugin, timeout=300)[1]
+            for _ in range(min(3, bench.rounds))]
+    memory = statistics.median(one['controller_kb'] for one in said)
+    ratio = statistics.median(one['together_ns'] / one['alone_ns'] for one in said)
+    work = f'{count} victims at once'
+    bench.row(work, 'private memory of a controller', f'{memory:.0f} kB', '', '150 kB', verdict(memory, 150))
+    bench.row(work, 'a busy one alone, per dlopen', microseconds(statistics.median(one['alone_ns'] for one in said)),
+              '1.00')
+    bench.row(work, 'the same among all', microseconds(statistics.median(one['together_ns'] for one in said)),
+              f'{ratio:.2f}')
+
+
+SECTIONS = {'launch': launch, 'fork': fork_exec, 'dlopen': dlopen, 'grab': grab, 'many': many}
+
+
+def write_results(bench, path, words):
+    cpu = next((line.split(':', 1)[1].strip() for line in open('/proc/cpuinfo') if line.startswith('model name')), '?')
+    with open(path, 'w') as out:
+        out.write('# Speed\n\n'
+                  f'Made by `make bench` ({words}) on {os.cpu_count()} CPUs ({cpu}), Linux {platform.release()}, '
+                  f'{platform.libc_ver()[0]} {platform.libc_ver()[1]}.\n'
+                  'A floor is a bare C program that does only that one thing (`bench/floor.c`); *added* is the time of a\n'
+                  "victim's turn less that of an untraced one. Ratios are medians of the ratios of rounds in one run;\n"
+                  'absolute times are those of the machine, and tracer and victim are not pinned to a CPU.\n\n'
+                  '| work | what | time | ratio | bound | |\n|---|---|---:|---:|---:|---|\n')
+        last = None
+        for work, *cells in bench.rows:
+            out.write(f'| {work if work != last else ""} | ' + ' | '.join(cells) + ' |\n')
+            last = work
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--build', type=pathlib.Path, required=True)
+    parser.add_argument('--rounds', type=int, default=7)
+    parser.add_argument('--only', choices=SECTIONS, action='append', help='do not write RESULTS.md')
+    parser.add_argument('--output', type=pathlib.Path, default=HERE / 'RESULTS.md')
+    options = parser.parse_args()
+    bench = Bench(options.build.resolve(), options.rounds)
+    failed = False
+    for name in options.only or SECTIONS:
+        try:
+            SECTIONS[name](bench)
+        except (RuntimeError, KeyError, subprocess.TimeoutExpired) as error:
+            failed = True
+            bench.row(name, 'FAILED', '', note=str(error).replace('|', ' ')[:200])
+    if not options.only:
+        write_results(bench, options.output, f'{options.rounds} rounds')
+    return failed
+
+
+if __name__ == '__main__':
+    sys.exit(main())
