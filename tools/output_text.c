@@ -8,130 +8,26 @@
  *	  0.014655     4103    exec     /usr/bin/gcc -c a.c
  *	  0.091233     4103    exit     0           gcc  14.1 ms user, 5.2 ms system, 23.4 MB
  *
- * Children stand to the right of their parents. What is the same in every process (loads at the start,
- *preinit, main) is dim, what a person looks for is not. Nothing of a victim's bytes may command the terminal,
- *and no line is longer than the terminal is wide.
+ * Children stand to the right of their parents. What is the same in every process (loads at the start, main)
+ * is dim, what a person looks for is not. Nothing of a victim's bytes may command the terminal, and no line
+ * is longer than the terminal is wide.
  */
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "cmdline.h"
 #include "env.h"
+#include "line.h"
 #include "output.h"
 #include "quote.h"
 #include "utf8.h"
 
 enum { EVENT_WIDTH = 8, INDENT = 2, DEPTH_SHOWN = 12, BASE_COLUMN = 76 };
 
-#define DIM "2"
-#define BOLD "1"
-#define RED "31"
-#define BOLD_RED "1;31"
-#define GREEN "32"
-#define BOLD_GREEN "1;32"
-#define YELLOW "33"
-#define CYAN "36"
-
-/* A line under construction, cut where it would pass the limit. */
-struct line {
-	struct output *output;
-	struct buffer *out;
-	int column, limit;
-	size_t fit; /* length of out up to which an ellipsis still has room behind it */
-	int fit_column;
-	bool full;
-	bool color; /* styles are written */
-};
-
-static void line_style(struct line *line, const char *style)
-{
-	if (line->color)
-		buffer_printf(line->out, "\033[%sm", style);
-}
-
-static void line_plain(struct line *line)
-{
-	if (line->color)
-		buffer_text(line->out, "\033[0m");
-}
-
-static void line_cut(struct line *line)
-{
-	bool unicode = line->output->unicode;
-
-	buffer_cut(line->out, line->fit);
-	buffer_text(line->out, unicode ? "\xe2\x80\xa6" : "...");
-	line->column = line->fit_column + (unicode ? 1 : 3);
-	line->full = true;
-}
-
-/* Printable text. */
-static void line_put(struct line *line, const char *text)
-{
-	int ellipsis = line->output->unicode ? 1 : 3;
-	size_t left = strlen(text);
-
-	while (left > 0 && !line->full) {
-		uint32_t code = '?';
-		size_t length = utf8_next(text, left, &code);
-		int columns = utf8_columns(code);
-
-		length = length ? length : 1;
-		if (line->column + columns > line->limit) {
-			line_cut(line);
-			return;
-		}
-		buffer_bytes(line->out, text, length);
-		line->column += columns;
-		if (line->column + ellipsis <= line->limit) {
-			line->fit = line->out->length;
-			line->fit_column = line->column;
-		}
-		text += length;
-		left -= length;
-	}
-}
-
-static void line_styled(struct line *line, const char *style, const char *text)
-{
-	line_style(line, style);
-	line_put(line, text);
-	line_plain(line);
-}
-
-static void line_printf(struct line *line, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static void line_printf(struct line *line, const char *format, ...)
-{
-	char text[160];
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(text, sizeof(text), format, args);
-	va_end(args);
-	line_put(line, text);
-}
-
-/* A string of the victim's. */
-static void line_word(struct line *line, const char *word)
-{
-	struct buffer quoted = { 0 };
-
-	quote_display(&quoted, word, line->output->unicode);
-	line_put(line, buffer_string(&quoted));
-	buffer_free(&quoted);
-}
-
-static void line_pad(struct line *line, int column)
-{
-	while (line->column < column && line->column < line->limit)
-		line_put(line, " ");
-}
-
 static const char *arrow(const struct line *line)
 {
-	return line->output->unicode ? "\xe2\x86\x92" : "->";
+	return line->unicode ? "\xe2\x86\x92" : "->";
 }
 
 static void put_time(struct buffer *out, uint64_t ns)
@@ -179,7 +75,7 @@ static void text_create(struct line *line, const struct tether_event *event, con
 static void text_grab(struct line *line, const struct tether_event *event, const struct process *process)
 {
 	(void)process;
-	line_style(line, BOLD);
+	line_style(line, LINE_BOLD);
 	line_word(line, event->u.grab.path);
 	line_plain(line);
 	line_printf(line, "  %u thread%s", event->u.grab.threads, event->u.grab.threads == 1 ? "" : "s");
@@ -210,7 +106,7 @@ static void put_exec_remarks(struct buffer *out, const struct line *line, const 
 	const char *slash = strrchr(event->u.exec.path, '/');
 	const char *base = slash ? slash + 1 : event->u.exec.path;
 	const char *slash0 = strrchr(argv0, '/');
-	bool unicode = line->output->unicode;
+	bool unicode = line->unicode;
 
 	if (event->u.exec.interpreter) {
 		buffer_text(out, "  by ");
@@ -227,23 +123,6 @@ static void put_exec_remarks(struct buffer *out, const struct line *line, const 
 		buffer_text(out, "  (truncated)");
 }
 
-static int columns_of(const char *text)
-{
-	size_t left = strlen(text);
-	int columns = 0;
-
-	while (left > 0) {
-		uint32_t code = '?';
-		size_t length = utf8_next(text, left, &code);
-
-		length = length ? length : 1;
-		columns += utf8_columns(code);
-		text += length;
-		left -= length;
-	}
-	return columns;
-}
-
 static void text_exec(struct line *line, const struct tether_event *event, const struct process *process)
 {
 	static const char suppressed[] = "  set-id suppressed";
@@ -251,23 +130,20 @@ static void text_exec(struct line *line, const struct tether_event *event, const
 	int limit = line->limit, need;
 
 	put_exec_remarks(&remarks, line, event, process);
-	need = columns_of(buffer_string(&remarks)) +
+	need = utf8_width(buffer_string(&remarks)) +
 	       (event->u.exec.suppressed ? (int)sizeof(suppressed) - 1 : 0);
 	/* Half of the room is the command's in any case. */
 	if (need > (limit - line->column) / 2)
 		need = (limit - line->column) / 2;
 	line->limit -= need;
-	line_style(line, BOLD);
+	line_style(line, LINE_BOLD);
 	line_word(line, event->u.exec.path);
 	line_plain(line);
 	put_words(line, arguments(event));
-	line->limit = limit;
-	line->full = false;
-	line->fit = line->out->length;
-	line->fit_column = line->column;
-	line_styled(line, DIM, buffer_string(&remarks));
+	line_limit(line, limit);
+	line_styled(line, LINE_DIM, buffer_string(&remarks));
 	if (event->u.exec.suppressed)
-		line_styled(line, YELLOW, suppressed);
+		line_styled(line, LINE_YELLOW, suppressed);
 	buffer_free(&remarks);
 }
 
@@ -277,7 +153,7 @@ static void text_fork(struct line *line, const struct tether_event *event, const
 	line_printf(line, "%s %s %lld", fork_kind_name(event->u.fork.kind), arrow(line),
 		    (long long)event->u.fork.child);
 	if (!event->u.fork.followed)
-		line_styled(line, DIM, "  not followed");
+		line_styled(line, LINE_DIM, "  not followed");
 }
 
 static void text_thread(struct line *line, const struct tether_event *event, const struct process *process)
@@ -287,44 +163,17 @@ static void text_thread(struct line *line, const struct tether_event *event, con
 		    event->kind == TETHER_EVENT_THREAD_START ? "started" : "ended");
 }
 
-/* A path that is too long loses its beginning: what it is called stands at its end. */
-static void put_path(struct line *line, const char *path)
-{
-	struct buffer quoted = { 0 };
-	const char *text;
-	int room = line->limit - line->column, columns;
-
-	quote_display(&quoted, path, line->output->unicode);
-	text = buffer_string(&quoted);
-	columns = columns_of(text);
-	if (columns > room) {
-		const char *ellipsis = line->output->unicode ? "\xe2\x80\xa6" : "...";
-
-		line_put(line, ellipsis);
-		room -= columns_of(ellipsis);
-	}
-	while (columns > room) {
-		uint32_t code = '?';
-		size_t length = utf8_next(text, strlen(text), &code);
-
-		text += length ? length : 1;
-		columns -= utf8_columns(code);
-	}
-	line_put(line, text);
-	buffer_free(&quoted);
-}
-
 static void text_object(struct line *line, const struct tether_event *event, const struct process *process)
 {
 	(void)process;
-	put_path(line, event->u.object.path);
+	line_path(line, event->u.object.path);
 	if (event->u.object.lmid)
 		line_printf(line, "  namespace %lld", (long long)event->u.object.lmid);
 	/* The address is worth a look only where there is room for it. */
 	if (line->full || line->column + 2 + 14 > line->limit)
 		return;
 	line_pad(line, BASE_COLUMN);
-	line_style(line, DIM);
+	line_style(line, LINE_DIM);
 	line_printf(line, "  0x%llx", (unsigned long long)event->u.object.base);
 	line_plain(line);
 }
@@ -340,7 +189,7 @@ static void text_signal(struct line *line, const struct tether_event *event, con
 	else if (event->u.signal.code > 0)
 		line_printf(line, " from the kernel");
 	if (event->tid != event->pid) {
-		line_style(line, DIM);
+		line_style(line, LINE_DIM);
 		line_printf(line, "  thread %lld", (long long)event->tid);
 		line_plain(line);
 	}
@@ -369,11 +218,11 @@ static void text_exit(struct line *line, const struct tether_event *event, const
 	char room[16];
 
 	if (event->u.exit.signal) {
-		line_style(line, BOLD_RED);
+		line_style(line, LINE_BOLD_RED);
 		line_printf(line, "%s%s", signal_name(event->u.exit.signal, room),
 			    event->u.exit.core ? ", core dumped" : "");
 	} else {
-		line_style(line, event->u.exit.code ? BOLD_RED : GREEN);
+		line_style(line, event->u.exit.code ? LINE_BOLD_RED : LINE_GREEN);
 		line_printf(line, "%d", event->u.exit.code);
 	}
 	line_plain(line);
@@ -387,7 +236,7 @@ static void text_exit(struct line *line, const struct tether_event *event, const
 	put_time(&cost, event->u.exit.system_ns);
 	buffer_text(&cost, " system, ");
 	put_memory(&cost, event->u.exit.max_rss_kb);
-	line_styled(line, DIM, buffer_string(&cost));
+	line_styled(line, LINE_DIM, buffer_string(&cost));
 	buffer_free(&cost);
 }
 
@@ -435,10 +284,10 @@ struct look {
 };
 
 static const struct look looks[] = {
-	[TETHER_EVENT_CREATE] = { GREEN, false, text_create },
-	[TETHER_EVENT_GRAB] = { BOLD_GREEN, false, text_grab },
-	[TETHER_EVENT_EXEC] = { BOLD_GREEN, false, text_exec },
-	[TETHER_EVENT_FORK] = { CYAN, false, text_fork },
+	[TETHER_EVENT_CREATE] = { LINE_GREEN, false, text_create },
+	[TETHER_EVENT_GRAB] = { LINE_BOLD_GREEN, false, text_grab },
+	[TETHER_EVENT_EXEC] = { LINE_BOLD_GREEN, false, text_exec },
+	[TETHER_EVENT_FORK] = { LINE_CYAN, false, text_fork },
 	[TETHER_EVENT_THREAD_START] = { NULL, true, text_thread },
 	[TETHER_EVENT_THREAD_EXIT] = { NULL, true, text_thread },
 	[TETHER_EVENT_LOAD] = { NULL, false, text_object },
@@ -446,20 +295,30 @@ static const struct look looks[] = {
 	[TETHER_EVENT_PREINIT] = { NULL, true, NULL },
 	[TETHER_EVENT_POSTINIT] = { NULL, true, NULL },
 	[TETHER_EVENT_MAIN] = { NULL, true, NULL },
-	[TETHER_EVENT_SIGNAL] = { YELLOW, false, text_signal },
-	[TETHER_EVENT_STOP] = { YELLOW, false, text_stop },
-	[TETHER_EVENT_CONTINUE] = { YELLOW, false, NULL },
-	[TETHER_EVENT_EXIT] = { BOLD, false, text_exit },
-	[TETHER_EVENT_LOST] = { BOLD_RED, false, text_reason },
-	[TETHER_EVENT_RELEASE] = { CYAN, false, text_release },
-	[TETHER_EVENT_SIGNAL_STATE] = { BOLD_RED, false, text_signal_state },
-	[TETHER_EVENT_LATE_ANSWER] = { BOLD_RED, false, text_late },
-	[TETHER_EVENT_DROPPED] = { BOLD_RED, false, text_dropped },
-	[TETHER_EVENT_PARKED] = { YELLOW, false, NULL },
-	[TETHER_EVENT_BLOCKED] = { YELLOW, false, text_reason },
+	[TETHER_EVENT_SIGNAL] = { LINE_YELLOW, false, text_signal },
+	[TETHER_EVENT_STOP] = { LINE_YELLOW, false, text_stop },
+	[TETHER_EVENT_CONTINUE] = { LINE_YELLOW, false, NULL },
+	[TETHER_EVENT_EXIT] = { LINE_BOLD, false, text_exit },
+	[TETHER_EVENT_LOST] = { LINE_BOLD_RED, false, text_reason },
+	[TETHER_EVENT_RELEASE] = { LINE_CYAN, false, text_release },
+	[TETHER_EVENT_SIGNAL_STATE] = { LINE_BOLD_RED, false, text_signal_state },
+	[TETHER_EVENT_LATE_ANSWER] = { LINE_BOLD_RED, false, text_late },
+	[TETHER_EVENT_DROPPED] = { LINE_BOLD_RED, false, text_dropped },
+	[TETHER_EVENT_PARKED] = { LINE_YELLOW, false, NULL },
+	[TETHER_EVENT_BLOCKED] = { LINE_YELLOW, false, text_reason },
 };
 
 /* ---- lines --------------------------------------------------------------------------------------------- */
+
+static struct line line_new(struct output *output)
+{
+	return (struct line){
+		.out = &output->sink.pending,
+		.limit = output->columns,
+		.color = output->color,
+		.unicode = output->unicode,
+	};
+}
 
 static int indent_of(const struct process *process)
 {
@@ -471,26 +330,15 @@ static int indent_of(const struct process *process)
 /* Time and pid, and blanks for the depth. */
 static struct line line_begin(struct output *output, uint64_t t_ns, int64_t pid, int indent)
 {
-	struct line line = { .output = output,
-			     .out = &output->sink.pending,
-			     .limit = output->columns,
-			     .color = output->color };
+	struct line line = line_new(output);
 	uint64_t ns = t_ns > output->start_ns ? t_ns - output->start_ns : 0;
 
-	line_style(&line, DIM);
+	line_style(&line, LINE_DIM);
 	line_printf(&line, "%3llu.%06llu", (unsigned long long)(ns / 1000000000),
 		    (unsigned long long)(ns % 1000000000 / 1000));
 	line_plain(&line);
 	line_printf(&line, " %8lld  %*s", (long long)pid, indent, "");
 	return line;
-}
-
-static void line_end(struct line *line)
-{
-	/* No trailing blanks: a line without detail was padded. */
-	while (line->out->length && line->out->data[line->out->length - 1] == ' ')
-		buffer_cut(line->out, line->out->length - 1);
-	buffer_char(line->out, '\n');
 }
 
 struct env_lines {
@@ -503,13 +351,10 @@ static void put_env_line(void *data, const char *name, const char *value)
 {
 	const struct env_lines *lines = data;
 	struct output *output = lines->output;
-	struct line line = { .output = output,
-			     .out = &output->sink.pending,
-			     .limit = output->columns,
-			     .color = output->color };
+	struct line line = line_new(output);
 
 	line_pad(&line, lines->column);
-	line_style(&line, lines->sign == '+' ? GREEN : RED);
+	line_style(&line, lines->sign == '+' ? LINE_GREEN : LINE_RED);
 	line_printf(&line, "%c ", lines->sign);
 	line_plain(&line);
 	line_word(&line, name);
@@ -565,7 +410,7 @@ static void text_event(struct output *output, const struct tether_event *event, 
 	line = line_begin(output, event->t_ns, event->pid, indent);
 	if (dim) {
 		/* One style for the rest of the line: the parts must not end it. */
-		line_style(&line, DIM);
+		line_style(&line, LINE_DIM);
 		line.color = false;
 	} else if (look->style) {
 		line_style(&line, look->style);
@@ -595,15 +440,12 @@ static void text_header(struct output *output, char *const *argv)
 static void text_summary(struct output *output, const struct tether_stats *stats)
 {
 	struct buffer pauses = { 0 };
-	struct line line = { .output = output,
-			     .out = &output->sink.pending,
-			     .limit = output->columns,
-			     .color = output->color };
+	struct line line = line_new(output);
 
 	/* Nothing came to be held: the error said all. */
 	if (!stats->processes)
 		return;
-	line_style(&line, DIM);
+	line_style(&line, LINE_DIM);
 	line_printf(&line, "%llu process%s, %llu events", (unsigned long long)stats->processes,
 		    stats->processes == 1 ? "" : "es", (unsigned long long)stats->events);
 	if (stats->dropped)

@@ -72,3 +72,20 @@ int utf8_columns(uint32_t code)
 	columns = wcwidth((wchar_t)code);
 	return columns < 0 ? 1 : columns;
 }
+
+int utf8_width(const char *text)
+{
+	size_t left = strlen(text);
+	int columns = 0;
+
+	while (left > 0) {
+		uint32_t code = '?';
+		size_t length = utf8_next(text, left, &code);
+
+		length = length ? length : 1;
+		columns += utf8_columns(code);
+		text += length;
+		left -= length;
+	}
+	return columns;
+}

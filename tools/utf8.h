@@ -27,5 +27,7 @@ bool utf8_is_control(uint32_t code);
 
 /* Columns that it takes on a terminal of the current locale. */
 int utf8_columns(uint32_t code);
+/* The same of a string; a byte that begins no sequence counts as one. */
+int utf8_width(const char *text);
 
 #endif

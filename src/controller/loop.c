@@ -95,11 +95,11 @@ static bool take(struct controller *c, pid_t which)
 	return true;
 }
 
-/* What the signalfd holds: pids to wait for by name, and orders to end. */
+/* What the signalfd holds: pids to wait for by name, and orders to end. True when there was a SIGCHLD. */
 static bool read_signals(struct controller *c)
 {
 	struct signalfd_siginfo info[4];
-	bool any = false;
+	bool seen = false;
 	long n;
 
 	do {
@@ -107,13 +107,15 @@ static bool read_signals(struct controller *c)
 		if (n == -EINTR || n == -ENOMEM)
 			n = sys(read, c->signals, info, sizeof(info));
 		for (long i = 0; i < n / (long)sizeof(info[0]); i++) {
-			if (info[i].ssi_signo != SIGCHLD)
+			if (info[i].ssi_signo != SIGCHLD) {
 				c->client_gone = true;
-			else
-				any = take(c, (pid_t)info[i].ssi_pid) || any;
+				continue;
+			}
+			seen = true;
+			take(c, (pid_t)info[i].ssi_pid);
 		}
 	} while (n == (long)sizeof(info));
-	return any;
+	return seen;
 }
 
 bool drain(struct controller *c)
@@ -226,21 +228,19 @@ static void sleep_for_more(struct controller *c)
 
 void loop(struct controller *c)
 {
-	uint64_t last_stop = 0;
+	uint64_t last_stop = 0, stops = 0;
 	bool swept = false;
 
 	while (!c->done) {
-		bool any = read_signals(c);
+		bool seen = read_signals(c);
 
 		act_all(c);
 		/*
 		 * A SIGCHLD that was read may stand for several stops; what stops after the read raises one
 		 * of its own. So one sweep for each read is enough, and one before each sleep is for certain.
 		 */
-		if (any || !swept) {
-			any = drain(c) || any;
-			swept = !any;
-		}
+		if (seen || !swept)
+			swept = !drain(c);
 		act_all(c);
 		look_at_client(c, 0, 0);
 		act_all(c);
@@ -250,12 +250,13 @@ void loop(struct controller *c)
 		processes_sweep(c);
 		if (c->done)
 			break;
-		if (any)
+		if (c->stats.stops != stops)
 			last_stop = os_now_ns();
 		else if (swept && os_now_ns() - last_stop > SPIN_NS) {
 			sleep_for_more(c);
 			swept = false;
 		}
+		stops = c->stats.stops;
 	}
 	/* Stops that came meanwhile would lose their signals with us. */
 	while (drain(c))

@@ -14,15 +14,13 @@
 
 #define BIT(signal) (UINT64_C(1) << ((signal)-1))
 
-/* Could a trap of ours have reset the disposition, by a thread whose stop is not seen yet? */
-static bool reset_may_be_ours(const struct process *p)
+/* Could a trap of ours have reset the disposition, by another thread whose stop is not seen yet? */
+static bool reset_may_be_ours(const struct process *p, const struct task *seen)
 {
 	const struct task *t;
 
-	if (p->trap_ignored)
-		return true;
 	TAILQ_FOREACH(t, &p->tasks, of_process) {
-		if (t->last_mask & BIT(SIGTRAP))
+		if (t != seen && (p->trap_ignored || t->last_mask & BIT(SIGTRAP)))
 			return true;
 	}
 	return false;
@@ -43,7 +41,7 @@ static void refresh_disposition(struct task *t)
 		return;
 	ignored = (status.sig_ignored & BIT(SIGTRAP)) != 0;
 	caught = (status.sig_caught & BIT(SIGTRAP)) != 0;
-	if (!ignored && !caught && reset_may_be_ours(p))
+	if (!ignored && !caught && reset_may_be_ours(p, t))
 		return;
 	p->trap_ignored = ignored;
 	p->trap_caught = caught;

@@ -35,6 +35,8 @@ static void put(int number, const char *how)
 		action.sa_handler = strncmp(how, "ignored", 7) == 0 ? SIG_IGN : SIG_DFL;
 	}
 	sigaction(number, &action, NULL);
+	/* A tracer learns of a change at the next stop that is made anyway; a trap comes too late for it. */
+	raise(SIGURG);
 	sigset_t set;
 	sigemptyset(&set);
 	if (strcmp(how, "all-blocked") == 0)
@@ -42,6 +44,7 @@ static void put(int number, const char *how)
 	else if (strstr(how, "blocked"))
 		sigaddset(&set, number);
 	sigprocmask(SIG_SETMASK, &set, NULL);
+	raise(SIGURG); /* stays pending where all is blocked: that a tracer must tell without */
 }
 
 static void check_put(int number, const char *how, const struct sigaction *before)
@@ -67,8 +70,6 @@ static void load_while(const char *how)
 	struct sigaction before;
 	char *path = beside("plugin-a.so");
 	put(SIGTRAP, how);
-	/* A tracer learns of the change at the next stop that is made anyway; a trap comes too late for it. */
-	raise(SIGURG);
 	sigaction(SIGTRAP, NULL, &before);
 	for (int i = 0; i < 3; i++) {
 		void *handle = dlopen(path, RTLD_NOW);
