@@ -36,6 +36,8 @@ sys.path.insert(0, str(HERE / 'lib'))
 from tether_test import tests_in  # noqa: E402
 
 SKIPPED = 77
+SANITIZER_FINDING = 99  # src/base/sanitizer.c
+SANITIZED = bool(os.environ.get('TETHER_TEST_SANITIZER'))
 PR_SET_CHILD_SUBREAPER = 36
 # A released created victim keeps its controller as its parent until it ends; ends take a moment to be seen.
 GRACE_SECONDS = 3
@@ -127,10 +129,15 @@ def descendants():
     return found
 
 
-def reap():
+def reap(findings):
+    """Take in what has ended; a controller, whose output nobody sees, tells a sanitizer's finding by its status."""
     try:
-        while os.waitpid(-1, os.WNOHANG | 0x40000000)[0]:  # __WALL
-            pass
+        while True:
+            pid, status = os.waitpid(-1, os.WNOHANG | 0x40000000)  # __WALL
+            if not pid:
+                break
+            if os.waitstatus_to_exitcode(status) == SANITIZER_FINDING and SANITIZED:
+                findings.append(f'process {pid} ended with a sanitizer finding')
     except ChildProcessError:
         pass
 
@@ -146,12 +153,13 @@ def describe(pid):
 
 def left_behind():
     """What of the test still lives after the grace. All of it is killed."""
+    findings = []
     deadline = time.monotonic() + GRACE_SECONDS
-    reap()
+    reap(findings)
     while descendants() and time.monotonic() < deadline:
         time.sleep(0.01)
-        reap()
-    left = [describe(pid) for pid in descendants()]
+        reap(findings)
+    left = [f'left behind: {describe(pid)}' for pid in descendants()] + findings
     # Tracers first would let their tracees run; each round kills all there is until none is new.
     for _ in range(1000):
         alive = descendants()
@@ -163,7 +171,7 @@ def left_behind():
             except ProcessLookupError:
                 pass
         time.sleep(0.01)
-        reap()
+        reap(findings)
     return left
 
 
@@ -186,6 +194,9 @@ def supervise(case, tmp, environment):
     log = tmp / 'log'
     begin = time.monotonic()
     environment = dict(environment, TMPDIR=str(work), HOME=str(work), CMOCKA_MESSAGE_OUTPUT='TAP')
+    if SANITIZED:
+        # The library's control thread has no stderr, and a test may look at what stderr says.
+        environment.update({f'{name}_OPTIONS': f'log_path={tmp / "sanitizer"}' for name in ('ASAN', 'TSAN', 'UBSAN')})
     with open(log, 'wb') as output, open(tmp / 'out', 'wb') as out:
         process = subprocess.Popen([word.replace('{tmp}', str(work)) for word in case.command], stdin=subprocess.DEVNULL,
                                    stdout=out if case.tap else output, stderr=output, start_new_session=True,
@@ -204,7 +215,8 @@ def supervise(case, tmp, environment):
         problems.append(f'not finished after {case.seconds:g} s')
     elif status < 0:
         problems.append(f'ended by signal {-status}')
-    problems += [f'left behind: {what}' for what in left]
+    problems += left
+    problems += [f'{path.name}:\n{read_text(path)}' for path in sorted(tmp.glob('sanitizer.*'))]
     if case.tidy and status == 0:
         problems += [f'left behind: file {path.name}' for path in work.iterdir()]
     results = tap_results(case, read_text(tmp / 'out'), text) if case.tap else []

@@ -53,6 +53,17 @@ void signals_step_aside(void)
 {
 	for (size_t i = 0; i < sizeof(job_signals) / sizeof(job_signals[0]); i++)
 		set_action(job_signals[i], SIG_IGN);
+	/* Ignored, it would make the kernel reap our children before we can ask how they ended. */
+	set_action(SIGCHLD, SIG_DFL);
+}
+
+static bool was_ignored(const struct signals *signals, int signal)
+{
+	for (size_t i = 0; i < SIGNALS_KEPT; i++) {
+		if (kept[i] == signal)
+			return signals->action[i].sa_handler == SIG_IGN;
+	}
+	return false;
 }
 
 int signals_listen(struct signals *signals, const int *list)
@@ -60,8 +71,10 @@ int signals_listen(struct signals *signals, const int *list)
 	sigset_t set;
 
 	sigemptyset(&set);
-	for (; *list; list++)
-		sigaddset(&set, *list);
+	for (; *list; list++) {
+		if (*list == SIGCHLD || !was_ignored(signals, *list))
+			sigaddset(&set, *list);
+	}
 	signals->fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (signals->fd < 0)
 		return -errno;
@@ -135,6 +148,15 @@ static bool is_stopped(int64_t pid)
 	char state = process_state(pid);
 
 	return state == 'T' || state == 't';
+}
+
+void await_stop(int64_t pid)
+{
+	const struct timespec pause = { .tv_nsec = 200000 };
+	uint64_t until = now_ns() + 1000000000;
+
+	while (process_state(pid) != 0 && process_state(pid) != 'T' && now_ns() < until)
+		nanosleep(&pause, NULL);
 }
 
 /*

@@ -13,7 +13,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-enum { SIGNALS_KEPT = 8 };
+enum { SIGNALS_KEPT = 9 };
 
 struct signals {
 	sigset_t mask;                         /* as tether was started */
@@ -32,7 +32,10 @@ void signals_survive_readers(void);
  */
 void signals_step_aside(void);
 
-/* Receive these through signals->fd instead of dying of them. 0-terminated. 0, or a negated errno. */
+/*
+ * Receive these through signals->fd instead of dying of them; those that tether was started with ignored stay
+ * so (nohup(1), background jobs of scripts). 0-terminated. 0, or a negated errno.
+ */
 int signals_listen(struct signals *signals, const int *list);
 /* The next signal that came, 0 when there is none. */
 int signals_next(struct signals *signals);
@@ -52,6 +55,12 @@ void stop_along_with(int64_t pid, uint64_t deadline_ns);
 
 /* State letter of a process as proc(5) has it, 0 when it is gone. Uses nothing but system calls. */
 char process_state(int64_t pid);
+
+/*
+ * Wait until a process that was let go in a job-control stop stands in it: the kernel wakes it up to put it
+ * there. At most a second, as anybody may continue or kill it.
+ */
+void await_stop(int64_t pid);
 
 uint64_t now_ns(void);
 

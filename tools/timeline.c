@@ -182,6 +182,7 @@ static void hand_over(struct timeline *timeline, const struct parked *parked)
 		close(pidfd);
 		return;
 	}
+	await_stop(parked->pid);
 	if (!timeline->then) {
 		output_note(timeline->output, "%lld is stopped; 'kill -CONT %lld' lets it run on",
 			    (long long)parked->pid, (long long)parked->pid);

@@ -4,13 +4,15 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <time.h>
 
 #include <tether/error.h>
 
 #include "client/line.h"
+#include "os/sys.h"
 
 /* A controller that does not read for so long is broken: it never waits for anything but the kernel. */
-enum { LINE_SEND_MS = 2000 };
+enum { LINE_SEND_SECONDS = 2 };
 
 int line_send(struct line *line, uint32_t type, const void *body, const void *items, size_t item_size,
 	      size_t count, uint64_t *id)
@@ -29,14 +31,16 @@ int line_send(struct line *line, uint32_t type, const void *body, const void *it
 
 	struct msghdr message = { .msg_iov = pieces, .msg_iovlen = count ? 3 : 2 };
 	for (;;) {
-		if (sendmsg(line->socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
+		long sent = sys(sendmsg, line->socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+		if (sent >= 0)
 			break;
-		if (errno == EINTR)
+		if (sent == -EINTR)
 			continue;
-		if (errno != EAGAIN)
-			return errno == ECONNRESET ? -EPIPE : -errno;
+		if (sent != -EAGAIN)
+			return sent == -ECONNRESET ? -EPIPE : (int)sent;
 		struct pollfd room = { .fd = line->socket, .events = POLLOUT };
-		if (poll(&room, 1, LINE_SEND_MS) == 0)
+		struct timespec patience = { .tv_sec = LINE_SEND_SECONDS };
+		if (sys(ppoll, &room, 1, &patience, NULL, 0) == 0)
 			return -ETIMEDOUT;
 	}
 	if (id)
@@ -49,12 +53,12 @@ ssize_t line_receive(struct line *line, void *buffer)
 	for (;;) {
 		struct iovec piece = { buffer, PROTO_MESSAGE_MAX };
 		struct msghdr message = { .msg_iov = &piece, .msg_iovlen = 1 };
-		ssize_t length = recvmsg(line->socket, &message, MSG_DONTWAIT);
+		ssize_t length = sys(recvmsg, line->socket, &message, MSG_DONTWAIT);
 
-		if (length < 0 && errno == EINTR)
+		if (length == -EINTR)
 			continue;
 		if (length < 0)
-			return errno == ECONNRESET ? 0 : -errno;
+			return length == -ECONNRESET ? 0 : length;
 		if (length == 0)
 			return 0;
 		if (message.msg_flags & MSG_TRUNC)

@@ -329,6 +329,8 @@ void create_executed(struct controller *c, struct task *t);
 void create_ended(struct controller *c, struct process *p, int status);
 void grab_start(struct controller *c, uint64_t request, const struct proto_grab *body, const uint32_t *pids);
 void grab_passed(struct controller *c, struct task *t);
+/* Else its next scan would seize again what is being let go. */
+void grab_cancel(struct controller *c);
 void grab_timers(struct controller *c, uint64_t now);
 void release_process(struct controller *c, struct process *p, uint32_t mode, uint64_t request);
 void release_unfollowed(struct controller *c, struct space *s);

@@ -62,7 +62,11 @@ static struct process *child_process(struct controller *c, struct process *paren
 	p->trap_action_known = parent->trap_action_known;
 	memcpy(p->trap_action, parent->trap_action, sizeof(p->trap_action));
 	/* What its parent is let go as, it is too; it has not been heard of, so nothing is told. */
-	p->release = parent->release;
+	p->release = p->followed || !parent->release ? parent->release : PROTO_RUN;
+	if (p->release == PROTO_KILL)
+		sys(kill, pid, SIGKILL);
+	if (p->release == PROTO_HANG)
+		sys(kill, pid, SIGSTOP);
 	p->released = parent->release != 0;
 	if (!shares && sites_copy(c, space, parent->space))
 		space->closed = true; /* what is known can still be taken out again */

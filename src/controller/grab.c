@@ -320,6 +320,12 @@ static void answer(struct controller *c, int result, uint32_t tracer)
 		check_still(c, s);
 }
 
+void grab_cancel(struct controller *c)
+{
+	if (c->grab.request)
+		answer(c, -ECANCELED, 0);
+}
+
 static void give_up(struct controller *c, int result, uint32_t tracer)
 {
 	answer(c, result, tracer);

@@ -133,11 +133,23 @@ void release_stopped(struct controller *c, struct task *t)
 		detach(c, t);
 }
 
+/*
+ * A fork that is under way may have copied the traps already, and its child is scrubbed only while we are
+ * there to see it. vfork copies nothing, and its child is known.
+ */
+static bool may_be_copying(const struct task *t)
+{
+	long call = os_blocked_syscall(t->process->pid, t->tid, NULL);
+
+	return !t->vfork_child && call >= 0 && arch_syscall_forks(ARCH_X86_64, call);
+}
+
 /* A thread that is blocked in a system call now cannot have a trap behind it: the bytes are lifted already.
  */
 static bool can_be_left(const struct controller *c, const struct task *t)
 {
-	return exits_soon(c) && !t->masked && os_blocked_syscall(t->process->pid, t->tid, NULL) >= 0;
+	return exits_soon(c) && !t->masked && !may_be_copying(t) &&
+	       os_blocked_syscall(t->process->pid, t->tid, NULL) >= 0;
 }
 
 static void release_task(struct controller *c, struct task *t)
@@ -199,16 +211,21 @@ static bool awaited(const struct controller *c, const struct task *t)
 	}
 }
 
-void release_check(struct controller *c, struct process *p)
+static bool anything_awaited(const struct controller *c, const struct process *p)
 {
-	struct task *t;
+	const struct task *t;
 
-	if (!p->release)
-		return;
 	TAILQ_FOREACH(t, &p->tasks, of_process) {
 		if (awaited(c, t))
-			return;
+			return true;
 	}
+	return false;
+}
+
+void release_check(struct controller *c, struct process *p)
+{
+	if (!p->release || anything_awaited(c, p))
+		return;
 	c->sweep = c->sweep || TAILQ_EMPTY(&p->tasks);
 	if (!p->released) {
 		p->released = true;
@@ -292,6 +309,7 @@ void release_all(struct controller *c, uint32_t mode, uint64_t request)
 	struct process *p;
 	struct space *s;
 
+	grab_cancel(c);
 	c->finishing = true;
 	c->finish_id = request;
 	c->finish_by_ns = os_now_ns() + FINISH_NS;
@@ -312,15 +330,29 @@ void release_all(struct controller *c, uint32_t mode, uint64_t request)
 	finish_check(c);
 }
 
+/*
+ * All is let go, and what is left to wait for may take for ever: the end of the victim that we are the parent
+ * of; or, with a victim left hanging, that of the client, for what the kernel sends to its orphaned group
+ * must find us (rule 9).
+ */
+static bool waits_for_others(const struct controller *c)
+{
+	if (c->hold.mode == PROTO_HANG)
+		return c->client_gone && !c->client_dead;
+	return c->kept_child != 0;
+}
+
 void finish_check(struct controller *c)
 {
 	struct process *p;
 
 	if (!c->finishing || c->done)
 		return;
-	TAILQ_FOREACH(p, &c->processes, entry)
-		if (!p->released || !p->release || (p->release == PROTO_KILL))
+	/* A child born of what is let go is told of to nobody, but let go like the rest: scrubbed first. */
+	TAILQ_FOREACH(p, &c->processes, entry) {
+		if (!p->release || anything_awaited(c, p))
 			return;
+	}
 	if (c->early)
 		return; /* its maker's stop tells whose it is */
 	if (c->finish_id) {
@@ -334,11 +366,7 @@ void finish_check(struct controller *c)
 		sys(close, c->socket);
 		c->socket = -1;
 	}
-	/* With the victim left hanging, what the kernel sends to its orphaned group must find us (rule 9). */
-	if (c->client_gone && c->hold.mode == PROTO_HANG && !c->client_dead)
-		return;
-	if (!c->kept_child || (c->hold.mode == PROTO_HANG))
-		c->done = true;
+	c->done = !waits_for_others(c);
 }
 
 void release_timers(struct controller *c, uint64_t now)
@@ -353,17 +381,17 @@ void release_timers(struct controller *c, uint64_t now)
 		struct task *t;
 
 		next = TAILQ_NEXT(p, entry);
-		if (!p->release || p->released)
+		if (!p->release)
 			continue;
 		TAILQ_FOREACH(t, &p->tasks, of_process)
-			if (t->state == TASK_STOPPING && task_cannot_run(t))
+			if (t->state == TASK_STOPPING && task_cannot_run(t) && !may_be_copying(t))
 				task_set_state(t, TASK_BLOCKED);
 		release_check(c, p);
-		pending = pending || !p->released;
+		pending = pending || anything_awaited(c, p);
 	}
-	if (pending)
-		c->release_check_ns = now + CHECK_NS;
 	finish_check(c);
-	if (c->finishing && now > c->finish_by_ns && !c->kept_child)
+	if (pending || (c->finishing && !c->done && !waits_for_others(c)))
+		c->release_check_ns = now + CHECK_NS;
+	if (c->finishing && now > c->finish_by_ns && !waits_for_others(c))
 		c->done = true; /* something does not die: the kernel detaches it, and its text is whole */
 }

@@ -53,8 +53,7 @@ int object_list_copy(struct object_list *to, const struct object_list *from)
 	const struct object *object;
 
 	object_list_init(to);
-	TAILQ_FOREACH(object, &from->queue, entry)
-	{
+	TAILQ_FOREACH(object, &from->queue, entry) {
 		struct object *copy = copy_of(object);
 		if (copy == NULL) {
 			object_list_clear(to);
@@ -72,7 +71,7 @@ struct object *object_at(const struct object_list *list, vaddr_t address)
 	struct object *object;
 
 	TAILQ_FOREACH(object, &list->queue, entry)
-	if (address >= object->low && address < object->high)
-		return object;
+		if (address >= object->low && address < object->high)
+			return object;
 	return NULL;
 }

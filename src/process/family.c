@@ -23,7 +23,7 @@ struct family *family_new(struct operation *birth)
 	pthread_mutex_unlock(&table->lock);
 	if (socket < 0 || !family) {
 		if (socket >= 0)
-			close(socket);
+			sys(close, socket);
 		free(family);
 		return NULL;
 	}
@@ -252,10 +252,10 @@ void family_end(struct family *family, const char *reason)
 		LIST_FOREACH(process, &family->members, sibling)
 			plant_restore(process);
 	table->host->forget(table->host, family->line.socket);
-	close(family->line.socket);
+	sys(close, family->line.socket);
 	if (family->ended >= 0) {
 		table->host->forget(table->host, family->ended);
-		close(family->ended);
+		sys(close, family->ended);
 	}
 	operation_finish(family->farewell, 0);
 	operation_put(family->farewell);

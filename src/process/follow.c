@@ -54,6 +54,22 @@ struct tether *follow_admit(struct family *family, int64_t pid)
 
 /* ---- images ---------------------------------------------------------------------------------------------- */
 
+static bool stops_at_main(const struct tether *process)
+{
+	return process->rendezvous &&
+	       (process->stop == TETHER_STOP_POSTINIT || process->stop == TETHER_STOP_MAIN);
+}
+
+static struct site_request main_site(struct tether *process)
+{
+	process->main_planted = true;
+	return (struct site_request){
+		.address = process->rtld.main,
+		.id = SITE_MAIN,
+		.flags = PROTO_SITE_ONCE | (stops_at_main(process) ? PROTO_SITE_ASK : PROTO_SITE_REPORT),
+	};
+}
+
 int follow_plant(struct tether *process, bool fresh, answer_fn *answered, struct operation *operation)
 {
 	struct rtld *rtld = &process->rtld;
@@ -71,15 +87,25 @@ int follow_plant(struct tether *process, bool fresh, answer_fn *answered, struct
 			.guard_value = rtld->consistent,
 		};
 	}
-	if (fresh && rtld->main) {
-		bool stops = process->rendezvous && process->stop >= TETHER_STOP_POSTINIT;
-		sites[count++] = (struct site_request){
-			.address = rtld->main,
-			.id = SITE_MAIN,
-			.flags = PROTO_SITE_ONCE | (stops ? PROTO_SITE_ASK : PROTO_SITE_REPORT),
-		};
-	}
+	if (fresh && rtld->main)
+		sites[count++] = main_site(process);
 	return count ? plant_sites(process, sites, count, answered, operation) : 0;
+}
+
+/* A main that lives in a library, or in a program that the linker was run on, is known when that is mapped. */
+static bool main_may_come(const struct rtld *rtld)
+{
+	return rtld->main || rtld->main_slot || rtld->linker_is_program;
+}
+
+static void plant_late_main(struct tether *process)
+{
+	struct site_request site;
+
+	if (process->main_planted || !process->rtld.main)
+		return;
+	site = main_site(process);
+	plant_sites(process, &site, 1, NULL, NULL);
 }
 
 struct scan {
@@ -204,7 +230,7 @@ static void forget_image(struct tether *process)
 	}
 	pthread_mutex_unlock(&process->table->lock);
 	memset(&process->rtld, 0, sizeof(process->rtld));
-	process->preinit_seen = process->main_seen = false;
+	process->preinit_seen = process->main_planted = process->main_seen = false;
 }
 
 static void post_preinit(struct tether *process, const struct proto_event *from)
@@ -230,8 +256,7 @@ static enum proto_action enter_image(struct tether *process, const struct proto_
 					  tether_strerror(result));
 		return parked ? PROTO_STAY : PROTO_GO;
 	}
-	if (process->rendezvous && !process->rtld.main &&
-	    (process->stop == TETHER_STOP_POSTINIT || process->stop == TETHER_STOP_MAIN))
+	if (stops_at_main(process) && !main_may_come(&process->rtld))
 		rendezvous_failed(process, TETHER_ENOMAIN, 0, NULL);
 	follow_plant(process, true, NULL, NULL);
 	if (process->rtld.flavour == RTLD_STATIC && process->monitored) {
@@ -270,6 +295,9 @@ static enum proto_action linker_hit(struct tether *process, const struct proto_e
 	if (process->preinit_seen || !process->rtld.started)
 		return PROTO_GO;
 	post_preinit(process, &from->event);
+	plant_late_main(process);
+	if (stops_at_main(process) && !process->main_planted)
+		rendezvous_failed(process, TETHER_ENOMAIN, 0, NULL);
 	return process->rendezvous && process->stop == TETHER_STOP_PREINIT ? PROTO_STAY : PROTO_GO;
 }
 
@@ -283,9 +311,7 @@ static enum proto_action main_hit(struct tether *process, const struct proto_ev_
 	follow_post(process->family, &event);
 	event.kind = TETHER_EVENT_MAIN;
 	follow_post(process->family, &event);
-	bool stops = process->rendezvous &&
-		     (process->stop == TETHER_STOP_POSTINIT || process->stop == TETHER_STOP_MAIN);
-	return stops ? PROTO_STAY : PROTO_GO;
+	return stops_at_main(process) ? PROTO_STAY : PROTO_GO;
 }
 
 static void event_hit(struct family *family, struct tether *process, const void *body)
@@ -309,6 +335,7 @@ static void inherit(struct tether *child, const struct tether *parent, bool shar
 
 	child->rtld = parent->rtld;
 	child->preinit_seen = parent->preinit_seen;
+	child->main_planted = parent->main_planted;
 	child->main_seen = parent->main_seen;
 	child->creator_environment = blob_get(parent->environment);
 	pthread_mutex_lock(&child->table->lock);

@@ -90,7 +90,7 @@ struct tether {
 	uint32_t stop;               /* where that is: enum tether_stop */
 	uint64_t parked_question;
 	bool monitored;
-	bool preinit_seen, main_seen;
+	bool preinit_seen, main_planted, main_seen;
 	bool let_go;                 /* released or to be released: further questions are answered go */
 };
 

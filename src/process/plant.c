@@ -61,6 +61,10 @@ static struct site *site_add(struct space *space, const struct site *like)
 			free(site);
 			return NULL;
 		}
+		if (!site->hh.tbl) {
+			free(site);
+			return NULL;
+		}
 	}
 	site->id = like->id;
 	memcpy(site->home, like->home, sizeof(site->home));

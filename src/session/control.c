@@ -13,6 +13,11 @@
 #include "os/sys.h"
 #include "session/session.h"
 
+/*
+ * Descriptors of the private table are used by bare system calls only: a sanitizer that wraps the C library's
+ * functions takes their numbers for those of the host's table.
+ */
+
 /* Any signal will do: only this thread blocks it, and it is sent to this thread alone. */
 enum { WAKE_SIGNAL = SIGURG };
 #ifndef PIDFD_THREAD
@@ -30,12 +35,12 @@ static int watch(struct host *host, struct family *family, int fd)
 {
 	struct epoll_event interest = { .events = EPOLLIN, .data.ptr = family };
 
-	return epoll_ctl(session_of(host)->poll_fd, EPOLL_CTL_ADD, fd, &interest) < 0 ? -errno : 0;
+	return (int)sys(epoll_ctl, session_of(host)->poll_fd, EPOLL_CTL_ADD, fd, &interest);
 }
 
 static void forget(struct host *host, int fd)
 {
-	epoll_ctl(session_of(host)->poll_fd, EPOLL_CTL_DEL, fd, NULL);
+	sys(epoll_ctl, session_of(host)->poll_fd, EPOLL_CTL_DEL, fd, NULL);
 }
 
 /*
@@ -97,8 +102,8 @@ static int set_up(struct tether_session *session)
 	session->private_fd = session->event_fd;
 	sigemptyset(&wakes);
 	sigaddset(&wakes, WAKE_SIGNAL);
-	session->wake_fd = signalfd(-1, &wakes, SFD_NONBLOCK | SFD_CLOEXEC);
-	session->poll_fd = epoll_create1(EPOLL_CLOEXEC);
+	session->wake_fd = (int)sys(signalfd4, -1, &wakes, sizeof(uint64_t), SFD_NONBLOCK | SFD_CLOEXEC);
+	session->poll_fd = (int)sys(epoll_create1, EPOLL_CLOEXEC);
 	session->self_fd = (int)sys(pidfd_open, getpid(), 0);
 	if (session->wake_fd < 0 || session->poll_fd < 0 || session->self_fd < 0)
 		return -EMFILE;
@@ -106,7 +111,7 @@ static int set_up(struct tether_session *session)
 	if (session->executable < 0)
 		return session->executable;
 	struct epoll_event interest = { .events = EPOLLIN };
-	return epoll_ctl(session->poll_fd, EPOLL_CTL_ADD, session->wake_fd, &interest) < 0 ? -errno : 0;
+	return (int)sys(epoll_ctl, session->poll_fd, EPOLL_CTL_ADD, session->wake_fd, &interest);
 }
 
 static struct operation *next_operation(struct tether_session *session)
@@ -134,7 +139,7 @@ static void run_operations(struct tether_session *session)
 	struct signalfd_siginfo wakes[8];
 	struct operation *operation;
 
-	while (read(session->wake_fd, wakes, sizeof(wakes)) > 0)
+	while (sys(read, session->wake_fd, wakes, sizeof(wakes)) > 0)
 		;
 	while ((operation = next_operation(session))) {
 		operation->start(operation);
@@ -147,7 +152,7 @@ static void turn(struct tether_session *session, int timeout_ms)
 {
 	struct epoll_event ready;
 
-	if (epoll_wait(session->poll_fd, &ready, 1, timeout_ms) != 1)
+	if (sys(epoll_pwait, session->poll_fd, &ready, 1, timeout_ms, NULL, 0) != 1)
 		return;
 	if (ready.data.ptr)
 		family_receive(ready.data.ptr);

@@ -150,7 +150,7 @@ static void set_event_fd(struct tether_session *session)
 	if (!session->event_fd_used || session->event_fd_set)
 		return;
 	session->event_fd_set = true;
-	(void)!write(session->private_fd, &one, sizeof(one));
+	sys(write, session->private_fd, &one, sizeof(one));
 }
 
 static void append(struct tether_session *session, const struct tether_event *event)

@@ -2,8 +2,10 @@
 /*
  * inject/walk.c - let the n-th system call of the controller fail, n = 1, 2, ... until none is hit
  *
- *	inject-walk --hold grab|create --error ESRCH|EINTR|ENOMEM [--from N] [--to N] [--step N] [--budget
- *SECONDS]
+ *	inject-walk --hold grab|create --error ESRCH|EINTR|ENOMEM [--from N] [--to N] [--step N] [--tries N]
+ *
+ * --tries: so many n, spread evenly over all calls of a session, from another first one each time; the calls
+ * of the controller's start are all tried.
  *
  * For each n a session (inject-session) holds a victim (inject-victim) under a controller whose n-th call
  * fails. Required each time: the client ends by itself and in an orderly way, nothing of the controller is
@@ -35,6 +37,7 @@ enum {
 	READY_MS = 5000,
 	UNREACHED_END = 3,
 	CALLS_SEEN_MAX = 64,
+	START_CALLS = 60, /* hello, set-up, the first request: each of these is tried */
 };
 
 /* Exit statuses of inject-session. */
@@ -44,13 +47,14 @@ struct walk {
 	const char *session, *victim, *tiny, *plugin, *controller;
 	const char *error;
 	bool grab, verbose;
-	unsigned long from, to, step, budget;
+	unsigned long from, to, step, tries, first;
 	char report[PATH_MAX];
 };
 
 struct step {
 	struct finding finding;
 	bool reached;
+	unsigned long calls; /* that the controller made */
 	char call[32];
 	int client_status;
 	char said[512];
@@ -100,7 +104,7 @@ static void read_report(const struct walk *walk, struct step *step)
 	if (!file)
 		return;
 	while (fgets(line, sizeof(line), file))
-		if (sscanf(line, "%*u %*u %d %31s", &reached, step->call) == 2)
+		if (sscanf(line, "%*u %lu %d %31s", &step->calls, &reached, step->call) == 3)
 			step->reached = reached != 0;
 	fclose(file);
 	unlink(walk->report);
@@ -257,16 +261,35 @@ static unsigned see_call(char seen[CALLS_SEEN_MAX][32], unsigned count, const ch
 	return count;
 }
 
+static unsigned long next_of(const struct walk *walk, unsigned long n)
+{
+	if (n < START_CALLS)
+		return n + 1;
+	return n == START_CALLS ? n + 1 + walk->first : n + walk->step;
+}
+
+/* One session without a failure tells how many calls there are to spread the tries over. */
+static void spread(struct walk *walk)
+{
+	struct step step;
+
+	take_step(walk, ULONG_MAX, &step);
+	if (step.calls > START_CALLS + walk->tries)
+		walk->step = (step.calls - START_CALLS) / walk->tries;
+	walk->to = step.calls * 2; /* spinning for stops, a session can make many more */
+	walk->first = now_ns() / 1024 % walk->step;
+}
+
 static int run_walk(const struct walk *walk)
 {
 	char seen[CALLS_SEEN_MAX][32], names[160];
 	unsigned harmed = 0, tried = 0, calls = 0, unreached = 0;
-	uint64_t end = now_ns() + walk->budget * UINT64_C(1000000000);
-	unsigned long n = walk->from;
+	unsigned long n = walk->from, last = n;
 
-	for (; n <= walk->to && unreached < UNREACHED_END && now_ns() < end; n += walk->step) {
+	for (; n <= walk->to && unreached < UNREACHED_END; n = next_of(walk, n)) {
 		struct step step;
 
+		last = n;
 		take_step(walk, n, &step);
 		tried++;
 		unreached = step.reached ? 0 : unreached + 1;
@@ -287,7 +310,7 @@ static int run_walk(const struct walk *walk)
 	printf("%s 1 - %s, %s by the n-th call: %u of %u victims harmed, %u different calls failed, n up to "
 	       "%lu%s\n",
 	       harmed || !calls ? "not ok" : "ok", walk->grab ? "grab" : "create", walk->error, harmed, tried,
-	       calls, n - walk->step, unreached < UNREACHED_END ? " (not walked to the end)" : "");
+	       calls, last, unreached < UNREACHED_END ? " (not walked to the end)" : "");
 	printf("1..1\n");
 	return harmed || !calls;
 }
@@ -330,7 +353,7 @@ static void parse(struct walk *walk, int argc, char **argv)
 	static const struct option options[] = {
 		{ "hold", required_argument, NULL, 'h' }, { "error", required_argument, NULL, 'e' },
 		{ "from", required_argument, NULL, 'f' }, { "to", required_argument, NULL, 't' },
-		{ "step", required_argument, NULL, 's' }, { "budget", required_argument, NULL, 'b' },
+		{ "step", required_argument, NULL, 's' }, { "tries", required_argument, NULL, 'n' },
 		{ "verbose", no_argument, NULL, 'v' },    { 0 },
 	};
 
@@ -351,8 +374,8 @@ static void parse(struct walk *walk, int argc, char **argv)
 		case 's':
 			walk->step = strtoul(optarg, NULL, 0);
 			break;
-		case 'b':
-			walk->budget = strtoul(optarg, NULL, 0);
+		case 'n':
+			walk->tries = strtoul(optarg, NULL, 0);
 			break;
 		case 'v':
 			walk->verbose = true;
@@ -366,11 +389,13 @@ static void parse(struct walk *walk, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-	struct walk walk = { .error = "EINTR", .from = 1, .to = ULONG_MAX, .step = 1, .budget = 100000 };
+	struct walk walk = { .error = "EINTR", .from = 1, .to = ULONG_MAX, .step = 1 };
 
 	parse(&walk, argc, argv);
 	find_programs(&walk);
 	if (!family_adopt())
 		return 2;
+	if (walk.tries)
+		spread(&walk);
 	return run_walk(&walk);
 }

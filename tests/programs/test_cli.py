@@ -367,6 +367,12 @@ def test_any_process_of_the_family_can_be_stopped_at_its_exec(t):
     t.equal(result.returncode, 4)
 
 
+def test_a_then_command_is_waited_for_where_ended_children_are_ignored(t):
+    result = t.run([*t.tether, 'run', '-q', '--stop-on-exec=true', '--then', 'echo got', '--', 'sh', '-c',
+                    '/bin/true; exit 4'], preexec_fn=lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN))
+    t.equal((result.returncode, result.stdout), (4, b'got\n'))
+
+
 def test_a_then_command_may_kill_what_it_got(t):
     result = t.run([*t.tether, 'run', '-q', '--stop-at=main', '--then', 'kill -9 {pid}', '--', 'sh', '-c', 'echo ran'])
     t.equal(result.stdout, b'')
@@ -476,11 +482,15 @@ def test_quiet_says_nothing_but_errors(t):
 class Attached:
     """`tether attach` on the way, its records so far."""
 
-    def __init__(self, t, *words):
+    def __init__(self, t, *words, prepare=None):
         self.t = t
         self.path = t.tmp / f'attach-{len(list(t.tmp.glob("attach-*")))}'
+        # Whoever runs the tests may ignore them: nohup, a background job.
+        def heed():
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                signal.signal(number, signal.SIG_DFL)
         self.process = subprocess.Popen([*t.tether, 'attach', '--format=jsonl', '-o', self.path, *map(str, words)],
-                                        stderr=subprocess.PIPE)
+                                        stderr=subprocess.PIPE, preexec_fn=prepare or heed)
 
     def records(self):
         if not self.path.exists():
@@ -515,6 +525,17 @@ def test_attach_lets_go_at_every_ending_signal(t):
         t.equal(victim.poll(), None)
         victim.kill()
         victim.wait()
+
+
+def test_attach_heeds_nohup(t):
+    victim = sleeper(t)
+    attached = Attached(t, '-p', victim.pid, prepare=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+    attached.wait_for('grab')
+    attached.process.send_signal(signal.SIGHUP)
+    victim.kill()
+    victim.wait()
+    t.equal(attached.end(None), 0)
+    t.check('exit' in kinds(attached.records()), 'it let go at SIGHUP')
 
 
 def test_attach_ends_with_its_processes(t):
@@ -581,7 +602,8 @@ def test_attach_stops_at_its_time(t):
     victim = sleeper(t)
     attached = Attached(t, '--timeout=0.3', '-p', victim.pid)
     t.equal(attached.end(None), 124)
-    t.equal((status_field(victim.pid, 'TracerPid'), victim.poll()), ('0', None))
+    wait_for(t, 'it is let go', lambda: status_field(victim.pid, 'TracerPid') == '0')
+    t.equal(victim.poll(), None)
     victim.kill()
     victim.wait()
 
