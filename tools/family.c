@@ -61,6 +61,25 @@ struct process *family_any(struct family *family)
 	return NULL;
 }
 
+int64_t process_parent(int64_t pid)
+{
+	char path[40], text[512];
+	const char *after;
+	size_t length;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%lld/stat", (long long)pid);
+	file = fopen(path, "re");
+	if (!file)
+		return 0;
+	length = fread(text, 1, sizeof(text) - 1, file);
+	fclose(file);
+	text[length] = '\0';
+	/* PID (NAME) STATE PARENT: the name may hold parentheses and blanks. */
+	after = strrchr(text, ')');
+	return after && strlen(after) > 4 ? strtoll(after + 4, NULL, 10) : 0;
+}
+
 void process_set_name(struct process *process, const char *path)
 {
 	const char *slash = strrchr(path, '/');

@@ -31,6 +31,8 @@ void family_remove(struct family *family, int64_t pid);
 /* Some process, NULL when there is none. */
 struct process *family_any(struct family *family);
 
+/* The parent that the kernel knows of, 0 when the process is gone. */
+int64_t process_parent(int64_t pid);
 void process_set_name(struct process *process, const char *path);
 uint64_t directory_hash(const char *directory);
 

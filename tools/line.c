@@ -59,6 +59,8 @@ void line_put(struct line *line, const char *text)
 
 void line_styled(struct line *line, const char *style, const char *text)
 {
+	if (!*text)
+		return;
 	line_style(line, style);
 	line_put(line, text);
 	line_plain(line);

@@ -82,7 +82,9 @@ static void before(struct timeline *timeline, const struct tether_event *event)
 		struct process *process;
 
 		tether_info_get(event->process, &info);
-		process = family_add(&timeline->family, event->pid, info.parent);
+		/* One that was there before us was not seen to be made. */
+		process = family_add(&timeline->family, event->pid,
+				     info.parent ? info.parent : process_parent(event->pid));
 		if (process)
 			process_set_name(process, event->u.grab.path);
 	}

@@ -39,11 +39,11 @@ EXPORTED(const char *, __lsan_default_options)
  */
 EXPORTED(const char *, __tsan_default_suppressions)
 {
-	return "race_top:^sendmsg$\nrace_top:^recvmsg$\nrace_top:^read$\nrace_top:^write$\nrace_top:^close$\n"
-	       "race_top:^epoll_ctl$\nrace_top:^epoll_wait$\nrace_top:^epoll_create1$\nrace_top:^signalfd$\n"
-	       "race_top:^eventfd$\nrace_top:^poll$\nrace_top:^pread64$\nrace_top:^openat$\nrace_top:^open$\n"
-	       "race_top:^socketpair$\nrace_top:^fopen$\nrace_top:^fclose$\nrace_top:^opendir$\n"
-	       "race_top:^closedir$\nrace_top:^dup2$\nrace_top:^pipe2$\nrace_top:^pipe$\n";
+	return "race:^sendmsg$\nrace:^recvmsg$\nrace:^read$\nrace:^write$\nrace:^close$\n"
+	       "race:^epoll_ctl$\nrace:^epoll_wait$\nrace:^epoll_create1$\nrace:^signalfd$\n"
+	       "race:^eventfd$\nrace:^poll$\nrace:^pread64$\nrace:^openat$\nrace:^open$\n"
+	       "race:^socketpair$\nrace:^fopen$\nrace:^fclose$\nrace:^opendir$\n"
+	       "race:^closedir$\nrace:^dup2$\nrace:^pipe2$\nrace:^pipe$\n";
 }
 
 /* LeakSanitizer stops its process by ptrace and fails where another tracer is: some tests are victims

@@ -252,7 +252,9 @@ void loop(struct controller *c)
 			break;
 		if (c->stats.stops != stops)
 			last_stop = os_now_ns();
-		else if (swept && os_now_ns() - last_stop > SPIN_NS) {
+		else if (swept && os_now_ns() - last_stop <= SPIN_NS)
+			sys(sched_yield, 0); /* the next stop may have to come from this very CPU */
+		else if (swept) {
 			sleep_for_more(c);
 			swept = false;
 		}

@@ -291,7 +291,7 @@ long judge_text_difference(pid_t pid, char *where, size_t size)
 
 /* ---- life ---------------------------------------------------------------------------------------------- */
 
-bool judge_progress(struct scoreboard *board, unsigned bound_ms)
+bool judge_progress(struct scoreboard *board, pid_t pid, unsigned bound_ms)
 {
 	uint64_t before[BOARD_WORKERS], end = now_ns() + bound_ms * UINT64_C(1000000);
 	unsigned moving;
@@ -303,7 +303,7 @@ bool judge_progress(struct scoreboard *board, unsigned bound_ms)
 		moving = 0;
 		for (unsigned i = 0; i < board->workers; i++)
 			moving += atomic_load(&board->progress[i]) > before[i];
-	} while (moving < board->workers && now_ns() < end);
+	} while (moving < board->workers && !is_gone(pid) && now_ns() < end);
 	return moving == board->workers;
 }
 
@@ -328,7 +328,7 @@ void judge_living(struct finding *finding, pid_t pid, struct scoreboard *board,
 	different = judge_text_difference(pid, where, sizeof(where));
 	if (different > 0)
 		finding_add(finding, HARM_TEXT, "%s", where);
-	if (!judge_progress(board, 2000))
+	if (!judge_progress(board, pid, 2000))
 		finding_add(finding, is_gone(pid) ? HARM_DIED : HARM_STUCK, "not all workers move");
 	/* What was on its way may have come meanwhile: a stop signal, a late INTERRUPT. */
 	tasks = judge_tasks(pid) & ~finding->harms;

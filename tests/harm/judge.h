@@ -73,8 +73,8 @@ void judge_living(struct finding *finding, pid_t pid, struct scoreboard *board,
 long judge_text_difference(pid_t pid, char *where, size_t size);
 /* The tasks alone: a set of HARM_TRACED, HARM_STOPPED, and HARM_DIED when there are none. */
 unsigned judge_tasks(pid_t pid);
-/* Does every worker move within so many milliseconds? */
-bool judge_progress(struct scoreboard *board, unsigned bound_ms);
+/* Does every worker move within so many milliseconds? No longer than the process lives. */
+bool judge_progress(struct scoreboard *board, pid_t pid, unsigned bound_ms);
 
 uint64_t now_ns(void);
 void pause_us(unsigned us);

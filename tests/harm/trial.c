@@ -345,7 +345,7 @@ static void freeze_client(struct scene *scene)
 	longest_gap(board);
 	pause_us(FROZEN_MS * 1000);
 	longest = longest_gap(board);
-	if (!judge_progress(board, (unsigned)(bound / 1000000)))
+	if (!judge_progress(board, atomic_load(&board->pid), (unsigned)(bound / 1000000)))
 		blame(scene, HARM_STALLED, "a worker does not move while the client stands still");
 	scene->outcome->longest_gap_ns = longest;
 	if (longest > bound)

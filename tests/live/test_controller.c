@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -150,6 +151,36 @@ static int victim_masked(bool ignored)
 	return sigismember(&seen, SIGTRAP) ? 0 : 3;
 }
 
+/* Blocked in a call that the kernel does not restart after a stop (DESIGN, rule 11). */
+static int victim_epoll(void)
+{
+	struct epoll_event event = { .events = EPOLLIN };
+	int epoll = epoll_create1(0);
+
+	epoll_ctl(epoll, EPOLL_CTL_ADD, 0, &event);
+	return epoll_wait(epoll, &event, 1, -1) == 1 ? 0 : 1;
+}
+
+/* SIGTRAP caught, and blocked in this thread: the kernel forgets the handler at a trap. */
+static int victim_caught(void)
+{
+	struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
+	sigset_t trap;
+
+	sigaction(SIGTRAP, &action, NULL);
+	sigemptyset(&trap);
+	sigaddset(&trap, SIGTRAP);
+	sigprocmask(SIG_BLOCK, &trap, NULL);
+	raise(SIGWINCH); /* a stop at which both are seen */
+	if (rounds_of(5) != 15)
+		return 1;
+	sigaction(SIGTRAP, NULL, &action);
+	sigprocmask(SIG_SETMASK, NULL, &trap);
+	return action.sa_handler == on_signal && action.sa_flags & SA_RESTART && sigismember(&trap, SIGTRAP)
+		       ? 0
+		       : 2;
+}
+
 static int victim(int argc, char **argv)
 {
 	const char *role = argv[1];
@@ -166,6 +197,10 @@ static int victim(int argc, char **argv)
 		return victim_masked(false);
 	if (!strcmp(role, "ignored"))
 		return victim_masked(true);
+	if (!strcmp(role, "epoll"))
+		return victim_epoll();
+	if (!strcmp(role, "caught"))
+		return victim_caught();
 	if (!strcmp(role, "trap")) {
 		/* its own trap instruction, and nobody to handle it */
 		raise(SIGWINCH);
@@ -580,13 +615,13 @@ static uint64_t now_ms(void)
 }
 
 /* Poll for a condition of another process; the bound is generous, the step short. */
-#define EVENTUALLY(condition)                               \
-	({                                                  \
-		uint64_t until_ = now_ms() + LONG_MS;       \
-		bool met_;                                  \
+#define EVENTUALLY(condition)                                      \
+	({                                                         \
+		uint64_t until_ = now_ms() + LONG_MS;              \
+		bool met_;                                         \
 		while (!(met_ = (condition)) && now_ms() < until_) \
-			poll(NULL, 0, 1);                   \
-		met_;                                       \
+			poll(NULL, 0, 1);                          \
+		met_;                                              \
 	})
 
 static void line_close(struct line *line)
@@ -825,6 +860,17 @@ TEST(an_ignored_sigtrap_stays_ignored)
 	expect_exit(line, pid, 0);
 }
 
+TEST(a_caught_and_blocked_sigtrap_keeps_its_handler)
+{
+	struct options o = { .mode = PROTO_KILL };
+	struct message m;
+	pid_t pid = create(line, &o, ROLE("caught"), &m);
+
+	plant_all(line, pid, PROTO_SITE_COUNT, true);
+	answer_question(line, m.u.event.question, PROTO_GO);
+	expect_exit(line, pid, 0);
+}
+
 /* ---- questions
  * ------------------------------------------------------------------------------------------------ */
 
@@ -958,6 +1004,50 @@ TEST(a_grabbed_process_is_parked_whole_resumed_and_released)
 	close(input);
 	status = status_of(pid);
 	CHECK(line, !status, "it ended with %x", status);
+}
+
+TEST(a_call_that_the_kernel_does_not_restart_goes_on_after_a_park)
+{
+	struct message m;
+	int input, status;
+	pid_t pid = own_victim(ROLE("epoll"), &input);
+
+	/* it blocks where it is to be found */
+	poll(NULL, 0, 50);
+	CHECK(line, !grab(line, pid, PROTO_RUN, PROTO_PARK, &m), "grab");
+	CHECK(line, !request_pid(line, PROTO_REQ_resume, pid, 0), "resume");
+	CHECK(line, !request_pid(line, PROTO_REQ_release, pid, PROTO_RUN), "release");
+	if (write(input, "x", 1) != 1)
+		abort();
+	status = status_of(pid);
+	CHECK(line, !status, "it ended with %x", status);
+	close(input);
+}
+
+TEST(a_client_that_dies_during_a_grab_leaves_no_controller)
+{
+	/* what is let go must not be seized again by the next scan of the grab */
+	for (int i = 0; i < 40; i++) {
+		struct proto_grab body = { .hold = hold_of(PROTO_RUN, 0) };
+		pid_t pid = own_victim(ROLE("rounds", "16", "20000000"), NULL);
+		int status;
+
+		poll(NULL, 0, 5);
+		body.pid = (uint32_t)pid;
+		line_open(line);
+		hello(line);
+		send_body(line, PROTO_REQ_grab, &body, sizeof(body));
+		kill(line->client, SIGKILL);
+		CHECK(line, EVENTUALLY(waitpid(line->controller, &status, WNOHANG) == line->controller),
+		      "the controller stays");
+		kill(pid, SIGKILL);
+		status_of(pid);
+		line->controller = fork();
+		if (!line->controller)
+			_exit(0);
+		if (i < 39)
+			line_close(line);
+	}
 }
 
 TEST(a_stopped_process_is_grabbed_and_released_stopped)
@@ -1195,9 +1285,12 @@ static const struct {
 	ROW(a_victims_own_trap_kills_it_as_untraced),
 	ROW(a_blocked_sigtrap_stays_blocked),
 	ROW(an_ignored_sigtrap_stays_ignored),
+	ROW(a_caught_and_blocked_sigtrap_keeps_its_handler),
 	ROW(an_unanswered_question_is_answered_by_its_deadline),
 	ROW(a_late_answer_is_told_as_such),
 	ROW(a_grabbed_process_is_parked_whole_resumed_and_released),
+	ROW(a_call_that_the_kernel_does_not_restart_goes_on_after_a_park),
+	ROW(a_client_that_dies_during_a_grab_leaves_no_controller),
 	ROW(a_stopped_process_is_grabbed_and_released_stopped),
 	ROW(job_control_stops_and_continues_are_honoured_and_told),
 	ROW(whatever_ends_the_client_leaves_a_grabbed_victim_whole),

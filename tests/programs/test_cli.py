@@ -598,6 +598,19 @@ def test_attach_takes_the_whole_tree(t):
     victim.wait()
 
 
+def test_attach_shows_the_tree_as_one(t):
+    victim = subprocess.Popen(['sh', '-c', 'sleep 1000; true'])
+    wait_for(t, 'the child is there', lambda: pathlib.Path(
+        f'/proc/{victim.pid}/task/{victim.pid}/children').read_text())
+    child = int(pathlib.Path(f'/proc/{victim.pid}/task/{victim.pid}/children').read_text())
+    result = t.run([*t.tether, 'attach', '--tree', '-p', str(victim.pid), '-e', 'grab', '--timeout=0.5'])
+    lines = result.stderr.decode().splitlines()
+    t.check(re.search(rf' {victim.pid}  grab ', lines[0]) and re.search(rf' {child}    grab ', lines[1]), lines)
+    os.kill(child, signal.SIGKILL)
+    victim.kill()
+    victim.wait()
+
+
 def test_attach_stops_at_its_time(t):
     victim = sleeper(t)
     attached = Attached(t, '--timeout=0.3', '-p', victim.pid)
