@@ -151,7 +151,8 @@ static int plan_read(struct plan *plan, const struct proto_create *body)
 	if (!body->candidates || !body->argc || body->payload_size > MAX_CREATE_PAYLOAD ||
 	    (uint64_t)body->candidates + body->argc + body->envc + body->has_cwd > body->payload_size)
 		return -EPROTO;
-	/* It came through the exec of the controller, but no further: the victim gets the client's descriptors only. */
+	/* It came through the exec of the controller, but no further: the victim gets the client's
+	 * descriptors only. */
 	if (sys(fcntl, body->payload_fd, F_SETFD, FD_CLOEXEC) < 0)
 		return -EPROTO;
 	plan->pointers = (size_t)body->candidates + body->argc + body->envc + 3;

@@ -306,6 +306,8 @@ void exec_event(struct controller *c, struct task *t)
 	fresh = space_new(c);
 	if (fresh) {
 		process_move(c, p, fresh);
+		if (p->parked)
+			freeze(c, fresh); /* caught inside execve by a park, which goes on */
 	} else {
 		/* No memory for a record: without sites it may keep the old one, if that is its own. */
 		sites_clear(c, &old->sites);

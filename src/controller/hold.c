@@ -136,6 +136,11 @@ static void announce_parks(struct controller *c, struct space *s)
 		if (!p->parked || p->announced)
 			continue;
 		p->announced = true;
+		/* A thread in vfork stands inside the kernel until its child lets it go. */
+		TAILQ_FOREACH(t, &p->tasks, of_process) {
+			if (t->state == TASK_VFORKING)
+				out_plain(c, PROTO_EV_blocked, p->pid, t->tid, t->serial, 0);
+		}
 		t = task_find(c, p->park_tid);
 		out_plain(c, PROTO_EV_parked, p->pid, p->park_tid, t ? t->serial : 0, 0);
 	}

@@ -123,10 +123,20 @@ static void ring_peek(const struct out *out, size_t offset, void *to, size_t len
 	memcpy((unsigned char *)to + first, out->ring, length - first);
 }
 
+/* No answer and no event is longer. */
+enum { BODY_MAX = 1024 };
+#define X(number, name, body, item, answer, when) \
+	static_assert(sizeof(answer) <= BODY_MAX, #name " is too long");
+PROTO_REQUESTS(X)
+#undef X
+#define X(number, name, body, want, keep) static_assert(sizeof(body) <= BODY_MAX, #name " is too long");
+PROTO_EVENTS(X)
+#undef X
+
 void out_flush(struct controller *c)
 {
 	struct out *out = &c->out;
-	unsigned char message[sizeof(struct proto_header) + 1024];
+	unsigned char message[sizeof(struct proto_header) + BODY_MAX];
 
 	while (out->used && !c->client_gone) {
 		uint32_t length;

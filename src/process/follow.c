@@ -241,6 +241,17 @@ static void post_preinit(struct tether *process, const struct proto_event *from)
 	follow_post(process->family, &event);
 }
 
+/* An executable that may not be read may not be held either: it runs on, and the hold is over. */
+static void lose_unobservable(struct tether *process, const struct proto_event *from)
+{
+	struct tether_event event = event_of(from, process, TETHER_EVENT_LOST);
+
+	event.u.text.reason = "it runs an executable that may not be read";
+	follow_post(process->family, &event);
+	handle_set_state(process, TETHER_STATE_LOST);
+	rendezvous_failed(process, TETHER_EUNOBSERVABLE, 0, NULL);
+}
+
 /* Survey and plant; tells whether the process parks here, or must be let go. */
 static enum proto_action enter_image(struct tether *process, const struct proto_ev_exec *from, bool parked)
 {
@@ -248,7 +259,7 @@ static enum proto_action enter_image(struct tether *process, const struct proto_
 	int result = rtld_survey(&process->rtld, from->event.tid, &memory, process->table->cache);
 
 	if (result == -EACCES || result == -EPERM) {
-		rendezvous_failed(process, TETHER_EUNOBSERVABLE, 0, NULL);
+		lose_unobservable(process, &from->event);
 		return PROTO_LET_GO;
 	}
 	if (result < 0) {
@@ -411,8 +422,10 @@ static void event_released(struct family *family, struct tether *process, const 
 	struct tether_event event = event_of(&from->event, process, TETHER_EVENT_RELEASE);
 
 	event.u.release.mode = (uint32_t)from->value;
-	handle_set_state(process, TETHER_STATE_RELEASED);
-	follow_post(family, &event);
+	if (process->state != TETHER_STATE_LOST) {
+		handle_set_state(process, TETHER_STATE_RELEASED);
+		follow_post(family, &event);
+	}
 	family_remove(process);
 }
 

@@ -89,8 +89,9 @@ static struct blob *read_strings(int64_t tid, const char *name, bool *truncated)
 		if (got <= 0)
 			break;
 		blob->length += (size_t)got;
+		/* The kernel fills the buffer as far as there is something. */
 		if (blob->length < room - 1)
-			continue;
+			break;
 		if (room >= MAX_ARGS_BYTES) {
 			*truncated = true;
 			break;

@@ -158,6 +158,7 @@ static void turn(struct tether_session *session, int timeout_ms)
 		family_receive(ready.data.ptr);
 	else
 		run_operations(session);
+	queue_announce(session);
 }
 
 /* At the end of the session every victim goes in its family's mode; a controller that does not answer in time

@@ -191,8 +191,20 @@ void queue_post(struct host *host, const struct tether_event *event)
 		append(session, &notice);
 	}
 	append(session, event);
-	pthread_cond_signal(&session->arrived);
-	set_event_fd(session);
+	session->news = true;
+}
+
+void queue_announce(struct tether_session *session)
+{
+	pthread_mutex_lock(&session->table.lock);
+	bool news = session->news && session->queued;
+	session->news = false;
+	if (news)
+		set_event_fd(session);
+	pthread_mutex_unlock(&session->table.lock);
+	/* Behind the lock: who wakes would only run into it. */
+	if (news)
+		pthread_cond_signal(&session->arrived);
 }
 
 void queue_init(struct tether_session *session)

@@ -41,6 +41,7 @@ struct tether_session {
 	struct event_queue events;
 	uint32_t queued, queue_limit;
 	uint64_t dropped, dropped_total, handled;
+	bool news;                  /* queued since the last queue_announce() */
 	pthread_cond_t arrived;
 	int event_fd;               /* the host's: readable while events are queued */
 	bool event_fd_used;         /* somebody asked for it */
@@ -64,6 +65,11 @@ void queue_init(struct tether_session *session);
 void queue_destroy(struct tether_session *session);
 /* Lock held. */
 void queue_post(struct host *host, const struct tether_event *event);
+/*
+ * Control thread, lock not held: tell whoever waits for events. Apart from posting, since a victim may stand
+ * still until the control thread has answered for it: the answer goes first.
+ */
+void queue_announce(struct tether_session *session);
 
 static inline struct tether_session *session_of(struct host *host)
 {

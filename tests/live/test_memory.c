@@ -15,7 +15,8 @@
 /* Where the victim has mapped what this process knows as a function of the C library. */
 static uint64_t address_in(pid_t pid, const char *function)
 {
-	void *here = dlsym(RTLD_DEFAULT, function);
+	/* From the library itself: a sanitizer puts functions of its own before some. */
+	void *here = dlsym(dlopen("libc.so.6", RTLD_NOW | RTLD_NOLOAD), function);
 	Dl_info info;
 	check(here != NULL && dladdr(here, &info) != 0);
 	char path[64], line[4096];
@@ -83,7 +84,7 @@ TEST(a_hit_trap_is_stepped_over_and_the_victim_goes_on)
 	for (size_t i = 0; i < sizeof(functions) / sizeof(functions[0]); i++) {
 		/* Indirect functions resolve to the same code here and there: one machine, one library. */
 		Dl_info info;
-		void *here = dlsym(RTLD_DEFAULT, functions[i]);
+		void *here = dlsym(dlopen("libc.so.6", RTLD_NOW | RTLD_NOLOAD), functions[i]);
 		if (here && dladdr(here, &info) && strstr(info.dli_fname, "/libc.so.6"))
 			at[count++] = address_in(v.pid, functions[i]);
 	}
