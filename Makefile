@@ -43,10 +43,10 @@ check-asan: test-packages ## the tests under AddressSanitizer and UBSan
 	@ninja -C $(BUILD)-asan --quiet
 	@TETHER_TEST_SANITIZER=address python3 tests/run.py --build $(BUILD)-asan --slow 4 --no-user-pass $(CHECK)
 
-check-tsan: test-packages ## the tests under ThreadSanitizer
+check-tsan: test-packages ## unit and live tests under ThreadSanitizer
 	$(call configure,$(BUILD)-tsan,-Db_sanitize=thread -Db_lundef=false -Dcontroller=native)
 	@ninja -C $(BUILD)-tsan --quiet
-	@TETHER_TEST_SANITIZER=thread python3 tests/run.py --build $(BUILD)-tsan --slow 6 --no-user-pass $(CHECK)
+	@TETHER_TEST_SANITIZER=thread python3 tests/run.py --build $(BUILD)-tsan --slow 6 --no-user-pass --kind unit --kind live $(CHECK)
 
 bench: NINJA_QUIET = --quiet
 bench: all ## measure beside bare C floors; writes bench/RESULTS.md

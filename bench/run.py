@@ -31,6 +31,7 @@ class Bench:
         self.environment = dict(os.environ, LC_ALL='C')
         self.environment.setdefault('TETHER_CONTROLLER', str(build / 'src' / 'controller' / 'tether-controller'))
         self.rows = []
+        self.load = os.getloadavg()[0]
 
     def run(self, *command, timeout=120):
         """Wall seconds and the JSON objects that were printed."""
@@ -141,7 +142,8 @@ def fork_exec(bench):
     turns = 1000
     followed(bench, 'fork + exec followed', 'fork', turns, bench.tiny, [
         ('strace -f execve', ['strace', '-f', '-o', '/dev/null', '-e', 'trace=execve']),
-        ('ltrace -f', ['ltrace', '-f', '-o', '/dev/null', '-e', 'nosuch']),
+        ('strace -f --seccomp-bpf execve', ['strace', '-f', '--seccomp-bpf', '-o', '/dev/null', '-e', 'trace=execve']),
+        ('gdb, follow parent', ['gdb', '-nx', '-q', '-batch', '-ex', 'run', '--args']),
     ], 1.5, {'forks': turns, 'execs': turns, 'exits': turns})
 
 
@@ -149,8 +151,7 @@ def dlopen(bench):
     turns = 1000
     followed(bench, 'dlopen + dlclose reported', 'dl', turns, bench.plugin, [
         ('strace mmap', ['strace', '-o', '/dev/null', '-e', 'trace=mmap']),
-        ('gdb stop-on-solib', ['gdb', '-nx', '-q', '-batch', '-ex', 'catch load', '-ex', 'commands 1\nsilent\ncontinue\nend',
-                               '-ex', 'run', '--args']),
+        ('gdb, at its solib breakpoint', ['gdb', '-nx', '-q', '-batch', '-ex', 'run', '--args']),
     ], 1.5, {'loads': turns, 'unloads': turns})
 
 
@@ -200,6 +201,7 @@ def write_results(bench, path, words):
         out.write('# Speed\n\n'
                   f'Made by `make bench` ({words}) on {os.cpu_count()} CPUs ({cpu}), Linux {platform.release()}, '
                   f'{platform.libc_ver()[0]} {platform.libc_ver()[1]}.\n'
+                  + (f'The machine was NOT idle (load {bench.load:.1f}): no figure here counts.\n' if bench.load > 1 else '') +
                   'A floor is a bare C program that does only that one thing (`bench/floor.c`); *added* is the time of a\n'
                   "victim's turn less that of an untraced one. Ratios are medians of the ratios of rounds in one run;\n"
                   'absolute times are those of the machine, and tracer and victim are not pinned to a CPU.\n\n'

@@ -5,6 +5,7 @@
 #  - a room includes only what src/ROOMS allows it; the command only <tether/...>
 #  - libtether.so imports nothing that could disturb its host
 #  - what it exports is what the public headers declare and document, no more and no less
+#  - no file names a machine path
 #  - every header compiles alone; the public ones as C11 and as C++
 set -u
 cd "$(dirname "$0")/.." || exit 1
@@ -44,6 +45,10 @@ done
 # Only the architecture's own file may ask which machine this is.
 grep -rnE '#[[:space:]]*(if|ifdef|elif).*__(x86_64|i386|aarch64)__' src include --include='*.[ch]' |
 	grep -v '^src/arch/' | grep -v '^src/decode/' | while read -r line; do breach "machine asked for outside arch: $line"; done
+
+# Nothing in the tree may depend on where, or by what, it was made.
+grep -rnE '/work/(main|shared)|/tmp/build-|/root/' . --include='*' --exclude-dir=.git --exclude-dir='build*' \
+	--exclude=check_rooms.sh | while read -r line; do breach "a machine path: $line"; done
 
 library=$(find "$build/src" -maxdepth 1 -name 'libtether.so.0' | head -n 1)
 if [ -z "$library" ]; then

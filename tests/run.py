@@ -353,6 +353,10 @@ def stage_for(user, build):
     skip = shutil.ignore_patterns('*.p', '*.a', '__pycache__', 'meson-logs', 'meson-private')
     shutil.copytree(build, stage / 'build', symlinks=True, ignore=skip)
     shutil.copytree(HERE, stage / 'tests', symlinks=True, ignore=skip)
+    for name in ('bench', 'docs', 'include'):
+        shutil.copytree(HERE.parent / name, stage / name, symlinks=True, ignore=skip)
+    for path in HERE.parent.glob('*.md'):
+        shutil.copy(path, stage)
     for path in [stage, *stage.rglob('*')]:
         os.chown(path, user.pw_uid, user.pw_gid, follow_symlinks=False)
     return stage

@@ -213,6 +213,8 @@ struct controller {
 	bool created;                /* the family was created: mode kill means EXITKILL */
 	bool done;                   /* leave the loop */
 	bool sweep;                  /* some process has no task left */
+	bool hurried;                /* at the highest priority, for a grab or a release */
+	int nice;                    /* else */
 	bool settled;                /* nothing of the client's is open or shared any more */
 	uint32_t state;              /* enum proto_state */
 	struct proto_hold hold;
@@ -352,6 +354,7 @@ void out_flush(struct controller *c);
 
 /* main.c: away from the client, once; a victim that is to be created is made before */
 void settle_down(struct controller *c);
+void hurry(struct controller *c, bool now);
 
 /* server.c, loop.c */
 void server_read(struct controller *c);

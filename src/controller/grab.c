@@ -314,6 +314,7 @@ static void answer(struct controller *c, int result, uint32_t tracer)
 			body.blocked += t->state == TASK_VFORKING || t->state == TASK_BLOCKED;
 	}
 	out_answer(c, c->grab.request, PROTO_REQ_grab, &body, sizeof(body));
+	hurry(c, false);
 	c->grab.request = 0;
 	c->grab.check_ns = 0;
 	TAILQ_FOREACH(s, &c->spaces, entry)
@@ -338,6 +339,7 @@ void grab_start(struct controller *c, uint64_t request, const struct proto_grab 
 	int r = examine(c, (pid_t)body->pid, &tracer);
 
 	settle_down(c);
+	hurry(c, true);
 	c->grab = (struct grab){ .request = request, .pid = (pid_t)body->pid, .check_ns = 1 };
 	if (!r)
 		r = seize_process(c, c->grab.pid, true, &tracer);

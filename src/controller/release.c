@@ -310,6 +310,7 @@ void release_all(struct controller *c, uint32_t mode, uint64_t request)
 	struct space *s;
 
 	grab_cancel(c);
+	hurry(c, true);
 	c->finishing = true;
 	c->finish_id = request;
 	c->finish_by_ns = os_now_ns() + FINISH_NS;

@@ -57,6 +57,22 @@ static void raise_fd_limit(void)
 }
 
 /*
+ * Among a thousand threads that all want to run, the one that stops them needs its turn; at all other times it
+ * must not take theirs. Where that is not allowed it takes longer.
+ */
+void hurry(struct controller *c, bool now)
+{
+	if (now && !c->hurried) {
+		/* getpriority(2) as the kernel has it: 20 - nice */
+		long priority = sys(getpriority, PRIO_PROCESS, 0);
+
+		c->nice = priority > 0 ? 20 - (int)priority : 0;
+	}
+	c->hurried = now;
+	sys(setpriority, PRIO_PROCESS, 0, now ? -20 : c->nice);
+}
+
+/*
  * Away from the client's session, terminal and cwd, and hard to kill or swap out: with us die the victims
  * that hit traps. None of it reaches the victim, which is made before. All of it is a gain where allowed, no
  * more.
@@ -70,8 +86,6 @@ void settle_down(struct controller *c)
 	sys(setsid, 0);
 	sys(chdir, "/");
 	raise_fd_limit();
-	/* Among a thousand threads that all want to run, the one that stops them needs its turn. */
-	sys(setpriority, PRIO_PROCESS, 0, -20);
 	write_file("/proc/self/oom_score_adj", "-999");
 	if (sys(mlockall, MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) < 0)
 		return;

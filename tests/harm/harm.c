@@ -88,9 +88,8 @@ static unsigned excused(const struct trial *trial, unsigned harms)
 	if (trial->ending != ENDING_CONTROLLER_KILL || trial->hold == HOLD_KILL)
 		return 0;
 	/* One that lives on must have got its text back from the client. */
-	if (!(harms & HARM_DIED))
-		return 0;
-	return HARM_DIED | HARM_WRONG | HARM_TEXT | HARM_STUCK | HARM_SIGNALS | HARM_STOPPED;
+	return HARM_DIED | HARM_WRONG | HARM_STUCK | HARM_SIGNALS | HARM_STOPPED |
+	       (harms & HARM_DIED ? (unsigned)HARM_TEXT : 0);
 }
 
 static void count_outcome(const struct plan *plan, struct tally *tally, const struct trial *trial,

@@ -151,7 +151,7 @@ static int victim_masked(bool ignored)
 	return sigismember(&seen, SIGTRAP) ? 0 : 3;
 }
 
-/* Blocked in a call that the kernel does not restart after a stop (DESIGN, rule 11). */
+/* Blocked in a call that the kernel does not restart after a stop (rule 11). */
 static int victim_epoll(void)
 {
 	struct epoll_event event = { .events = EPOLLIN };
@@ -181,6 +181,19 @@ static int victim_caught(void)
 		       : 2;
 }
 
+static int victim_execs(long count)
+{
+	char path[4096] = { 0 }, number[24];
+
+	if (!count)
+		return 0;
+	if (readlink("/proc/self/exe", path, sizeof(path) - 1) < 0)
+		return 1;
+	snprintf(number, sizeof(number), "%ld", count - 1);
+	execl(path, path, "execs", number, NULL);
+	return 2;
+}
+
 static int victim(int argc, char **argv)
 {
 	const char *role = argv[1];
@@ -197,6 +210,8 @@ static int victim(int argc, char **argv)
 		return victim_masked(false);
 	if (!strcmp(role, "ignored"))
 		return victim_masked(true);
+	if (!strcmp(role, "execs"))
+		return victim_execs(atol(argv[2]));
 	if (!strcmp(role, "epoll"))
 		return victim_epoll();
 	if (!strcmp(role, "caught"))
@@ -791,6 +806,30 @@ TEST(a_park_at_a_hit_shows_the_text_of_the_file)
 	CHECK(line, line->count[PROTO_EV_hit] == 450, "%u hits told", line->count[PROTO_EV_hit]);
 }
 
+TEST(a_park_that_meets_an_exec_ends_with_its_resume)
+{
+	struct options o = { .mode = PROTO_KILL };
+	struct message m;
+	pid_t pid = create(line, &o, ROLE("execs", "100"), &m);
+
+	answer_question(line, m.u.event.question, PROTO_GO);
+	for (int i = 0; i < 40 && !line->failed && !line->count[PROTO_EV_exit]; i++) {
+		unsigned before = line->count[PROTO_EV_parked];
+
+		if (request_pid(line, PROTO_REQ_park, pid, 0))
+			break; /* it has ended */
+		while (line->count[PROTO_EV_parked] == before && !line->count[PROTO_EV_exit])
+			if (!receive(line, &m, LONG_MS)) {
+				FAIL(line, "it does not park, try %d", i);
+				return;
+			}
+		request_pid(line, PROTO_REQ_resume, pid, 0);
+	}
+	if (!line->count[PROTO_EV_exit])
+		expect_exit(line, pid, 0);
+	CHECK(line, line->count[PROTO_EV_exec] == 101, "%u execs", line->count[PROTO_EV_exec]);
+}
+
 TEST(forked_children_are_followed_with_their_sites)
 {
 	struct options o = { .mode = PROTO_KILL, .flags = PROTO_FOLLOW };
@@ -1280,6 +1319,7 @@ static const struct {
 	ROW(a_signal_storm_on_a_stepped_instruction_harms_nothing),
 	ROW(a_site_that_is_lifted_at_its_first_hit_is_hit_once),
 	ROW(a_park_at_a_hit_shows_the_text_of_the_file),
+	ROW(a_park_that_meets_an_exec_ends_with_its_resume),
 	ROW(forked_children_are_followed_with_their_sites),
 	ROW(forked_children_that_are_not_followed_run_clean),
 	ROW(a_victims_own_trap_kills_it_as_untraced),
