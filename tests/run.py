@@ -270,6 +270,7 @@ def start_supervisor(case, environment):
     """Fork a supervisor; (pid, pipe to read its results from, its folder)."""
     # Not below TMPDIR of a test that runs this runner, and in reach of an ordinary user.
     tmp = pathlib.Path(tempfile.mkdtemp(prefix='tether-test-'))
+    tmp.chmod(0o755)
     read_end, write_end = os.pipe()
     pid = os.fork()
     if pid:

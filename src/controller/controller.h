@@ -213,6 +213,7 @@ struct controller {
 	bool created;                /* the family was created: mode kill means EXITKILL */
 	bool done;                   /* leave the loop */
 	bool sweep;                  /* some process has no task left */
+	struct site **spare_index;   /* site.c: of a table that was cleared */
 	bool hurried;                /* at the highest priority, for a grab or a release */
 	int nice;                    /* else */
 	bool settled;                /* nothing of the client's is open or shared any more */

@@ -171,15 +171,6 @@ static void early_no_more(struct controller *c, struct task *t)
 	if (t->queued)
 		TAILQ_REMOVE(&c->stopped, t, of_stopped);
 	t->queued = false;
-	if (t->queued) {
-		/*
-		 * Its stop has been taken in the same batch as its maker's and is acted on next. Let go now,
-		 * it could show another stop before that, which would be answered as if it were the first: a
-		 * trap would be swallowed.
-		 */
-		task_set_state(t, TASK_NEW);
-		return;
-	}
 	task_set_state(t, TASK_HELD);
 	first_stop(c, t);
 }
@@ -207,7 +198,7 @@ void first_stop(struct controller *c, struct task *t)
 {
 	struct process *p = t->process;
 
-	signals_refresh(c, t);
+	/* Its signal state is its maker's, seen a moment ago at the maker's event. */
 	if (p->fresh) {
 		p->fresh = false;
 		space_settle_copy(c, p->space, !p->followed || p->release || p->space->closed);

@@ -26,7 +26,10 @@
 
 /* Stops taken before any is acted on. */
 enum { BATCH = 512 };
-/* While stops come this fast, the next one is waited for without sleeping: a wake-up costs ten stops. */
+/*
+ * While stops come this fast, the next one is waited for without sleeping: a wake-up costs ten stops. With a
+ * question out it is the client that has to run, and runs at once where this thread ran.
+ */
 enum { SPIN_NS = 100000 };
 
 static void usage_of(struct process *p, const struct rusage *usage)
@@ -252,7 +255,7 @@ void loop(struct controller *c)
 			break;
 		if (c->stats.stops != stops)
 			last_stop = os_now_ns();
-		else if (swept && os_now_ns() - last_stop <= SPIN_NS)
+		else if (swept && TAILQ_EMPTY(&c->questions) && os_now_ns() - last_stop <= SPIN_NS)
 			sys(sched_yield, 0); /* the next stop may have to come from this very CPU */
 		else if (swept) {
 			sleep_for_more(c);

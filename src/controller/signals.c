@@ -34,13 +34,13 @@ static bool reset_may_be_ours(const struct process *p, const struct task *seen)
 static void refresh_disposition(struct task *t)
 {
 	struct process *p = t->process;
-	struct os_task_status status;
+	uint64_t all_ignored, all_caught;
 	bool ignored, caught;
 
-	if (os_task_status(t->tid, &status))
+	if (os_signal_actions(t->tid, &all_ignored, &all_caught))
 		return;
-	ignored = (status.sig_ignored & BIT(SIGTRAP)) != 0;
-	caught = (status.sig_caught & BIT(SIGTRAP)) != 0;
+	ignored = (all_ignored & BIT(SIGTRAP)) != 0;
+	caught = (all_caught & BIT(SIGTRAP)) != 0;
 	if (!ignored && !caught && reset_may_be_ours(p, t))
 		return;
 	p->trap_ignored = ignored;

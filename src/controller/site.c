@@ -37,30 +37,51 @@ static void index_insert(struct site_table *table, struct site *site)
 	table->index[i] = site;
 }
 
-static int table_grow(struct site_table *table, size_t size)
+/* One page of pointers is what most processes need; with each exec and exit one falls free and is kept. */
+enum { FIRST_SIZE = 512 };
+
+static struct site **index_get(struct controller *c, size_t size)
+{
+	struct site **index = c->spare_index;
+
+	if (size != FIRST_SIZE || !index)
+		return pages_get(size * sizeof(*index));
+	c->spare_index = NULL;
+	memset(index, 0, size * sizeof(*index));
+	return index;
+}
+
+static void index_put(struct controller *c, struct site **index, size_t size)
+{
+	if (size == FIRST_SIZE && !c->spare_index)
+		c->spare_index = index;
+	else
+		pages_put(index, size * sizeof(*index));
+}
+
+static int table_grow(struct controller *c, struct site_table *table, size_t size)
 {
 	struct site_table bigger = { .size = size, .used = table->used };
 
-	bigger.index = pages_get(size * sizeof(*bigger.index));
+	bigger.index = index_get(c, size);
 	if (!bigger.index)
 		return -ENOMEM;
 	for (size_t i = 0; i < table->size; i++)
 		if (table->index[i])
 			index_insert(&bigger, table->index[i]);
-	pages_put(table->index, table->size * sizeof(*table->index));
+	index_put(c, table->index, table->size);
 	*table = bigger;
 	return 0;
 }
 
 static struct site *site_add(struct controller *c, struct site_table *table, vaddr_t address)
 {
-	enum { FIRST = 512 }; /* one page of pointers */
 	struct site *site;
 
 	if (table->used >= MAX_SITES)
 		return NULL;
 	if ((table->used + 1) * 4 > table->size * 3 &&
-	    table_grow(table, table->size ? table->size * 2 : FIRST))
+	    table_grow(c, table, table->size ? table->size * 2 : FIRST_SIZE))
 		return NULL;
 	site = pool_get(&c->site_pool);
 	if (!site)
@@ -79,7 +100,7 @@ void sites_clear(struct controller *c, struct site_table *table)
 	SITES_EACH(table, site) {
 		pool_put(&c->site_pool, site);
 	}
-	pages_put(table->index, table->size * sizeof(*table->index));
+	index_put(c, table->index, table->size);
 	*table = (struct site_table){ 0 };
 }
 

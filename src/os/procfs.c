@@ -36,19 +36,20 @@ static long read_some(long fd, void *buffer, size_t length)
 	return n;
 }
 
-/* A whole small file, NUL-ended, cut at size: length or negative errno. */
-static long read_small(const char *path, char *buffer, size_t size)
+/*
+ * A small file that the kernel makes in one piece, NUL-ended, cut at size: length or negative errno. One read
+ * with room to spare has all of it.
+ */
+static long read_once(const char *path, char *buffer, size_t size)
 {
-	size_t length = 0;
-	long fd = open_proc(path, O_RDONLY), n = 0;
+	long fd = open_proc(path, O_RDONLY), n;
 
 	if (fd < 0)
 		return fd;
-	while (length < size - 1 && (n = read_some(fd, buffer + length, size - 1 - length)) > 0)
-		length += (size_t)n;
+	n = read_some(fd, buffer, size - 1);
 	sys(close, fd);
-	buffer[length] = '\0';
-	return n < 0 ? n : (long)length;
+	buffer[n > 0 ? n : 0] = '\0';
+	return n;
 }
 
 /* The value behind "\nKey:\t", or NULL. A name with a newline is escaped in Name:, so no line can be forged.
@@ -82,7 +83,7 @@ int os_task_status(int64_t tid, struct os_task_status *ret)
 	long n;
 
 	snprintf(path, sizeof(path), "/proc/%lld/status", (long long)tid);
-	n = read_small(path, text, sizeof(text));
+	n = read_once(path, text, sizeof(text));
 	if (n < 0)
 		return (int)n;
 	value = field(text, "State");
@@ -110,6 +111,25 @@ int os_task_status(int64_t tid, struct os_task_status *ret)
 	return 0;
 }
 
+int os_signal_actions(int64_t tid, uint64_t *ret_ignored, uint64_t *ret_caught)
+{
+	char path[48], text[4096];
+	const char *ignored, *caught;
+	long n;
+
+	snprintf(path, sizeof(path), "/proc/%lld/status", (long long)tid);
+	n = read_once(path, text, sizeof(text));
+	if (n < 0)
+		return (int)n;
+	ignored = strstr(text, "\nSigIgn:");
+	caught = ignored ? strstr(ignored, "\nSigCgt:") : NULL;
+	if (!caught)
+		return -ESRCH;
+	*ret_ignored = strtoull(ignored + sizeof("\nSigIgn:"), NULL, 16);
+	*ret_caught = strtoull(caught + sizeof("\nSigCgt:"), NULL, 16);
+	return 0;
+}
+
 int os_start_time(int64_t tid, uint64_t *ret)
 {
 	char path[48], text[1024];
@@ -117,7 +137,7 @@ int os_start_time(int64_t tid, uint64_t *ret)
 	long n;
 
 	snprintf(path, sizeof(path), "/proc/%lld/stat", (long long)tid);
-	n = read_small(path, text, sizeof(text));
+	n = read_once(path, text, sizeof(text));
 	if (n < 0)
 		return (int)n;
 	/* Field 2 is the name in parentheses and may hold anything: count from the last one on. */
@@ -138,7 +158,7 @@ long os_blocked_syscall(int64_t pid, int64_t tid, uint64_t argument[6])
 	long number, n;
 
 	snprintf(path, sizeof(path), "/proc/%lld/task/%lld/syscall", (long long)pid, (long long)tid);
-	n = read_small(path, text, sizeof(text));
+	n = read_once(path, text, sizeof(text));
 	if (n < 0)
 		return n;
 	if (!strncmp(text, "running", 7) || !n)

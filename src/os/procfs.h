@@ -23,6 +23,9 @@ struct os_task_status {
 /* 0, -ESRCH (gone), or negative errno. */
 int os_task_status(int64_t tid, struct os_task_status *ret);
 
+/* Only the process's ignored and caught signals: cheap enough for every stop. 0, -ESRCH or negative errno. */
+int os_signal_actions(int64_t tid, uint64_t *ret_ignored, uint64_t *ret_caught);
+
 /* Start time in clock ticks since boot (field 22 of stat): with the pid it is an identity. */
 int os_start_time(int64_t tid, uint64_t *ret);
 

@@ -31,6 +31,7 @@ struct plan {
 	struct lab lab;
 	bool kinds[KINDS], holds[HOLD_COUNT], endings[ENDING_COUNT];
 	unsigned count, seconds;
+	uint64_t deadline_ns; /* 0: none */
 	bool spread;
 	uint64_t seed;
 	unsigned expect; /* set of enum harm that each victim has to show; none: no harm at all */
@@ -213,7 +214,7 @@ static struct tally run_all(const struct plan *plan, unsigned *number, uint64_t 
 				if (plan->spread)
 					count = plan->count / rows + (row < plan->count % rows);
 				row++;
-				if (!count)
+				if (!count || (plan->deadline_ns && now_ns() > plan->deadline_ns))
 					continue;
 				tally = run_row(plan, kind, hold, ending, count, seeds);
 				add_tally(&sum, &tally);
@@ -227,12 +228,12 @@ static struct tally run_all(const struct plan *plan, unsigned *number, uint64_t 
 
 static int soak(struct plan *plan, uint64_t *seeds)
 {
-	uint64_t end = now_ns() + plan->seconds * UINT64_C(1000000000);
 	struct tally sum = { 0 };
 	unsigned rounds = 0;
 
 	plan->count = 1;
-	while (now_ns() < end) {
+	plan->deadline_ns = now_ns() + plan->seconds * UINT64_C(1000000000);
+	while (now_ns() < plan->deadline_ns) {
 		struct tally round = run_all(plan, NULL, seeds);
 
 		add_tally(&sum, &round);
