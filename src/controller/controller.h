@@ -323,6 +323,8 @@ void exit_task(struct controller *c, struct task *t);
 /* question.c */
 bool ask(struct controller *c, struct task *t, struct proto_event *event);
 void question_cancel(struct controller *c, struct task *t);
+/* Who waits for that answer; NULL: nobody any more. */
+struct process *question_process(struct controller *c, uint64_t question);
 int question_answer(struct controller *c, uint64_t question, uint32_t action);
 void question_timers(struct controller *c, uint64_t now);
 

@@ -283,6 +283,7 @@ void exec_event(struct controller *c, struct task *t)
 	struct space *old = p->space, *fresh;
 	struct proto_ev_exec body = { .old_tid = (uint32_t)t->tid };
 	bool shared = TAILQ_FIRST(&old->processes) != p || TAILQ_NEXT(p, of_space);
+	struct arch_regs regs;
 	uint64_t old_tid;
 
 	if (!trace_message(t->tid, &old_tid))
@@ -321,6 +322,8 @@ void exec_event(struct controller *c, struct task *t)
 		settle(c, t);
 		return;
 	}
+	if (!trace_get_regs(t->tid, &regs))
+		body.sp = arch_sp(&regs);
 	event_of(c, &body.event, t);
 	if (ask(c, t, &body.event))
 		task_set_state(t, TASK_ASKING);

@@ -83,7 +83,7 @@ static void hit_site(struct controller *c, struct task *t, struct site *site, st
 	}
 	if (site->flags & PROTO_SITE_ONCE) {
 		/* From here on the original stands; who has hit it meanwhile finds the tombstone. */
-		space_lift_site(c, t->process->space, site->address);
+		space_lift_hit(t->process->space, site);
 		t->over = 0;
 	}
 	if (site->flags & (PROTO_SITE_REPORT | PROTO_SITE_ASK) && t->process->followed &&

@@ -30,7 +30,7 @@ enum { BATCH = 512 };
  * While stops come this fast, the next one is waited for without sleeping: a wake-up costs ten stops. With a
  * question out it is the client that has to run, and runs at once where this thread ran.
  */
-enum { SPIN_NS = 100000 };
+enum { SPIN_NS = 100000, SPIN_AFTER = 16 };
 
 static void usage_of(struct process *p, const struct rusage *usage)
 {
@@ -232,6 +232,7 @@ static void sleep_for_more(struct controller *c)
 void loop(struct controller *c)
 {
 	uint64_t last_stop = 0, stops = 0;
+	unsigned fast = 0; /* stops in a row that came within SPIN_NS of each other */
 	bool swept = false;
 
 	while (!c->done) {
@@ -253,9 +254,13 @@ void loop(struct controller *c)
 		processes_sweep(c);
 		if (c->done)
 			break;
-		if (c->stats.stops != stops)
-			last_stop = os_now_ns();
-		else if (swept && TAILQ_EMPTY(&c->questions) && os_now_ns() - last_stop <= SPIN_NS)
+		if (c->stats.stops != stops) {
+			uint64_t now = os_now_ns();
+
+			fast = now - last_stop <= SPIN_NS ? fast + 1 : 0;
+			last_stop = now;
+		} else if (swept && fast >= SPIN_AFTER && TAILQ_EMPTY(&c->questions) &&
+			   os_now_ns() - last_stop <= SPIN_NS)
 			sys(sched_yield, 0); /* the next stop may have to come from this very CPU */
 		else if (swept) {
 			sleep_for_more(c);

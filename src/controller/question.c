@@ -74,15 +74,30 @@ static int too_late(struct controller *c, uint64_t question)
 	return -ESRCH;
 }
 
-int question_answer(struct controller *c, uint64_t question, uint32_t action)
+static struct task *asker(struct controller *c, uint64_t question)
 {
 	struct task *t;
 
-	if (!question)
-		return -EINVAL;
-	TAILQ_FOREACH(t, &c->questions, of_questions)
+	TAILQ_FOREACH(t, &c->questions, of_questions) {
 		if (t->question == question)
 			break;
+	}
+	return t;
+}
+
+struct process *question_process(struct controller *c, uint64_t question)
+{
+	struct task *t = asker(c, question);
+
+	return t ? t->process : NULL;
+}
+
+int question_answer(struct controller *c, uint64_t question, uint32_t action)
+{
+	struct task *t = asker(c, question);
+
+	if (!question)
+		return -EINVAL;
 	if (!t)
 		return too_late(c, question);
 	question_cancel(c, t);

@@ -74,28 +74,30 @@ static int do_grab(struct controller *c, uint64_t id, const unsigned char *bytes
 	return 0;
 }
 
+static int plant(struct controller *c, struct process *p, const void *sites, uint32_t count, uint64_t gadget,
+		 uint32_t *ret_planted)
+{
+	if (!p)
+		return -ESRCH;
+	if (c->hold.flags & PROTO_READ_ONLY)
+		return -EPERM;
+	if (p->release || p->space->closed || c->grab.request)
+		return -TETHER_ESTATE;
+	if (gadget)
+		p->space->gadget = gadget;
+	signals_learn_first(c, p);
+	return space_plant(c, p, sites, count, ret_planted);
+}
+
 static int do_plant(struct controller *c, uint64_t id, const unsigned char *bytes, size_t size)
 {
 	struct proto_plant body;
 	struct proto_planted result = { 0 };
-	struct process *p;
 
 	(void)size;
 	memcpy(&body, bytes, sizeof(body));
-	p = process_find(c, (pid_t)body.pid);
-	if (!p)
-		result.result = -ESRCH;
-	else if (c->hold.flags & PROTO_READ_ONLY)
-		result.result = -EPERM;
-	else if (p->release || p->space->closed || c->grab.request)
-		result.result = -TETHER_ESTATE;
-	else {
-		if (body.gadget)
-			p->space->gadget = body.gadget;
-		signals_learn_first(c, p);
-		result.result =
-			space_plant(c, p, (const void *)(bytes + sizeof(body)), body.items, &result.planted);
-	}
+	result.result = plant(c, process_find(c, (pid_t)body.pid), bytes + sizeof(body), body.items, body.gadget,
+			      &result.planted);
 	out_answer(c, id, PROTO_REQ_plant, &result, sizeof(result));
 	return 0;
 }
@@ -131,6 +133,12 @@ static int do_answer(struct controller *c, uint64_t id, const unsigned char *byt
 	memcpy(&body, bytes, sizeof(body));
 	if (body.action < PROTO_GO || body.action > PROTO_LET_GO)
 		return -EPROTO;
+	if (body.items) {
+		struct process *p = question_process(c, body.question);
+		uint32_t planted = 0;
+
+		plant(c, p, bytes + sizeof(body), body.items, body.gadget, &planted);
+	}
 	out_result(c, id, PROTO_REQ_answer, question_answer(c, body.question, body.action), 0);
 	return 0;
 }

@@ -271,12 +271,22 @@ static int look(const struct os_mapping *m, void *data)
 
 static int find_mappings(struct space *s, struct search *search)
 {
+	enum { FEW = 8 };
 	struct task *t = space_task(s, false);
+	vaddr_t address[FEW];
 	int r;
 
 	memset(search->found, 0, search->count * sizeof(*search->found));
 	if (!t)
 		return -ESRCH;
+	if (search->count <= FEW) {
+		for (size_t i = 0; i < search->count; i++)
+			address[i] = search->site[i]->address;
+		r = os_mappings_at(t->tid, address, search->count, look, search);
+		if (!r)
+			return 0;
+		memset(search->found, 0, search->count * sizeof(*search->found));
+	}
 	r = os_each_mapping(t->tid, look, search);
 	return r == -EINTR || r == -ENOMEM ? os_each_mapping(t->tid, look, search) : r;
 }
@@ -432,6 +442,13 @@ int space_lift_site(struct controller *c, struct space *s, vaddr_t address)
 		return -ENOENT;
 	lift_batch(s, &search, true);
 	return 0;
+}
+
+void space_lift_hit(struct space *s, struct site *site)
+{
+	if (!s->lifted && trap_stands(s, site))
+		site_write(s, site, false);
+	site->planted = false;
 }
 
 void space_lift(struct controller *c, struct space *s)

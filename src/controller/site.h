@@ -23,6 +23,8 @@ int sites_copy(struct controller *c, struct space *to, const struct space *from)
 int space_plant(struct controller *c, struct process *p, const struct proto_site *sites, uint32_t count,
 		uint32_t *ret_planted);
 int space_lift_site(struct controller *c, struct space *s, vaddr_t address);
+/* The same for a site that a thread has run into this very moment: it is still in its mapping. */
+void space_lift_hit(struct space *s, struct site *site);
 /* All traps out of memory / back in again; the table stays. */
 void space_lift(struct controller *c, struct space *s);
 void space_replant(struct controller *c, struct space *s);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 
 #include <linux/kcmp.h>
 
@@ -347,6 +348,53 @@ int os_each_mapping(int64_t tid, int (*visit)(const struct os_mapping *mapping, 
 	}
 	sys(close, fd);
 	return r;
+}
+
+/* PROCMAP_QUERY of <linux/fs.h>, which is newer than many a system's headers. */
+struct map_query {
+	uint64_t size, flags, address;
+	uint64_t start, end, vma_flags, page_size, offset, inode;
+	uint32_t device_major, device_minor, name_size, build_id_size;
+	uint64_t name, build_id;
+};
+#define MAP_QUERY _IOWR('f', 17, struct map_query)
+enum { MAP_READABLE = 1, MAP_WRITABLE = 2, MAP_EXECUTABLE = 4, MAP_SHARED_WITH = 8 };
+
+int os_mappings_at(int64_t tid, const vaddr_t *address, size_t count,
+		   int (*visit)(const struct os_mapping *mapping, void *data), void *data)
+{
+	char path[48];
+	long fd, r = 0;
+
+	snprintf(path, sizeof(path), "/proc/%lld/maps", (long long)tid);
+	fd = open_proc(path, O_RDONLY);
+	if (fd < 0)
+		return (int)fd;
+	for (size_t i = 0; i < count && r == 0; i++) {
+		struct map_query query = { .size = sizeof(query), .address = address[i] };
+		struct os_mapping mapping = { .path = "" };
+
+		r = sys(ioctl, fd, MAP_QUERY, &query);
+		if (r == -ENOENT) {
+			r = 0; /* nothing is mapped there */
+			continue;
+		}
+		if (r)
+			break;
+		mapping.start = query.start;
+		mapping.end = query.end;
+		mapping.offset = query.offset;
+		mapping.inode = query.inode;
+		mapping.device_major = query.device_major;
+		mapping.device_minor = query.device_minor;
+		mapping.readable = query.vma_flags & MAP_READABLE;
+		mapping.writable = query.vma_flags & MAP_WRITABLE;
+		mapping.executable = query.vma_flags & MAP_EXECUTABLE;
+		mapping.shared = query.vma_flags & MAP_SHARED_WITH;
+		r = visit(&mapping, data);
+	}
+	sys(close, fd);
+	return (int)r;
 }
 
 int os_same_memory(int64_t tid, int64_t other)

@@ -56,6 +56,7 @@ int family_send(struct family *family, uint32_t type, const void *body, const vo
 	size_t item = type == PROTO_REQ_plant  ? sizeof(struct proto_site)
 		      : type == PROTO_REQ_lift ? sizeof(uint64_t)
 		      : type == PROTO_REQ_grab ? sizeof(uint32_t)
+		      : type == PROTO_REQ_answer ? sizeof(struct proto_site)
 					       : 0;
 
 	if (family->dead)

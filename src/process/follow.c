@@ -70,10 +70,12 @@ static struct site_request main_site(struct tether *process)
 	};
 }
 
-int follow_plant(struct tether *process, bool fresh, answer_fn *answered, struct operation *operation)
+enum { OWN_SITES = 2 };
+
+/* The linker's breakpoint, and main's for a fresh image. */
+static size_t own_sites(struct tether *process, bool fresh, struct site_request sites[OWN_SITES])
 {
 	struct rtld *rtld = &process->rtld;
-	struct site_request sites[2];
 	size_t count = 0;
 
 	if (!process->monitored)
@@ -89,6 +91,14 @@ int follow_plant(struct tether *process, bool fresh, answer_fn *answered, struct
 	}
 	if (fresh && rtld->main)
 		sites[count++] = main_site(process);
+	return count;
+}
+
+int follow_plant(struct tether *process, answer_fn *answered, struct operation *operation)
+{
+	struct site_request sites[OWN_SITES];
+	size_t count = own_sites(process, false, sites);
+
 	return count ? plant_sites(process, sites, count, answered, operation) : 0;
 }
 
@@ -253,10 +263,15 @@ static void lose_unobservable(struct tether *process, const struct proto_event *
 }
 
 /* Survey and plant; tells whether the process parks here, or must be let go. */
-static enum proto_action enter_image(struct tether *process, const struct proto_ev_exec *from, bool parked)
+static enum proto_action enter_image(struct tether *process, const struct proto_ev_exec *from,
+				     const struct exec_record *record, bool parked)
 {
 	struct reader memory = process_reader(process);
-	int result = rtld_survey(&process->rtld, from->event.tid, &memory, process->table->cache);
+	struct rtld_cache *cache = process->table->cache;
+	int result = record->auxv_count
+			     ? rtld_survey_auxv(&process->rtld, from->event.tid, &memory, cache, record->auxv,
+						record->auxv_count)
+			     : rtld_survey(&process->rtld, from->event.tid, &memory, cache);
 
 	if (result == -EACCES || result == -EPERM) {
 		lose_unobservable(process, &from->event);
@@ -269,7 +284,6 @@ static enum proto_action enter_image(struct tether *process, const struct proto_
 	}
 	if (stops_at_main(process) && !main_may_come(&process->rtld))
 		rendezvous_failed(process, TETHER_ENOMAIN, 0, NULL);
-	follow_plant(process, true, NULL, NULL);
 	if (process->rtld.flavour == RTLD_STATIC && process->monitored) {
 		post_preinit(process, &from->event);
 		parked = parked || (process->rendezvous && process->stop == TETHER_STOP_PREINIT);
@@ -280,21 +294,26 @@ static enum proto_action enter_image(struct tether *process, const struct proto_
 static void event_exec(struct family *family, struct tether *process, const void *body)
 {
 	const struct proto_ev_exec *from = body;
+	struct site_request sites[OWN_SITES];
+	struct reader memory = process_reader(process);
 	struct exec_record record;
 
 	forget_image(process);
-	int result = record_read(&record, from->event.tid, family->flags & TETHER_WANT_ENV);
-	bool parked = record.path && parks_here(family, record.path);
+	int result = record_read(&record, from->event.tid, &memory, from->sp, family->flags & TETHER_WANT_ENV);
+	bool stays = record.path && parks_here(family, record.path);
+	bool parked = stays || (process->rendezvous && process->stop == TETHER_STOP_CREATE);
+
 	if (result == 0)
-		post_exec(process, from, &record, parked);
+		post_exec(process, from, &record, stays);
 	blob_put(process->environment);
 	process->environment = blob_get(record.environment);
+	enum proto_action action = enter_image(process, from, &record, parked);
 	record_clear(&record);
-
-	parked = parked || (process->rendezvous && process->stop == TETHER_STOP_CREATE);
-	enum proto_action action = enter_image(process, from, parked);
+	size_t count = action == PROTO_LET_GO ? 0 : own_sites(process, true, sites);
 	if (from->event.question)
-		family_answer(family, from->event.question, action);
+		plant_and_answer(process, sites, count, from->event.question, action);
+	else if (count)
+		plant_sites(process, sites, count, NULL, NULL);
 }
 
 /* ---- hits ------------------------------------------------------------------------------------------------ */

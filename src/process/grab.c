@@ -26,7 +26,7 @@ static void post_grab(struct family *family, struct tether *process, uint32_t th
 		.u.grab = { .path = "", .threads = threads },
 	};
 
-	if (record_read(&record, process_live_tid(process), family->flags & TETHER_WANT_ENV) == 0)
+	if (record_read(&record, process_live_tid(process), NULL, 0, family->flags & TETHER_WANT_ENV) == 0)
 		event.u.grab.path = record.interpreter ? record.interpreter : record.path;
 	process->environment = blob_get(record.environment);
 	follow_post(family, &event);
@@ -92,7 +92,7 @@ static void take_in(struct family *family, struct tether *process, struct operat
 		return;
 	}
 	struct operation *part = process->monitored && process->rtld.r_brk ? part_of(grab, process) : NULL;
-	if (part && follow_plant(process, false, linker_planted, part) == 0) {
+	if (part && follow_plant(process, linker_planted, part) == 0) {
 		operation_put(part);
 		return;
 	}

@@ -247,8 +247,8 @@ void family_answer(struct family *family, uint64_t question, enum proto_action a
 
 /* ---- follow.c (control thread): what each event means ---- */
 void follow_event(struct family *family, const struct proto_header *header, const void *body);
-/* Plant the linker's breakpoint, and main's for a fresh image. As plant_sites(). */
-int follow_plant(struct tether *process, bool fresh, answer_fn *answered, struct operation *operation);
+/* Plant the linker's breakpoint in a running image. As plant_sites(). */
+int follow_plant(struct tether *process, answer_fn *answered, struct operation *operation);
 /* Walk the link maps and post what came and went. As rtld_scan(). */
 int follow_scan(struct tether *process, int64_t tid, uint64_t t_ns);
 /* Queue an event of a process, if its family wants the kind. */
@@ -257,12 +257,17 @@ void follow_post(struct family *family, struct tether_event *event);
 struct tether *follow_admit(struct family *family, int64_t pid);
 
 /* ---- record.c: what a new image is, read from /proc while the process is held ---- */
+enum { RECORD_AUXV = 40 };
 struct exec_record {
 	struct blob *argv, *environment; /* environment only where wanted */
 	char *path, *cwd, *interpreter;  /* interpreter NULL: the executable itself */
 	bool suppressed, truncated;
+	uint64_t auxv[RECORD_AUXV][2];   /* of a fresh image */
+	size_t auxv_count;
 };
-int record_read(struct exec_record *record, int64_t tid, bool environment);
+/* sp: of a fresh image, at the argument count; 0: a running one. 0 or -ESRCH. */
+int record_read(struct exec_record *record, int64_t tid, const struct reader *memory, vaddr_t sp,
+		bool environment);
 void record_clear(struct exec_record *record);
 struct blob *blob_get(struct blob *blob);
 void blob_put(struct blob *blob);
@@ -283,6 +288,9 @@ struct site_request {
 };
 int plant_sites(struct tether *process, const struct site_request *sites, size_t count, answer_fn *answered,
 		struct operation *operation);
+/* Answer a question, and have these planted before its thread goes on: one message instead of two. */
+void plant_and_answer(struct tether *process, const struct site_request *sites, size_t count, uint64_t question,
+		      enum proto_action action);
 /*
  * The controller has died with its traps in this memory: put back what may still be put back. Control thread.
  */

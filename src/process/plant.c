@@ -146,6 +146,20 @@ int plant_sites(struct tether *process, const struct site_request *sites, size_t
 	return result;
 }
 
+void plant_and_answer(struct tether *process, const struct site_request *sites, size_t count, uint64_t question,
+		      enum proto_action action)
+{
+	enum { MOST = 4 };
+	struct proto_site batch[MOST];
+	struct proto_answer answer = { .question = question, .action = action, .gadget = process->rtld.gadget };
+
+	for (size_t i = 0; i < count && i < MOST; i++)
+		if (prepare(process, &sites[i], &batch[answer.items]) == 0)
+			answer.items++;
+	/* A broken line shows itself by end-of-file: the controller then lets everything go by itself. */
+	(void)family_send(process->family, PROTO_REQ_answer, &answer, batch, answer.items, NULL, NULL);
+}
+
 /*
  * A thread that has run into a trap meanwhile is lost, and proc_mem.force_override can forbid the write. The
  * rest is saved by it, so it is done before anything else. Not checked is what stands around the byte: a

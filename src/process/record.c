@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/buffer.h"
 #include "base/limits.h"
 #include "os/memory.h"
 #include "os/procfs.h"
@@ -197,15 +198,133 @@ static bool was_suppressed(int64_t tid, const struct stat *file)
 	       ((file->st_mode & S_ISGID) && (file->st_mode & S_IXGRP) && effective_gid != file->st_gid);
 }
 
-int record_read(struct exec_record *record, int64_t tid, bool environment)
-{
-	struct stat mapped = { 0 };
+/* ---- the initial stack ------------------------------------------------------------------------------------
+ *
+ *	sp ─► argc │ argv[0] … argv[argc-1] │ 0 │ envp[0] … │ 0 │ auxv pairs … AT_NULL │ … strings … │ end of the stack
+ *
+ * At the exec event nothing has run yet, so all of it is as the kernel has laid it out (execve(2), the processor's
+ * ABI). One read of memory has what would take four files of /proc, each of them new for a new process.
+ */
+struct initial_stack {
+	const struct reader *memory;
+	vaddr_t sp;
+	char *bytes;
+	size_t length;
+};
 
-	memset(record, 0, sizeof(*record));
+enum { STACK_FIRST = 16384 };
+
+/* Up to the end of the mapping, or as far as the limits go. */
+static bool stack_read(struct initial_stack *stack, bool *truncated)
+{
+	size_t room = STACK_FIRST;
+
+	for (;;) {
+		char *bytes = realloc(stack->bytes, room);
+		if (!bytes)
+			return false;
+		stack->bytes = bytes;
+		ssize_t got = stack->memory->read(stack->memory->data, stack->sp, bytes, room);
+		if (got <= 0)
+			return false;
+		stack->length = (size_t)got;
+		if (stack->length < room)
+			return true;
+		if (room >= MAX_ARGS_BYTES) {
+			*truncated = true;
+			return true;
+		}
+		room *= 2;
+	}
+}
+
+static bool stack_word(const struct initial_stack *stack, size_t index, uint64_t *ret)
+{
+	if ((index + 1) * sizeof(*ret) > stack->length)
+		return false;
+	memcpy(ret, stack->bytes + index * sizeof(*ret), sizeof(*ret));
+	return true;
+}
+
+/* A string on the stack, or NULL when it is not whole there. */
+static const char *stack_string(const struct initial_stack *stack, vaddr_t address)
+{
+	if (address < stack->sp || address - stack->sp >= stack->length)
+		return NULL;
+	const char *string = stack->bytes + (address - stack->sp);
+	return memchr(string, '\0', stack->length - (address - stack->sp)) ? string : NULL;
+}
+
+/* The strings that a NULL-ended array of pointers at index names; index goes behind its NULL. */
+static struct blob *stack_strings(const struct initial_stack *stack, size_t *index, bool wanted)
+{
+	struct buffer text = BUFFER_INIT;
+	struct blob head = { .users = 1 };
+	uint64_t address;
+
+	buffer_add(&text, &head, sizeof(head));
+	while (stack_word(stack, (*index)++, &address) && address) {
+		const char *string = wanted ? stack_string(stack, address) : NULL;
+		if (!string)
+			continue;
+		buffer_add_string(&text, string);
+		head.count++;
+	}
+	struct blob *blob = (struct blob *)(void *)text.data;
+	if (!wanted || text.failed) {
+		buffer_free(&text);
+		return NULL;
+	}
+	blob->count = head.count;
+	blob->length = text.length - sizeof(*blob);
+	return blob;
+}
+
+/* False: this is no stack of a 64-bit image, or it cannot be read. */
+static bool read_stack(struct exec_record *record, const struct reader *memory, vaddr_t sp, bool environment)
+{
+	struct initial_stack stack = { .memory = memory, .sp = sp };
+	uint64_t argc, pair[2];
+	size_t index = 1;
+	bool good = stack_read(&stack, &record->truncated) && stack_word(&stack, 0, &argc) &&
+		    argc < stack.length / sizeof(uint64_t);
+
+	if (good) {
+		record->argv = stack_strings(&stack, &index, true);
+		record->environment = stack_strings(&stack, &index, environment);
+		good = record->argv && record->argv->count == argc;
+	}
+	while (good && record->auxv_count < RECORD_AUXV && stack_word(&stack, index, &pair[0]) &&
+	       stack_word(&stack, index + 1, &pair[1]) && pair[0] != AT_NULL) {
+		memcpy(record->auxv[record->auxv_count++], pair, sizeof(pair));
+		index += 2;
+		const char *path = pair[0] == AT_EXECFN ? stack_string(&stack, pair[1]) : NULL;
+		if (path)
+			record->path = strdup(path);
+	}
+	free(stack.bytes);
+	if (good && record->path)
+		return true;
+	record_clear(record);
+	return false;
+}
+
+static void read_files(struct exec_record *record, int64_t tid, bool environment)
+{
 	record->argv = read_strings(tid, "cmdline", &record->truncated);
 	if (environment)
 		record->environment = read_strings(tid, "environ", &record->truncated);
 	record->path = read_execfn(tid);
+}
+
+int record_read(struct exec_record *record, int64_t tid, const struct reader *memory, vaddr_t sp,
+		bool environment)
+{
+	struct stat mapped = { 0 };
+
+	memset(record, 0, sizeof(*record));
+	if (!sp || !read_stack(record, memory, sp, environment))
+		read_files(record, tid, environment);
 	record->cwd = read_link(tid, "cwd");
 	char *executable = read_link(tid, "exe");
 	if (stat_in(tid, "exe", "", &mapped)) {

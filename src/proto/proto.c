@@ -47,6 +47,12 @@ static uint32_t items_of(uint32_t type, const void *body)
 		memcpy(&lift, body, sizeof(lift));
 		return lift.items;
 	}
+	case PROTO_REQ_answer: {
+		struct proto_answer answer;
+
+		memcpy(&answer, body, sizeof(answer));
+		return answer.items;
+	}
 	case PROTO_REQ_grab: {
 		struct proto_grab grab;
 

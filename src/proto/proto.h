@@ -141,10 +141,12 @@ enum proto_action {
 	PROTO_STAY = 2,             /* the process parks: all its threads stop, traps are lifted */
 	PROTO_LET_GO = 3,           /* detach this process, in mode run; its text is whole */
 };
+/* Sites that come with it are planted in the thread's address space before it goes on, as by `plant`. */
 struct proto_answer {
 	uint64_t question;
 	uint32_t action;
-	uint32_t reserved;
+	uint32_t items;             /* struct proto_site each */
+	uint64_t gadget;            /* as in plant */
 };
 struct proto_pid {
 	uint32_t pid;               /* 0: the whole family */
@@ -181,7 +183,8 @@ struct proto_regs {
 	  PROTO_S_HOLDING | PROTO_S_PARENT)                                                            \
 	X(10, lift, struct proto_lift, sizeof(uint64_t), struct proto_result,                          \
 	  PROTO_S_HOLDING | PROTO_S_PARENT)                                                            \
-	X(12, answer, struct proto_answer, 0, struct proto_result, PROTO_S_HOLDING | PROTO_S_PARENT)   \
+	X(12, answer, struct proto_answer, sizeof(struct proto_site), struct proto_result,             \
+	  PROTO_S_HOLDING | PROTO_S_PARENT)                                                            \
 	X(14, park, struct proto_pid, 0, struct proto_result, PROTO_S_HOLDING | PROTO_S_PARENT)        \
 	X(16, resume, struct proto_pid, 0, struct proto_result, PROTO_S_HOLDING | PROTO_S_PARENT)      \
 	X(18, release, struct proto_pid, 0, struct proto_result, PROTO_S_HOLDING | PROTO_S_PARENT)     \
@@ -205,6 +208,7 @@ struct proto_ev_exec {
 	struct proto_event event;
 	uint32_t old_tid;           /* the thread that called execve; the leader's tid is taken over */
 	uint32_t reserved;
+	uint64_t sp;                /* at the argument count of the new image; 0: not known */
 };
 struct proto_ev_fork {
 	struct proto_event event;

@@ -51,6 +51,9 @@ void rtld_cache_free(struct rtld_cache *cache);
  * cache may be NULL. 0; -ESRCH; -EMEDIUMTYPE: a 32-bit victim; -EACCES: may not be observed.
  */
 int rtld_survey(struct rtld *rtld, int64_t tid, const struct reader *memory, struct rtld_cache *cache);
+/* The same where the auxiliary vector is known: count pairs of type and value, as on the initial stack. */
+int rtld_survey_auxv(struct rtld *rtld, int64_t tid, const struct reader *memory, struct rtld_cache *cache,
+		     const uint64_t (*auxv)[2], size_t count);
 
 /* What a scan found. Objects passed to removed() are freed after it returns. */
 struct rtld_changes {

@@ -266,16 +266,14 @@ static int survey(struct rtld *rtld, int64_t tid, const struct reader *memory, s
 	return 0;
 }
 
-int rtld_survey(struct rtld *rtld, int64_t tid, const struct reader *memory, struct rtld_cache *cache)
+static int survey_by(struct rtld *rtld, int64_t tid, const struct reader *memory, struct rtld_cache *cache,
+		     const uint64_t aux[AUX_COUNT])
 {
-	uint64_t aux[AUX_COUNT];
 	struct prefetch prefetch;
 	struct reader prefetched = { .read = read_prefetched, .data = &prefetch };
-	int error = os_auxv_many(tid, aux_types, AUX_COUNT, aux);
+	int error;
 
 	*rtld = (struct rtld){ 0 };
-	if (error != 0)
-		return error == -EPERM ? -EACCES : error;
 	if (aux[AUX_PHDR] == 0)
 		return why_no_headers(tid, memory);
 	rtld->entry = aux[AUX_ENTRY];
@@ -285,4 +283,27 @@ int rtld_survey(struct rtld *rtld, int64_t tid, const struct reader *memory, str
 							   aux[AUX_BASE] });
 	error = survey(rtld, tid, &prefetched, cache, aux);
 	return error == -EPERM ? -EACCES : error;
+}
+
+int rtld_survey(struct rtld *rtld, int64_t tid, const struct reader *memory, struct rtld_cache *cache)
+{
+	uint64_t aux[AUX_COUNT];
+	int error = os_auxv_many(tid, aux_types, AUX_COUNT, aux);
+
+	*rtld = (struct rtld){ 0 };
+	if (error != 0)
+		return error == -EPERM ? -EACCES : error;
+	return survey_by(rtld, tid, memory, cache, aux);
+}
+
+int rtld_survey_auxv(struct rtld *rtld, int64_t tid, const struct reader *memory, struct rtld_cache *cache,
+		     const uint64_t (*auxv)[2], size_t count)
+{
+	uint64_t aux[AUX_COUNT] = { 0 };
+
+	for (size_t i = 0; i < count; i++)
+		for (size_t n = 0; n < AUX_COUNT; n++)
+			if (auxv[i][0] == aux_types[n])
+				aux[n] = auxv[i][1];
+	return survey_by(rtld, tid, memory, cache, aux);
 }
