@@ -297,7 +297,7 @@ void call_abandon(struct controller *c, struct task *t);
 void pass_signal(struct controller *c, struct task *t);
 
 /* signals.c */
-void signals_refresh(struct controller *c, struct task *t);
+void signals_refresh(struct controller *c, struct task *t, bool dispositions);
 /* At a trap stop, before anything else. True: a call is under way, and hit_ours() comes after it. */
 bool signals_repair(struct controller *c, struct task *t);
 /* After a single step, whose SIGTRAP does the same. True: a call is under way, step_left() comes after it. */

@@ -181,7 +181,7 @@ void fork_event(struct controller *c, struct task *t)
 	struct task *child;
 	uint64_t message;
 
-	signals_refresh(c, t);
+	signals_refresh(c, t, false);
 	if (trace_message(t->tid, &message)) {
 		settle(c, t);
 		return;
@@ -308,7 +308,7 @@ void exec_event(struct controller *c, struct task *t)
 		space_go_on(c, old);
 		release_unfollowed(c, old);
 	}
-	signals_refresh(c, t);
+	signals_refresh(c, t, true);
 	if (c->create.process == p)
 		create_executed(c, t);
 	if (p->release) {

@@ -252,6 +252,7 @@ void loop(struct controller *c)
 		if (c->client_gone)
 			client_ended(c);
 		processes_sweep(c);
+		out_flush(c);
 		if (c->done)
 			break;
 		if (c->stats.stops != stops) {

@@ -33,7 +33,7 @@ void pass_signal(struct controller *c, struct task *t)
 	t->deliver = WSTOPSIG(t->status);
 	if (c->hold.events & PROTO_WANT_SIGNAL)
 		tell_signal(c, t, PROTO_EV_signal, t->deliver, trace_get_info(t->tid, &info) ? NULL : &info);
-	signals_refresh(c, t);
+	signals_refresh(c, t, t->deliver != SIGCHLD);
 	slot_leave(c, t);
 	settle(c, t);
 }
@@ -49,7 +49,7 @@ static void interrupted(struct controller *c, struct task *t)
 	} else {
 		signals_wind_back(c, t);
 	}
-	signals_refresh(c, t);
+	signals_refresh(c, t, true);
 	settle(c, t);
 }
 
@@ -61,7 +61,7 @@ static void group_stop(struct controller *c, struct task *t)
 		p->group_stopped = true;
 		tell_signal(c, t, PROTO_EV_stop, WSTOPSIG(t->status), NULL);
 	}
-	signals_refresh(c, t);
+	signals_refresh(c, t, true);
 	if (p->release) {
 		release_stopped(c, t);
 		return;
@@ -82,7 +82,7 @@ static void first_group_stop(struct controller *c, struct task *t)
 static void vfork_done(struct controller *c, struct task *t)
 {
 	t->vfork_child = 0;
-	signals_refresh(c, t);
+	signals_refresh(c, t, true);
 	settle(c, t);
 }
 

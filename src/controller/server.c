@@ -35,6 +35,7 @@ static int do_hello(struct controller *c, uint64_t id, const unsigned char *byte
 	memcpy(ours.build_id, proto_build_id, sizeof(ours.build_id));
 	/* Answered even when it does not fit: the library then names both. */
 	out_answer(c, id, PROTO_REQ_hello, &ours, sizeof(ours));
+	out_flush(c); /* a client of another build is told so, and is not listened to any more */
 	if (theirs.magic != PROTO_MAGIC || theirs.version != PROTO_VERSION ||
 	    (theirs.arch != ours.arch && theirs.arch != ARCH_UNKNOWN) ||
 	    memcmp(theirs.build_id, ours.build_id, sizeof(ours.build_id)))

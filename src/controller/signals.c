@@ -68,8 +68,11 @@ static bool trap_is_coming(const struct task *t)
 	       trace_trap_queued(t->tid) == 1;
 }
 
-/* At stops that are made anyway. What changes between two of them is not seen. */
-void signals_refresh(struct controller *c, struct task *t)
+/*
+ * At stops that are made anyway. What changes between two of them is not seen. The dispositions cost a file of
+ * /proc, so the stops that builds and shells make by the thousand look at the mask alone.
+ */
+void signals_refresh(struct controller *c, struct task *t, bool dispositions)
 {
 	uint64_t mask;
 
@@ -83,7 +86,7 @@ void signals_refresh(struct controller *c, struct task *t)
 	if (!t->masked && !trace_get_mask(t->tid, &mask) &&
 	    !(t->last_mask & ~mask & BIT(SIGTRAP) && trace_trap_queued(t->tid) == 1))
 		t->last_mask = mask;
-	if (t->process->space->sites.used)
+	if (dispositions && t->process->space->sites.used)
 		refresh_disposition(t);
 }
 

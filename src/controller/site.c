@@ -152,21 +152,21 @@ static int open_memory(struct space *s)
 	return -ESRCH;
 }
 
+/* Text that may only be executed is read through the file alone; most processes never need it opened. */
 int space_read(struct space *s, vaddr_t address, void *buffer, size_t length)
 {
-	long n;
-	int r = open_memory(s);
+	struct task *t = space_task(s, false);
+	long n = s->memory < 0 && t ? os_read_memory(t->tid, address, buffer, length) : -EFAULT;
+	int r;
 
-	if (r) {
-		/* out of file descriptors, say: any task gives the same bytes */
-		struct task *t = space_task(s, false);
-
-		n = t ? os_read_memory(t->tid, address, buffer, length) : -ESRCH;
-	} else {
+	if (n == (long)length)
+		return 0;
+	r = open_memory(s);
+	if (r)
+		return n < 0 && n != -EFAULT ? (int)n : r;
+	n = sys(pread64, s->memory, buffer, length, address);
+	if (n == -EINTR || n == -ENOMEM)
 		n = sys(pread64, s->memory, buffer, length, address);
-		if (n == -EINTR || n == -ENOMEM)
-			n = sys(pread64, s->memory, buffer, length, address);
-	}
 	if (n == (long)length)
 		return 0;
 	/* 0: the memory has no user any more */
