@@ -172,6 +172,7 @@ struct out {
 	unsigned char *ring;
 	size_t size, head, used; /* bytes */
 	uint64_t dropped, dropped_told;
+	uint64_t last_ns; /* of the last event */
 };
 
 struct late {
@@ -344,13 +345,15 @@ void release_stopped(struct controller *c, struct task *t);
 void release_check(struct controller *c, struct process *p);
 void release_timers(struct controller *c, uint64_t now);
 void finish_check(struct controller *c);
+/* After the last turn: is all let go that was to be? Else the loop goes on. */
+bool finish_holds(struct controller *c);
 uint32_t wanted_options(const struct controller *c, const struct process *p);
 
 /* out.c */
 void out_answer(struct controller *c, uint64_t request, uint32_t type, const void *body, size_t size);
 void out_result(struct controller *c, uint64_t request, uint32_t type, int32_t result, uint32_t value);
 /* Fills in who, when and the serial. p may be NULL when t has a process. */
-void event_of(const struct controller *c, struct proto_event *event, const struct task *t);
+void event_of(struct controller *c, struct proto_event *event, const struct task *t);
 void out_event(struct controller *c, uint32_t type, const void *body, size_t size);
 void out_plain(struct controller *c, uint32_t type, pid_t pid, pid_t tid, uint64_t serial, uint64_t value);
 void out_flush(struct controller *c);

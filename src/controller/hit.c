@@ -94,6 +94,13 @@ static void hit_site(struct controller *c, struct task *t, struct site *site, st
 		check_still(c, t->process->space);
 		return;
 	}
+	if (site->flags & PROTO_SITE_PARK && t->process->followed) {
+		arch_not_in_syscall(regs);
+		trace_set_regs(t->tid, regs);
+		task_set_state(t, TASK_HELD);
+		park(c, t->process, t->tid);
+		return;
+	}
 	go_over(c, t, site, regs);
 }
 

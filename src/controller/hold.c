@@ -216,16 +216,24 @@ void thaw(struct controller *c, struct space *s)
 	}
 }
 
-/* Inside the kernel, or gone but for its record: it stops, or ends, before its next user instruction. */
+/*
+ * Inside the kernel, or gone but for its record: it stops, or ends, before its next user instruction. What has
+ * run into a trap is not meant, though the kernel shows it in no call either: on its way to the stop, or in one
+ * that is not waited for yet. Taken for blocked it would not be waited for when all is let go, and our exit
+ * would leave it with the SIGTRAP.
+ */
 bool task_cannot_run(const struct task *t)
 {
 	long call = os_blocked_syscall(t->process->pid, t->tid, NULL);
 	struct os_task_status status;
 
-	if (call >= 0 || call == OS_SYSCALL_NONE)
-		return true;
+	if (os_task_status(t->tid, &status))
+		return false;
 	/* A leader that has called pthread_exit(3) waits as a zombie for its threads. */
-	return !os_task_status(t->tid, &status) && (status.state == 'Z' || status.state == 'X');
+	if (status.state == 'Z' || status.state == 'X')
+		return true;
+	return (call >= 0 || call == OS_SYSCALL_NONE) && status.state != 't' &&
+	       !(status.sig_pending >> (SIGTRAP - 1) & 1);
 }
 
 void freeze_timers(struct controller *c, uint64_t now)

@@ -229,7 +229,7 @@ static void sleep_for_more(struct controller *c)
 		look_at_client(c, 0, next > now ? next - now : 0);
 }
 
-void loop(struct controller *c)
+static void turns(struct controller *c)
 {
 	uint64_t last_stop = 0, stops = 0;
 	unsigned fast = 0; /* stops in a row that came within SPIN_NS of each other */
@@ -269,7 +269,14 @@ void loop(struct controller *c)
 		}
 		stops = c->stats.stops;
 	}
-	/* Stops that came meanwhile would lose their signals with us. */
-	while (drain(c))
-		act_all(c);
+}
+
+void loop(struct controller *c)
+{
+	do {
+		turns(c);
+		/* Stops that came meanwhile would lose their signals with us. */
+		while (drain(c))
+			act_all(c);
+	} while (!finish_holds(c));
 }

@@ -193,14 +193,24 @@ void out_result(struct controller *c, uint64_t request, uint32_t type, int32_t r
 	out_answer(c, request, type, &body, sizeof(body));
 }
 
-void event_of(const struct controller *c, struct proto_event *event, const struct task *t)
+/*
+ * When it happened, but not before what has been told already: threads whose stops were taken together are
+ * acted on in another order than they stopped in, and a client must not see time go back.
+ */
+static uint64_t told_at(struct controller *c, uint64_t t_ns)
 {
-	(void)c;
+	if (t_ns > c->out.last_ns)
+		c->out.last_ns = t_ns;
+	return c->out.last_ns;
+}
+
+void event_of(struct controller *c, struct proto_event *event, const struct task *t)
+{
 	*event = (struct proto_event){
 		.pid = (uint32_t)(t->process ? t->process->pid : t->tid),
 		.tid = (uint32_t)t->tid,
 		.serial = t->serial,
-		.t_ns = t->stopped_ns ? t->stopped_ns : os_now_ns(),
+		.t_ns = told_at(c, t->stopped_ns ? t->stopped_ns : os_now_ns()),
 	};
 }
 
@@ -220,7 +230,7 @@ void out_plain(struct controller *c, uint32_t type, pid_t pid, pid_t tid, uint64
 		.event = { .pid = (uint32_t)pid,
 			   .tid = (uint32_t)tid,
 			   .serial = serial,
-			   .t_ns = os_now_ns() },
+			   .t_ns = told_at(c, os_now_ns()) },
 		.value = value,
 	};
 

@@ -370,6 +370,27 @@ void finish_check(struct controller *c)
 	c->done = !waits_for_others(c);
 }
 
+/*
+ * A stop taken on the way out may be that of a thread with the SIGTRAP of a trap queued behind it: it was let run
+ * up to that and must find us, or it dies of it. False: there is still something to wait for.
+ */
+bool finish_holds(struct controller *c)
+{
+	struct process *p;
+
+	if (!c->finishing || os_now_ns() > c->finish_by_ns)
+		return true;
+	TAILQ_FOREACH(p, &c->processes, entry) {
+		if (anything_awaited(c, p))
+			break;
+	}
+	if (!p && !c->early)
+		return true;
+	c->done = false;
+	c->release_check_ns = os_now_ns() + CHECK_NS;
+	return false;
+}
+
 void release_timers(struct controller *c, uint64_t now)
 {
 	struct process *p, *next;

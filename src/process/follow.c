@@ -66,7 +66,7 @@ static struct site_request main_site(struct tether *process)
 	return (struct site_request){
 		.address = process->rtld.main,
 		.id = SITE_MAIN,
-		.flags = PROTO_SITE_ONCE | (stops_at_main(process) ? PROTO_SITE_ASK : PROTO_SITE_REPORT),
+		.flags = PROTO_SITE_ONCE | PROTO_SITE_REPORT | (stops_at_main(process) ? PROTO_SITE_PARK : 0),
 	};
 }
 
@@ -331,17 +331,16 @@ static enum proto_action linker_hit(struct tether *process, const struct proto_e
 	return process->rendezvous && process->stop == TETHER_STOP_PREINIT ? PROTO_STAY : PROTO_GO;
 }
 
-static enum proto_action main_hit(struct tether *process, const struct proto_ev_hit *from)
+static void main_hit(struct tether *process, const struct proto_ev_hit *from)
 {
 	if (process->main_seen)
-		return PROTO_GO;
+		return;
 	process->main_seen = true;
 
 	struct tether_event event = event_of(&from->event, process, TETHER_EVENT_POSTINIT);
 	follow_post(process->family, &event);
 	event.kind = TETHER_EVENT_MAIN;
 	follow_post(process->family, &event);
-	return stops_at_main(process) ? PROTO_STAY : PROTO_GO;
 }
 
 static void event_hit(struct family *family, struct tether *process, const void *body)
@@ -352,7 +351,7 @@ static void event_hit(struct family *family, struct tether *process, const void 
 	if (from->site == SITE_LINKER)
 		action = linker_hit(process, from);
 	else if (from->site == SITE_MAIN)
-		action = main_hit(process, from);
+		main_hit(process, from);
 	if (from->event.question)
 		family_answer(family, from->event.question, action);
 }

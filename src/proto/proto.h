@@ -111,6 +111,7 @@ enum {
 	PROTO_SITE_ASK = 1 << 1,    /* a hit event with a question */
 	PROTO_SITE_COUNT = 1 << 2,  /* only counted */
 	PROTO_SITE_ONCE = 1 << 3,   /* lifted at its first hit: the thread then runs the original instruction */
+	PROTO_SITE_PARK = 1 << 5,   /* with REPORT: the process parks there, as by PROTO_STAY, without being asked for */
 	PROTO_SITE_GUARD = 1 << 4,  /* report or ask only when the 32-bit word at guard equals guard_value */
 };
 struct proto_site {

@@ -103,7 +103,7 @@ class Order:
         self.t, self.pid = t, pid
         self.ended = False
         self.place = None   # in START of the present image; None: grabbed, or forked from a running one
-        self.t_ns = {}      # by thread: a batch of stops of several threads is told in the order of acting
+        self.t_ns = 0
         self.seen = False
 
     def take(self, number, record):
@@ -113,10 +113,9 @@ class Order:
             self.t.fail(f'record {number}: pid {self.pid}: {why}: {record}')
         if self.ended:
             wrong('a record after the end')
-        before = self.t_ns.get(record['tid'], 0)
-        if record['t_ns'] < before:
-            wrong(f't_ns goes back from {before}')
-        self.t_ns[record['tid']] = record['t_ns']
+        if record['t_ns'] < self.t_ns:
+            wrong(f't_ns goes back from {self.t_ns}')
+        self.t_ns = record['t_ns']
         if kind in ('create', 'grab') and self.seen:
             wrong('not the first record')
         if kind == 'exec':
