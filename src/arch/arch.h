@@ -49,7 +49,7 @@ void arch_syscall_rewind(struct arch_regs *regs);
 /* Prepare an injected call: pc on the victim's syscall instruction at gadget, number and arguments set. */
 void arch_syscall_inject(struct arch_regs *regs, vaddr_t gadget, int64_t number, const uint64_t argument[6]);
 
-/* A fork, vfork, clone or clone3? (DESIGN: a grab must let such a call finish before it plants.) */
+/* A fork, vfork, clone or clone3? A grab must let such a call finish before it plants (rule 5). */
 bool arch_syscall_forks(enum arch_tag tag, int64_t number);
 /* Rule 11: calls that return EINTR after a ptrace stop though no handler ran. */
 enum arch_eintr {
@@ -63,6 +63,9 @@ enum arch_eintr arch_syscall_eintr(const struct arch_regs *regs);
 /* Numbers of the calls that the controller injects, for a tag; -1 when the call is unknown there. */
 enum arch_call { ARCH_CALL_MMAP, ARCH_CALL_MUNMAP, ARCH_CALL_RT_SIGACTION };
 int64_t arch_call_number(enum arch_tag tag, enum arch_call call);
+
+/* The register set that only a task with a shadow stack has (NT_X86_SHSTK, 6.6); other processors: 0. */
+enum { ARCH_SHADOW_STACK_REGSET = 0x204 };
 
 /* The trap flag is set: the victim steps itself, nothing may be emulated. */
 bool arch_steps_itself(const struct arch_regs *regs);

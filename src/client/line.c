@@ -50,6 +50,8 @@ int line_send(struct line *line, uint32_t type, const void *body, const void *it
 
 ssize_t line_receive(struct line *line, void *buffer)
 {
+	bool reset = false;
+
 	for (;;) {
 		struct iovec piece = { buffer, PROTO_MESSAGE_MAX };
 		struct msghdr message = { .msg_iov = &piece, .msg_iovlen = 1 };
@@ -57,6 +59,14 @@ ssize_t line_receive(struct line *line, void *buffer)
 
 		if (length == -EINTR)
 			continue;
+		/*
+		 * A controller that ended with requests unread: the kernel says so once, and before what it had sent.
+		 * That may be the very message that tells why.
+		 */
+		if (length == -ECONNRESET && !reset) {
+			reset = true;
+			continue;
+		}
 		if (length < 0)
 			return length == -ECONNRESET ? 0 : length;
 		if (length == 0)

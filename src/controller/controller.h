@@ -215,6 +215,7 @@ struct controller {
 	bool done;                   /* leave the loop */
 	bool sweep;                  /* some process has no task left */
 	struct site **spare_index;   /* site.c: of a table that was cleared */
+	bool no_shadow_stacks;       /* step.c: this machine has none */
 	bool hurried;                /* at the highest priority, for a grab or a release */
 	int nice;                    /* else */
 	bool settled;                /* nothing of the client's is open or shared any more */

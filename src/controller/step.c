@@ -38,12 +38,26 @@ uint64_t step_mask(void)
 	return mask;
 }
 
+/* Rule 12: what calls or returns must move the shadow stack too, and only the processor can do that. */
+static bool on_shadow_stack(struct controller *c, const struct task *t)
+{
+	int r;
+
+	if (c->no_shadow_stacks)
+		return false;
+	r = trace_shadow_stack(t->tid);
+	c->no_shadow_stacks = r == -EINVAL;
+	return r == 0;
+}
+
 void step_over_with(struct controller *c, struct task *t, struct site *site, struct arch_regs *regs)
 {
 	struct space *s = t->process->space;
 	const struct arch_memory memory = { .read = task_read, .write = task_write, .data = t };
+	bool calls = site->recipe.flags & RECIPE_PUSHES_RETURN;
+	bool shadowed = (calls || site->recipe.flags & RECIPE_POPS_RETURN) && on_shadow_stack(c, t);
 
-	if (arch_emulate(&site->recipe, regs, &memory) == 1) {
+	if (!shadowed && arch_emulate(&site->recipe, regs, &memory) == 1) {
 		arch_not_in_syscall(regs);
 		trace_set_regs(t->tid, regs);
 		t->over = 0;
@@ -54,7 +68,8 @@ void step_over_with(struct controller *c, struct task *t, struct site *site, str
 	/* From here on the task may be looked at, or let go, at any time: it stands on its site. */
 	arch_not_in_syscall(regs);
 	trace_set_regs(t->tid, regs);
-	if (slot_go(c, t, site, regs))
+	/* A call in a slot would push the slot's own return address onto the shadow stack. */
+	if (!(shadowed && calls) && slot_go(c, t, site, regs))
 		return;
 	task_set_state(t, TASK_STEP_WAIT);
 	TAILQ_INSERT_TAIL(&s->steppers, t, of_steppers);

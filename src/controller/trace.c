@@ -100,6 +100,14 @@ int trace_set_mask(pid_t tid, uint64_t mask)
 	return trace(PTRACE_SETSIGMASK, tid, sizeof(mask), &mask);
 }
 
+int trace_shadow_stack(pid_t tid)
+{
+	uint64_t pointer;
+	struct iovec vector = { &pointer, sizeof(pointer) };
+
+	return trace(PTRACE_GETREGSET, tid, ARCH_SHADOW_STACK_REGSET, &vector);
+}
+
 int trace_get_regs(pid_t tid, struct arch_regs *ret)
 {
 	struct iovec vector = { ret->u.bytes, sizeof(ret->u.bytes) };

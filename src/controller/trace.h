@@ -27,6 +27,8 @@ int trace_get_mask(pid_t tid, uint64_t *ret);
 int trace_set_mask(pid_t tid, uint64_t mask);
 int trace_get_regs(pid_t tid, struct arch_regs *ret);
 int trace_set_regs(pid_t tid, const struct arch_regs *regs);
+/* 0: it runs on a shadow stack. -ENODEV: it does not; -EINVAL: no task of this machine can. */
+int trace_shadow_stack(pid_t tid);
 /* Is a SIGTRAP of a trap instruction in the task's own queue? 1, 0 or negative errno. */
 int trace_trap_queued(pid_t tid);
 /* One byte of text, for where /proc/PID/mem may not write (rule 14). */
