@@ -83,13 +83,13 @@ static void leave_child(void)
 	pid_t child = fork();
 
 	if (child == 0) {
+		/* Said by itself: its parent may be killed before it can. */
+		say("child", getpid());
 		close(STDIN_FILENO);
 		close(STDOUT_FILENO);
 		for (;;)
 			pause();
 	}
-	if (child > 0)
-		say("child", child);
 }
 
 static void plant_all(struct holder *holder)

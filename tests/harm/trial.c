@@ -14,7 +14,11 @@
 enum {
 	HELD_MS = 15000,  /* for a client to say "held" on a busy machine */
 	ORDER_MS = 10000, /* for release and close to return */
-	GONE_MS = 4000,   /* for the controller to end after its client */
+	/*
+	 * For the controller to end after its client. It gives up what does not move after 5 s: one that is there
+	 * for longer has forgotten to go.
+	 */
+	GONE_MS = 7000,
 	SETTLE_MS = 2000, /* for the last thread to be untraced */
 	EXIT_MS = 5000,   /* for the victim to end when told to */
 	EARLY_US = 8000,
@@ -120,6 +124,8 @@ static void reap(struct scene *scene)
 
 /* Wait until no child is left but those that may be: the victim, its plain parent, forked children of the
  * client. */
+static void hear_rest(struct scene *scene);
+
 static bool await_nobody(struct scene *scene, bool victim_may_live, unsigned bound_ms)
 {
 	uint64_t end = now_ns() + bound_ms * UINT64_C(1000000);
@@ -129,6 +135,8 @@ static bool await_nobody(struct scene *scene, bool victim_may_live, unsigned bou
 		unsigned count, left = 0;
 
 		reap(scene);
+		/* A child of the client may tell of itself after the client's end. */
+		hear_rest(scene);
 		count = family_children(list, MAX_CHILDREN);
 		for (unsigned i = 0; i < count; i++)
 			left += !is_forked(scene, list[i]) && !(victim_may_live && list[i] == scene->victim);

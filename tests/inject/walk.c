@@ -182,7 +182,10 @@ static void judge_victim(const struct walk *walk, struct step *step, struct endi
 		return;
 	}
 	judge_living(&step->finding, victim, board, NULL, SETTLE_MS);
-	if (was_killed(walk, board) && step->finding.harms == HARM_DIED)
+	/* It may have told of its child's end before, or after, it was looked at. */
+	if (was_killed(walk, board) &&
+	    (step->finding.harms == HARM_DIED ||
+	     (step->finding.harms == HARM_WRONG && atomic_load(&board->errors) == 1)))
 		step->finding = (struct finding){ .harms = HARM_NONE };
 	atomic_store(&board->stop, 1);
 	end = now_ns() + EXIT_MS * UINT64_C(1000000);

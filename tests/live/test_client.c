@@ -343,3 +343,45 @@ TEST(opts_of_null_are_the_defaults)
 	check_int(tether_release(NULL), 0);
 	check(tether_ref(NULL) == NULL);
 }
+
+/*
+ * A controller of another build: this very executable, for the library may be given any. It answers hello as
+ * one would, and ends at once: before the next request is sent, after that, or with it unread.
+ */
+enum { HELLO_BYTES = 256, HELLO_VERSION = 20 }; /* behind the header's 16 bytes and the magic */
+
+__attribute__((constructor)) static void be_a_controller_of_another_build(int argc, char **argv)
+{
+	unsigned char message[HELLO_BYTES];
+	struct pollfd line = { .events = POLLIN };
+	ssize_t length;
+
+	if (argc < 3 || strcmp(argv[0], "tether-controller"))
+		return;
+	line.fd = atoi(argv[1]);
+	poll(&line, 1, -1);
+	length = read(line.fd, message, sizeof(message));
+	if (length > HELLO_VERSION) {
+		message[0]++; /* the answer's type is the request's plus one */
+		message[HELLO_VERSION] ^= 0x40;
+		if (write(line.fd, message, (size_t)length) != length)
+			_exit(1);
+	}
+	_exit(0);
+}
+
+TEST(a_controller_of_another_build_is_named_so_however_soon_it_ends)
+{
+	struct tether_session_opts opts = { .size = sizeof(opts), .controller = "/proc/self/exe" };
+	struct tether_session *session = NULL;
+	struct victim v = victim_start("loads", NULL);
+
+	check_int(tether_session_open(&opts, &session, NULL), 0);
+	for (int i = 0; i < 100; i++) {
+		struct tether *process = NULL;
+
+		check_int(tether_grab(session, v.pid, NULL, &process, NULL), -TETHER_EVERSION);
+	}
+	check_int(tether_session_close(session), 0);
+	check_int(victim_end(&v), 0);
+}
