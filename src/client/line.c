@@ -60,8 +60,8 @@ ssize_t line_receive(struct line *line, void *buffer)
 		if (length == -EINTR)
 			continue;
 		/*
-		 * A controller that ended with requests unread: the kernel says so once, and before what it had sent.
-		 * That may be the very message that tells why.
+		 * A controller that ended with requests unread: the kernel says so once, and before what it
+		 * had sent. That may be the very message that tells why.
 		 */
 		if (length == -ECONNRESET && !reset) {
 			reset = true;

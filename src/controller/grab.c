@@ -261,19 +261,33 @@ static int look_at_child(int64_t child, void *data)
 	struct scan *scan = data;
 	bool shares = os_same_memory(scan->task->tid, child) == 1;
 	bool tree = (scan->c->hold.flags & PROTO_TREE) && scan->process->followed;
+	const struct task *known;
 
-	if (task_find(scan->c, (pid_t)child)) {
-		if (shares && !scan->task->vfork_child && scan->task->state == TASK_STOPPING)
+	known = task_find(scan->c, (pid_t)child);
+	if (known) {
+		/*
+		 * One that is early has its maker's event still to come: its maker does not wait for it yet,
+		 * and taken for one that does it would have that event, and with it the child's owner,
+		 * overlooked.
+		 */
+		if (shares && known->state != TASK_EARLY && !scan->task->vfork_child &&
+		    scan->task->state == TASK_STOPPING)
 			scan->task->vfork_child = (pid_t)child;
 		return 0;
 	}
 	if (!shares && !tree)
 		return 0;
-	scan->found++;
 	seize_process(scan->c, (pid_t)child, tree, &scan->tracer);
-	if (process_find(scan->c, (pid_t)child) && shares)
-		scan->task->vfork_child = (pid_t)child;
 	forget_empty(scan->c, (pid_t)child);
+	/*
+	 * One that was born held has no record before its stop: as above. Nor does it count as found, or a
+	 * maker of many children would keep the grab from ever ending; the same goes for what cannot be had.
+	 */
+	if (!process_find(scan->c, (pid_t)child))
+		return 0;
+	scan->found++;
+	if (shares)
+		scan->task->vfork_child = (pid_t)child;
 	return 0;
 }
 
@@ -287,9 +301,9 @@ static unsigned seize_relatives(struct controller *c, struct process *p)
 		os_each_child(p->pid, scan.task->tid, look_at_child, &scan);
 	if (!os_task_status(p->pid, &status) && !process_find(c, (pid_t)status.ppid) &&
 	    os_same_memory(p->pid, status.ppid) == 1) {
-		scan.found++;
 		seize_process(c, (pid_t)status.ppid, false, &scan.tracer);
 		forget_empty(c, (pid_t)status.ppid);
+		scan.found += process_find(c, (pid_t)status.ppid) != NULL;
 	}
 	return scan.found;
 }

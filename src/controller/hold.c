@@ -217,10 +217,10 @@ void thaw(struct controller *c, struct space *s)
 }
 
 /*
- * Inside the kernel, or gone but for its record: it stops, or ends, before its next user instruction. What has
- * run into a trap is not meant, though the kernel shows it in no call either: on its way to the stop, or in one
- * that is not waited for yet. Taken for blocked it would not be waited for when all is let go, and our exit
- * would leave it with the SIGTRAP.
+ * Inside the kernel, or gone but for its record: it stops, or ends, before its next user instruction. What
+ * has run into a trap is not meant, though the kernel shows it in no call either: on its way to the stop, or
+ * in one that is not waited for yet. Taken for blocked it would not be waited for when all is let go, and our
+ * exit would leave it with the SIGTRAP.
  */
 bool task_cannot_run(const struct task *t)
 {

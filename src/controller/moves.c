@@ -276,7 +276,8 @@ const struct move moves[TASK_STATES][STOP_KINDS] = {
 		[STOP_INTERRUPT] = { interrupted, TASK_HELD },
 		[STOP_GROUP] = { group_stop, TASK_LISTENING },
 		[STOP_FORK] = NEVER(in_kernel),
-		[STOP_VFORK] = NEVER(in_kernel),
+		/* a grab has seen the child before this: without the event nobody would own it */
+		[STOP_VFORK] = { fork_event, TASK_HELD },
 		[STOP_CLONE] = NEVER(in_kernel),
 		[STOP_VFORK_DONE] = { vfork_done, TASK_HELD },
 	},

@@ -106,6 +106,9 @@ void task_free(struct controller *c, struct task *t)
 
 	task_unhash(c, t);
 	question_cancel(c, t);
+	/* Gone by another's exec or with its process: no stop of its own says so, and the grab counts it. */
+	if (t->must_pass)
+		grab_passed(c, t);
 	if (t->queued)
 		TAILQ_REMOVE(&c->stopped, t, of_stopped);
 	if (t->call)

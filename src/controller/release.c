@@ -28,6 +28,7 @@ enum {
 	CODE_KERNEL = 0x80,
 };
 #define FINISH_NS UINT64_C(5000000000)
+#define STARVE_NS UINT64_C(60000000000)
 
 uint32_t wanted_options(const struct controller *c, const struct process *p)
 {
@@ -371,20 +372,43 @@ void finish_check(struct controller *c)
 }
 
 /*
- * A stop taken on the way out may be that of a thread with the SIGTRAP of a trap queued behind it: it was let run
- * up to that and must find us, or it dies of it. False: there is still something to wait for.
+ * Is something awaited that only lacks a processor? It stops, or ends, as soon as it gets one, and may have
+ * the SIGTRAP of a trap to take before: on a crowded machine it is waited for beyond the deadline, which is
+ * there for what does not move at all. Not for ever: nothing is.
+ */
+static bool anything_starves(const struct controller *c)
+{
+	const struct process *p;
+	const struct task *t;
+
+	if (os_now_ns() > c->finish_by_ns + STARVE_NS)
+		return false;
+	TAILQ_FOREACH(p, &c->processes, entry)
+		TAILQ_FOREACH(t, &p->tasks, of_process) {
+			struct os_task_status status;
+
+			if (awaited(c, t) && !t->unhashed && !os_task_status(t->tid, &status) &&
+			    status.state == 'R')
+				return true;
+		}
+	return false;
+}
+
+/*
+ * A stop taken on the way out may be that of a thread with the SIGTRAP of a trap queued behind it: it was let
+ * run up to that and must find us, or it dies of it. False: there is still something to wait for.
  */
 bool finish_holds(struct controller *c)
 {
-	struct process *p;
+	const struct process *p;
 
-	if (!c->finishing || os_now_ns() > c->finish_by_ns)
+	if (!c->finishing)
 		return true;
 	TAILQ_FOREACH(p, &c->processes, entry) {
 		if (anything_awaited(c, p))
 			break;
 	}
-	if (!p && !c->early)
+	if ((!p && !c->early) || (os_now_ns() > c->finish_by_ns && !anything_starves(c)))
 		return true;
 	c->done = false;
 	c->release_check_ns = os_now_ns() + CHECK_NS;
@@ -414,6 +438,6 @@ void release_timers(struct controller *c, uint64_t now)
 	finish_check(c);
 	if (pending || (c->finishing && !c->done && !waits_for_others(c)))
 		c->release_check_ns = now + CHECK_NS;
-	if (c->finishing && now > c->finish_by_ns && !waits_for_others(c))
+	if (c->finishing && now > c->finish_by_ns && !waits_for_others(c) && !anything_starves(c))
 		c->done = true; /* something does not die: the kernel detaches it, and its text is whole */
 }

@@ -68,8 +68,9 @@ int family_send(struct family *family, uint32_t type, const void *body, const vo
 		return -ENOMEM;
 	int result = line_send(&family->line, type, body, items, item, count, &pending->id);
 	/*
-	 * A controller that has gone before it was welcomed may have said why, and that is still to be read: a
-	 * caller that ended the family now would take another build's controller for none. Its end comes behind.
+	 * A controller that has gone before it was welcomed may have said why, and that is still to be read:
+	 * a caller that ended the family now would take another build's controller for none. Its end comes
+	 * behind.
 	 */
 	if (result == -EPIPE && !family->welcomed)
 		result = 0;

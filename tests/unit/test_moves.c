@@ -3,15 +3,20 @@
  * test_moves.c - the state machine of a task: every cell is filled, or says why it cannot come
  */
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "controller/moves.h"
+#include "os/sys.h"
 
 static const char *where(enum task_state state, enum stop_kind kind)
 {
@@ -91,6 +96,126 @@ static void every_state_has_a_name(void **state)
 	assert_string_equal(task_state_name(TASK_STATES), "?");
 }
 
+/* A grab may have seen the child of a vfork before its maker's event: that event alone says whose it is. */
+static void a_vfork_is_heard_of_in_every_state_that_runs(void **state)
+{
+	static const enum task_state running[] = { TASK_RUNNING, TASK_STOPPING, TASK_BLOCKED, TASK_VFORKING,
+						   TASK_STEPPING };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(running) / sizeof(running[0]); i++)
+		if (!moves[running[i]][STOP_VFORK].act)
+			fail_msg("%s", where(running[i], STOP_VFORK));
+}
+
+/* ---- letting go -------------------------------------------------------------------------- */
+
+/* A controller that holds one process of one thread. */
+struct one {
+	struct controller controller;
+	struct process *process;
+	struct task *task;
+};
+
+static struct one *one_task(pid_t tid, enum task_state state)
+{
+	static struct one one;
+	struct controller *c = &one.controller;
+
+	memset(&one, 0, sizeof(one));
+	records_init(c);
+	one.process = process_new(c, tid, space_new(c));
+	assert_non_null(one.process);
+	one.task = task_new(c, one.process, tid, state);
+	assert_non_null(one.task);
+	return &one;
+}
+
+static pid_t child(bool trap)
+{
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		ptrace(PTRACE_TRACEME, 0, NULL, NULL);
+		for (;;)
+			trap ? (void)raise(SIGTRAP) : (void)pause();
+	}
+	assert_true(pid > 0);
+	return pid;
+}
+
+/* The exit after the last turn would leave it with its SIGTRAP, and it would die of it. */
+static void a_thread_that_drains_at_the_end_is_waited_for(void **state)
+{
+	pid_t pid = child(false);
+	struct one *one = one_task(pid, TASK_DRAINING);
+	struct controller *c = &one->controller;
+
+	(void)state;
+	c->finishing = c->done = true;
+	c->finish_by_ns = os_now_ns() + UINT64_C(60000000000);
+	one->process->release = PROTO_RUN;
+	assert_false(finish_holds(c));
+	assert_false(c->done);
+	task_set_state(one->task, TASK_BLOCKED);
+	c->done = true;
+	assert_true(finish_holds(c));
+	assert_true(c->done);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+
+/* A stop that is not yet waited for may be that at a trap: its thread is not one that sleeps. */
+static void a_thread_in_a_stop_is_not_taken_for_blocked(void **state)
+{
+	pid_t pid = child(true);
+	struct one *one = one_task(pid, TASK_STOPPING);
+	siginfo_t info;
+
+	(void)state;
+	assert_int_equal(waitid(P_PID, (id_t)pid, &info, WSTOPPED | WNOWAIT), 0);
+	assert_false(task_cannot_run(one->task));
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+
+	pid = child(false);
+	one = one_task(pid, TASK_STOPPING);
+	for (int i = 0; i < 5000 && !task_cannot_run(one->task); i++)
+		usleep(1000);
+	assert_true(task_cannot_run(one->task));
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+
+/* An exec or the end of a process takes threads that never show a stop of their own. */
+static void a_grab_does_not_wait_for_a_thread_that_is_gone(void **state)
+{
+	struct one *one = one_task(1, TASK_STOPPING);
+	struct controller *c = &one->controller;
+
+	(void)state;
+	c->grab = (struct grab){ .request = 1, .passing = 1 };
+	one->task->must_pass = true;
+	task_free(c, one->task);
+	assert_int_equal(c->grab.passing, 0);
+	assert_int_equal(c->grab.check_ns, 1);
+}
+
+/* Stops that are taken together are acted on in another order than they came in. */
+static void time_does_not_go_back_from_event_to_event(void **state)
+{
+	struct one *one = one_task(1, TASK_HELD);
+	struct proto_event first, second;
+
+	(void)state;
+	one->task->stopped_ns = 2000;
+	event_of(&one->controller, &first, one->task);
+	one->task->stopped_ns = 1000;
+	event_of(&one->controller, &second, one->task);
+	assert_int_equal(first.t_ns, 2000);
+	assert_int_equal(second.t_ns, 2000);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -100,6 +225,11 @@ int main(void)
 		cmocka_unit_test(every_running_state_takes_an_interrupt_that_nobody_waits_for),
 		cmocka_unit_test(a_stop_leads_to_a_standing_state),
 		cmocka_unit_test(every_state_has_a_name),
+		cmocka_unit_test(a_vfork_is_heard_of_in_every_state_that_runs),
+		cmocka_unit_test(a_thread_that_drains_at_the_end_is_waited_for),
+		cmocka_unit_test(a_thread_in_a_stop_is_not_taken_for_blocked),
+		cmocka_unit_test(a_grab_does_not_wait_for_a_thread_that_is_gone),
+		cmocka_unit_test(time_does_not_go_back_from_event_to_event),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
