@@ -245,12 +245,15 @@ static int soak(struct plan *plan, uint64_t *seeds)
 	return sum.harmed != 0;
 }
 
-static char *beside(const char *folder, const char *name)
+/* Paths live as long as the program. */
+static const char *beside(const char *folder, const char *name)
 {
-	char *path;
+	enum { PATHS = 8 };
+	static char paths[PATHS][PATH_MAX];
+	static unsigned used;
+	char *path = paths[used++ % PATHS];
 
-	if (asprintf(&path, "%s/%s", folder, name) < 0)
-		abort();
+	snprintf(path, PATH_MAX, "%s/%s", folder, name);
 	if (access(path, R_OK)) {
 		fprintf(stderr, "harm: %s is not there\n", path);
 		exit(2);

@@ -318,12 +318,15 @@ static int run_walk(const struct walk *walk)
 	return harmed || !calls;
 }
 
-static char *beside(const char *folder, const char *name)
+/* Paths live as long as the program. */
+static const char *beside(const char *folder, const char *name)
 {
-	char *path;
+	enum { PATHS = 8 };
+	static char paths[PATHS][PATH_MAX];
+	static unsigned used;
+	char *path = paths[used++ % PATHS];
 
-	if (asprintf(&path, "%s/%s", folder, name) < 0)
-		abort();
+	snprintf(path, PATH_MAX, "%s/%s", folder, name);
 	if (access(path, R_OK)) {
 		fprintf(stderr, "inject-walk: %s is not there\n", path);
 		exit(2);

@@ -857,8 +857,13 @@ TEST(forked_children_that_are_not_followed_run_clean)
 	answer_question(line, m.u.event.question, PROTO_GO);
 	expect_exit(line, pid, 0);
 	stats = stats_of(line);
-	/* the vfork children share the parent's traps, the forked ones are scrubbed */
-	CHECK(line, stats.hits == 40 * 6 + 20 * 9, "%llu hits", (unsigned long long)stats.hits);
+	/* The vfork children share the parent's traps, the forked ones are scrubbed. */
+#if defined(__SANITIZE_THREAD__)
+	const uint64_t in_vfork = 0; /* ThreadSanitizer turns the victim's vfork into a fork */
+#else
+	const uint64_t in_vfork = 20 * 9;
+#endif
+	CHECK(line, stats.hits == 40 * 6 + in_vfork, "%llu hits", (unsigned long long)stats.hits);
 	CHECK(line, line->count[PROTO_EV_exit] == 1, "%u exits", line->count[PROTO_EV_exit]);
 }
 
