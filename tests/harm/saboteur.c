@@ -33,7 +33,7 @@ static void spoil_text(pid_t pid, const struct scoreboard *board)
 
 	seize(pid);
 	word = ptrace(PTRACE_PEEKTEXT, pid, (void *)at, NULL);
-	ptrace(PTRACE_POKETEXT, pid, (void *)at, (void *)(word ^ 0xccL << 56));
+	ptrace(PTRACE_POKETEXT, pid, (void *)at, (void *)((unsigned long)word ^ 0xccUL << 56));
 	ptrace(PTRACE_DETACH, pid, NULL, NULL);
 }
 
