@@ -14,11 +14,7 @@
 enum {
 	HELD_MS = 15000,  /* for a client to say "held" on a busy machine */
 	ORDER_MS = 10000, /* for release and close to return */
-	/*
-	 * For the controller to end after its client. It gives up what does not move after 5 s: one that is
-	 * there for longer has forgotten to go.
-	 */
-	GONE_MS = 7000,
+	GONE_MS = 4000,   /* for the controller to end after its client */
 	SETTLE_MS = 2000, /* for the last thread to be untraced */
 	EXIT_MS = 5000,   /* for the victim to end when told to */
 	EARLY_US = 8000,
