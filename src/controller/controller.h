@@ -109,6 +109,8 @@ struct process {
 	struct task *learner; /* finds the handler out; NULL: nobody does */
 	bool learn_first;     /* its other threads stand until then */
 	bool unlearnable;     /* seccomp, or the call failed */
+	bool threaded;        /* has had a second thread since its last exec */
+	bool swallows;        /* its end, or its exec, may have swallowed the event of a fork */
 	uint64_t user_ns, system_ns, max_rss_kb;
 };
 TAILQ_HEAD(process_list, process);
@@ -188,6 +190,9 @@ struct early_end {
 };
 enum { EARLY_ENDS = 16 };
 
+/* Sites of spaces that have ended, for children born of them of whom nobody has told. */
+enum { GHOSTS = 8 };
+
 enum { TASK_HASH = 1024 };
 
 struct create {
@@ -231,6 +236,9 @@ struct controller {
 	unsigned early; /* tasks in TASK_EARLY */
 	struct early_end early_end[EARLY_ENDS];
 	unsigned early_end_next;
+	uint64_t early_check_ns; /* when to look for early tasks whose maker does not tell; 0: not */
+	struct site_table ghost[GHOSTS];
+	unsigned ghost_next;
 	pid_t kept_child;  /* the created victim after its release: ours to reap */
 	unsigned freezing; /* spaces that are freezing */
 	struct pool task_pool, process_pool, space_pool, site_pool, call_pool;
@@ -319,7 +327,9 @@ void signals_wind_back(struct controller *c, struct task *t);
 void fork_event(struct controller *c, struct task *t);
 void first_stop(struct controller *c, struct task *t);
 void exec_event(struct controller *c, struct task *t);
-void early_resolve(struct controller *c, struct process *dying);
+/* Take in early tasks whose maker tells no more: it is dying (may be NULL), or their time has passed. */
+void early_resolve(struct controller *c, const struct process *dying);
+void early_timers(struct controller *c, uint64_t now);
 void exit_task(struct controller *c, struct task *t);
 
 /* question.c */

@@ -211,34 +211,134 @@ void first_stop(struct controller *c, struct task *t)
 	settle(c, t);
 }
 
+/* ---- children of whom nobody tells --------------------------------------------------------- */
+
 /*
- * A maker that was killed before its event could be read has left children whose owner nobody tells. They
- * were copied from the dying one, or share its memory.
+ * A maker that is killed on its way out of fork, or whose other thread calls exec or exit_group, never shows
+ * its event; the child's stop may even come after the maker's end. Whose copy its memory is nobody says then:
+ * every trap that may have been copied is taken out, where it stands in the mapping it was planted in.
  */
-void early_resolve(struct controller *c, struct process *dying)
+enum { EARLY_CHECK_NS = 20000000, EARLY_NS = 200000000 };
+/* A maker that lives tells as soon as it gets a processor, unless another of its threads called exec. */
+enum { MAKER_LIVES = 10 };
+
+/* A process that shares its memory, or NULL. */
+static struct process *sharer(const struct controller *c, pid_t tid)
 {
-	for (size_t i = 0; c->early && i < TASK_HASH; i++) {
-		struct task *t = c->hash[i], *next;
+	struct space *s;
 
-		for (; t; t = next) {
-			struct os_task_status status;
-			struct process *p;
+	TAILQ_FOREACH(s, &c->spaces, entry) {
+		struct task *t = space_task(s, false);
 
-			next = t->hash_next;
-			if (t->state != TASK_EARLY || os_task_status(t->tid, &status))
-				continue;
-			if (status.ppid != dying->pid && process_find(c, (pid_t)status.ppid))
-				continue; /* its maker lives, and will tell */
-			p = child_process(c, dying, t->tid, false);
-			if (!p)
-				continue;
-			/* fork is not known to the client: it is let go clean */
-			p->followed = false;
-			task_adopt(c, t, p);
-			early_no_more(c, t);
-			next = c->hash[i]; /* the chain may have changed */
-		}
+		if (t && t->tid != tid && os_same_memory(t->tid, tid) == 1)
+			return t->process;
 	}
+	return NULL;
+}
+
+/* Traps of all that it can be a copy of, to be lifted by its release. */
+static void suspect_all(struct controller *c, struct space *s)
+{
+	const struct space *other;
+	struct site *site;
+
+	for (size_t i = 0; i < GHOSTS; i++)
+		sites_add_all(c, &s->sites, &c->ghost[i]);
+	TAILQ_FOREACH(other, &c->spaces, entry)
+		if (other != s)
+			sites_add_all(c, &s->sites, &other->sites);
+	SITES_EACH(&s->sites, site) {
+		site->planted = site->known;
+	}
+}
+
+static struct process *orphan_process(struct controller *c, pid_t pid)
+{
+	struct process *other = sharer(c, pid), *p;
+	struct space *s = other ? other->space : space_new(c);
+
+	p = s ? process_new(c, pid, s) : NULL;
+	if (!p)
+		return NULL;
+	if (!other)
+		suspect_all(c, s);
+	p->ours_to_kill = c->created;
+	/* Its fork is not known to the client: it is let go clean, or killed with the rest. */
+	p->released = true;
+	p->release = c->finishing && c->created && c->hold.mode == PROTO_KILL ? PROTO_KILL : PROTO_RUN;
+	if (p->release == PROTO_KILL)
+		sys(kill, pid, SIGKILL);
+	return p;
+}
+
+static void take_in(struct controller *c, struct task *t)
+{
+	struct os_task_status status;
+	struct process *p;
+
+	if (os_task_status(t->tid, &status)) {
+		task_free(c, t); /* gone with its process, without an end of its own */
+		finish_check(c);
+		return;
+	}
+	p = process_find(c, (pid_t)status.tgid);
+	if (!p)
+		p = orphan_process(c, (pid_t)status.tgid);
+	if (!p)
+		return;
+	task_adopt(c, t, p);
+	early_no_more(c, t);
+}
+
+/* Has it waited long enough for its maker? */
+static bool is_orphan(const struct controller *c, const struct task *t, const struct process *dying, uint64_t now)
+{
+	uint64_t patience = c->finishing ? EARLY_CHECK_NS : EARLY_NS;
+	struct os_task_status status;
+
+	if (t->state != TASK_EARLY)
+		return false;
+	if (os_task_status(t->tid, &status))
+		return true;
+	if (dying && status.ppid == dying->pid)
+		return true;
+	if (process_find(c, (pid_t)status.tgid) || process_find(c, (pid_t)status.ppid))
+		patience *= MAKER_LIVES;
+	else if (dying)
+		return true;
+	return now - t->stopped_ns >= patience;
+}
+
+static struct task *next_orphan(const struct controller *c, const struct process *dying, uint64_t now)
+{
+	for (size_t i = 0; i < TASK_HASH; i++)
+		for (struct task *t = c->hash[i]; t; t = t->hash_next)
+			if (is_orphan(c, t, dying, now))
+				return t;
+	return NULL;
+}
+
+void early_resolve(struct controller *c, const struct process *dying)
+{
+	uint64_t now = os_now_ns();
+
+	while (c->early) {
+		unsigned before = c->early;
+		struct task *t = next_orphan(c, dying, now);
+
+		if (t)
+			take_in(c, t);
+		if (c->early == before)
+			break; /* none, or no memory: once more a little later */
+	}
+}
+
+void early_timers(struct controller *c, uint64_t now)
+{
+	if (!c->early_check_ns || c->early_check_ns > now)
+		return;
+	early_resolve(c, NULL);
+	c->early_check_ns = c->early ? now + EARLY_CHECK_NS : 0;
 }
 
 /* ---- exec -------------------------------------------------------------------------------- */
@@ -296,6 +396,8 @@ void exec_event(struct controller *c, struct task *t)
 	p->trap_action_known = p->trap_caught = p->unlearnable =
 		false; /* handlers do not survive; ignoring does */
 	fresh = space_new(c);
+	p->swallows = p->threaded;
+	p->threaded = false;
 	if (fresh) {
 		process_move(c, p, fresh);
 		if (p->parked)
@@ -360,8 +462,7 @@ static void exit_process(struct controller *c, struct task *t)
 	bool shared = TAILQ_FIRST(&s->processes) != p || TAILQ_NEXT(p, of_space);
 	struct task *other;
 
-	if (c->early)
-		early_resolve(c, p);
+	p->swallows = p->threaded || WIFSIGNALED(t->status);
 	if (c->create.process == p)
 		create_ended(c, p, t->status);
 	else
@@ -379,6 +480,8 @@ static void exit_process(struct controller *c, struct task *t)
 	}
 	if (c->kept_child == p->pid)
 		c->kept_child = 0;
+	if (c->early)
+		early_resolve(c, p);
 	process_free(c, p);
 	if (shared) {
 		space_go_on(c, s);

@@ -197,6 +197,7 @@ static uint64_t next_timer(const struct controller *c)
 				next = earlier(next, s->check_ns);
 	}
 	next = earlier(next, c->release_check_ns);
+	next = earlier(next, c->early_check_ns);
 	next = earlier(next, c->grab.check_ns);
 	return next;
 }
@@ -216,6 +217,7 @@ static void timers(struct controller *c)
 			step_timer(c, s);
 	}
 	grab_timers(c, now);
+	early_timers(c, now);
 	release_timers(c, now);
 }
 

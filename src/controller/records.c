@@ -74,6 +74,8 @@ struct task *task_new(struct controller *c, struct process *process, pid_t tid, 
 	c->stats.tasks++;
 	t->state = state;
 	c->early += state == TASK_EARLY;
+	if (state == TASK_EARLY && !c->early_check_ns)
+		c->early_check_ns = os_now_ns();
 	if (process)
 		task_adopt(c, t, process);
 	return t;
@@ -85,6 +87,7 @@ void task_adopt(struct controller *c, struct task *t, struct process *process)
 	t->process = process;
 	TAILQ_INSERT_TAIL(&process->tasks, t, of_process);
 	process->task_count++;
+	process->threaded = process->threaded || process->task_count > 1;
 	process->space->moving += moving[t->state];
 }
 
@@ -162,7 +165,16 @@ struct process *process_new(struct controller *c, pid_t pid, struct space *space
 	return p;
 }
 
-static void space_unused(struct controller *c, struct space *s)
+static void keep_ghost(struct controller *c, struct space *s)
+{
+	struct site_table *ghost = &c->ghost[c->ghost_next++ % GHOSTS];
+
+	sites_clear(c, ghost);
+	*ghost = s->sites;
+	s->sites = (struct site_table){ 0 };
+}
+
+static void space_unused(struct controller *c, struct space *s, bool swallowed)
 {
 	if (!TAILQ_EMPTY(&s->processes))
 		return;
@@ -171,6 +183,8 @@ static void space_unused(struct controller *c, struct space *s)
 	if (s->memory >= 0)
 		sys(close, s->memory);
 	c->stats.sites -= s->sites.used;
+	if (swallowed)
+		keep_ghost(c, s);
 	sites_clear(c, &s->sites);
 	TAILQ_REMOVE(&c->spaces, s, entry);
 	c->stats.spaces--;
@@ -193,12 +207,13 @@ void process_move(struct controller *c, struct process *p, struct space *space)
 	TAILQ_REMOVE(&old->processes, p, of_space);
 	p->space = space;
 	TAILQ_INSERT_TAIL(&space->processes, p, of_space);
-	space_unused(c, old);
+	space_unused(c, old, p->swallows);
 }
 
 void process_free(struct controller *c, struct process *p)
 {
 	struct space *s = p->space;
+	bool swallows = p->swallows;
 
 	if (c->create.process == p)
 		c->create.process = NULL;
@@ -208,7 +223,7 @@ void process_free(struct controller *c, struct process *p)
 	TAILQ_REMOVE(&s->processes, p, of_space);
 	c->stats.processes--;
 	pool_put(&c->process_pool, p);
-	space_unused(c, s);
+	space_unused(c, s, swallows);
 }
 
 void processes_sweep(struct controller *c)

@@ -104,9 +104,24 @@ void sites_clear(struct controller *c, struct site_table *table)
 	*table = (struct site_table){ 0 };
 }
 
-int sites_copy(struct controller *c, struct space *to, const struct space *from)
+int sites_add_all(struct controller *c, struct site_table *to, const struct site_table *from)
 {
 	struct site *site, *copy;
+
+	SITES_EACH(from, site) {
+		if (site_find(to, site->address))
+			continue;
+		copy = site_add(c, to, site->address);
+		if (!copy)
+			return -ENOMEM;
+		*copy = *site;
+		copy->hits = 0;
+	}
+	return 0;
+}
+
+int sites_copy(struct controller *c, struct space *to, const struct space *from)
+{
 
 	to->gadget = from->gadget;
 	to->no_areas = from->no_areas;
@@ -115,14 +130,7 @@ int sites_copy(struct controller *c, struct space *to, const struct space *from)
 	/* Slots are private memory: the child has its own copy of them, at the same addresses. */
 	memcpy(to->area, from->area, sizeof(to->area));
 	to->areas = from->areas;
-	SITES_EACH(&from->sites, site) {
-		copy = site_add(c, &to->sites, site->address);
-		if (!copy)
-			return -ENOMEM;
-		*copy = *site;
-		copy->hits = 0;
-	}
-	return 0;
+	return sites_add_all(c, &to->sites, &from->sites);
 }
 
 /* ---- memory ------------------------------------------------------------------------------ */

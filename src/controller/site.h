@@ -12,6 +12,8 @@
 
 struct site *site_find(const struct site_table *table, vaddr_t address);
 void sites_clear(struct controller *c, struct site_table *table);
+/* The sites of from that to has not at their addresses. 0 or -ENOMEM. */
+int sites_add_all(struct controller *c, struct site_table *to, const struct site_table *from);
 /* For the child of a fork: the same sites, planted or not. 0 or -ENOMEM. */
 int sites_copy(struct controller *c, struct space *to, const struct space *from);
 /* Call visit for each site; visit may not add any. */
