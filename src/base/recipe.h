@@ -67,4 +67,21 @@ struct recipe {
 	struct recipe_fixup fixup[RECIPE_FIXUPS_MAX];
 };
 
+/* Can the recipe of an instruction serve for the same instruction of the same image elsewhere? */
+static inline bool recipe_can_move(const struct recipe *recipe)
+{
+	/* A call has its return address among its code; an address that is loaded may be relative or not. */
+	return !(recipe->flags & RECIPE_PUSHES_RETURN) &&
+	       !(recipe->op == RECIPE_LEA && recipe->reg_b == RECIPE_REG_NONE);
+}
+
+/* All that it jumps or points to lies in the image, and moves along. */
+static inline void recipe_move(struct recipe *recipe, uint64_t distance)
+{
+	if (recipe->op == RECIPE_JUMP)
+		recipe->imm = (int64_t)((uint64_t)recipe->imm + distance);
+	for (unsigned i = 0; i < recipe->fixups && i < RECIPE_FIXUPS_MAX; i++)
+		recipe->fixup[i].target += distance;
+}
+
 #endif

@@ -175,6 +175,9 @@ struct out {
 	size_t size, head, used; /* bytes */
 	uint64_t dropped, dropped_told;
 	uint64_t last_ns; /* of the last event */
+	uint64_t sent_ns; /* when something was sent last */
+	bool urgent;      /* somebody waits for what is in the ring */
+	bool full;        /* the socket did not take it all */
 };
 
 struct late {
@@ -193,7 +196,7 @@ enum { EARLY_ENDS = 16 };
 /* Sites of spaces that have ended, for children born of them of whom nobody has told. */
 enum { GHOSTS = 8 };
 
-enum { TASK_HASH = 1024 };
+enum { TASK_HASH = 1024, IMAGES = 64 };
 
 struct create {
 	uint64_t request;
@@ -241,7 +244,10 @@ struct controller {
 	unsigned ghost_next;
 	pid_t kept_child;  /* the created victim after its release: ours to reap */
 	unsigned freezing; /* spaces that are freezing */
-	struct pool task_pool, process_pool, space_pool, site_pool, call_pool;
+	struct pool task_pool, process_pool, space_pool, site_pool, call_pool, image_pool;
+	struct image *image[IMAGES]; /* image.c */
+	uint64_t image_clock;
+	unsigned char *scratch; /* PROTO_MESSAGE_MAX bytes, free between two stops and between two requests */
 	uint64_t next_serial, next_question;
 	struct create create;
 	struct grab grab;
@@ -332,6 +338,14 @@ void early_resolve(struct controller *c, const struct process *dying);
 void early_timers(struct controller *c, uint64_t now);
 void exit_task(struct controller *c, struct task *t);
 
+/* image.c: 0, -EPROTO, -ENOMEM */
+int image_learn(struct controller *c, const struct proto_image *told, const struct proto_image_site *sites);
+/*
+ * After exec: fill in what the image shows; body->items bytes of it lie in the scratch memory then. True: it
+ * is known and planted, nobody need be asked.
+ */
+bool image_show(struct controller *c, struct task *t, struct proto_ev_exec *body);
+
 /* question.c */
 bool ask(struct controller *c, struct task *t, struct proto_event *event);
 void question_cancel(struct controller *c, struct task *t);
@@ -365,15 +379,23 @@ void out_answer(struct controller *c, uint64_t request, uint32_t type, const voi
 void out_result(struct controller *c, uint64_t request, uint32_t type, int32_t result, uint32_t value);
 /* Fills in who, when and the serial. p may be NULL when t has a process. */
 void event_of(struct controller *c, struct proto_event *event, const struct task *t);
+/* body begins with its struct proto_event. */
 void out_event(struct controller *c, uint32_t type, const void *body, size_t size);
+void out_event_with(struct controller *c, uint32_t type, const void *body, size_t size, const void *items,
+		    size_t items_size);
 void out_plain(struct controller *c, uint32_t type, pid_t pid, pid_t tid, uint64_t serial, uint64_t value);
 void out_flush(struct controller *c);
+/* When that is to be done: 0: there is nothing to do. */
+uint64_t out_due_ns(const struct controller *c);
+void out_flush_due(struct controller *c);
 
 /* main.c: away from the client, once; a victim that is to be created is made before */
 void settle_down(struct controller *c);
 void hurry(struct controller *c, bool now);
 
 /* server.c, loop.c */
+int plant(struct controller *c, struct process *p, const void *sites, uint32_t count, uint64_t gadget,
+	  uint32_t *ret_planted);
 void server_read(struct controller *c);
 void act(struct controller *c, struct task *t);
 void loop(struct controller *c);

@@ -427,9 +427,9 @@ void exec_event(struct controller *c, struct task *t)
 	if (!trace_get_regs(t->tid, &regs))
 		body.sp = arch_sp(&regs);
 	event_of(c, &body.event, t);
-	if (ask(c, t, &body.event))
+	if (!image_show(c, t, &body) && ask(c, t, &body.event))
 		task_set_state(t, TASK_ASKING);
-	out_event(c, PROTO_EV_exec, &body, sizeof(body));
+	out_event_with(c, PROTO_EV_exec, &body, sizeof(body), c->scratch, body.items);
 	if (t->state != TASK_ASKING)
 		settle(c, t);
 	else

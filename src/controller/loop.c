@@ -27,10 +27,16 @@
 /* Stops taken before any is acted on. */
 enum { BATCH = 512 };
 /*
- * While stops come this fast, the next one is waited for without sleeping: a wake-up costs ten stops. With a
+ * While stops come this fast, the next one is waited for without sleeping: a wake-up costs ten stops. What
+ * has been gained so far is what may be lost: each stop that comes in time pays for one that does not. With a
  * question out it is the client that has to run, and runs at once where this thread ran.
  */
-enum { SPIN_NS = 100000, SPIN_AFTER = 16 };
+enum { SPIN_NS = 100000, CREDIT_MAX = 16 };
+struct spin {
+	uint64_t last_stop, stops;
+	unsigned credit;
+	bool spinning;
+};
 
 static void usage_of(struct process *p, const struct rusage *usage)
 {
@@ -148,7 +154,7 @@ void look_at_client(struct controller *c, int timeout_ms, uint64_t timeout_ns)
 	struct pollfd fd[3] = {
 		{ .fd = c->signals, .events = POLLIN },
 		{ .fd = c->client_gone ? -1 : c->socket,
-		  .events = (short)(POLLIN | (c->out.used ? POLLOUT : 0)) },
+		  .events = (short)(POLLIN | (c->out.full ? POLLOUT : 0)) },
 		{ .fd = c->client_dead ? -1 : c->client, .events = POLLIN },
 	};
 	struct timespec timeout = {
@@ -199,6 +205,7 @@ static uint64_t next_timer(const struct controller *c)
 	next = earlier(next, c->release_check_ns);
 	next = earlier(next, c->early_check_ns);
 	next = earlier(next, c->grab.check_ns);
+	next = earlier(next, out_due_ns(c));
 	return next;
 }
 
@@ -231,10 +238,32 @@ static void sleep_for_more(struct controller *c)
 		look_at_client(c, 0, next > now ? next - now : 0);
 }
 
+/* Is the next stop to be waited for awake? */
+static bool spins(struct controller *c, struct spin *spin)
+{
+	uint64_t now;
+
+	if (!TAILQ_EMPTY(&c->questions) || (!spin->credit && c->stats.stops == spin->stops)) {
+		spin->stops = c->stats.stops;
+		return spin->spinning = false;
+	}
+	now = os_now_ns();
+	if (c->stats.stops != spin->stops) {
+		if (now - spin->last_stop <= SPIN_NS && spin->credit < CREDIT_MAX)
+			spin->credit++;
+		spin->stops = c->stats.stops;
+		spin->last_stop = now;
+		spin->spinning = spin->credit;
+	} else if (spin->spinning && now - spin->last_stop > SPIN_NS) {
+		spin->credit--;
+		spin->spinning = false;
+	}
+	return spin->spinning;
+}
+
 static void turns(struct controller *c)
 {
-	uint64_t last_stop = 0, stops = 0;
-	unsigned fast = 0; /* stops in a row that came within SPIN_NS of each other */
+	struct spin spin = { 0 };
 	bool swept = false;
 
 	while (!c->done) {
@@ -254,22 +283,17 @@ static void turns(struct controller *c)
 		if (c->client_gone)
 			client_ended(c);
 		processes_sweep(c);
-		out_flush(c);
+		out_flush_due(c);
 		if (c->done)
 			break;
-		if (c->stats.stops != stops) {
-			uint64_t now = os_now_ns();
-
-			fast = now - last_stop <= SPIN_NS ? fast + 1 : 0;
-			last_stop = now;
-		} else if (swept && fast >= SPIN_AFTER && TAILQ_EMPTY(&c->questions) &&
-			   os_now_ns() - last_stop <= SPIN_NS)
+		if (!swept)
+			continue;
+		if (spins(c, &spin)) {
 			sys(sched_yield, 0); /* the next stop may have to come from this very CPU */
-		else if (swept) {
+		} else {
 			sleep_for_more(c);
 			swept = false;
 		}
-		stops = c->stats.stops;
 	}
 }
 

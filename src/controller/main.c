@@ -56,6 +56,7 @@ static int number(const char *text)
 
 int main(int argc, char **argv)
 {
+	static _Alignas(8) unsigned char scratch[PROTO_MESSAGE_MAX];
 	static struct controller controller;
 	struct controller *c = &controller;
 
@@ -66,6 +67,7 @@ int main(int argc, char **argv)
 		return 2;
 #endif
 	records_init(c);
+	c->scratch = scratch;
 	c->socket = number(argv[1]);
 	c->client = number(argv[2]);
 	c->create.report = -1;
@@ -76,7 +78,7 @@ int main(int argc, char **argv)
 	if (c->signals < 0)
 		return 2;
 	/* Nothing of our own may change before the victim is made from it. */
-	while (!c->client_gone && c->state != PROTO_S_HOLDING)
+	while (!c->client_gone && !c->done && c->state != PROTO_S_HOLDING)
 		look_at_client(c, -1, 0);
 	settle_down(c);
 	if (!c->client_gone || c->hold.mode)

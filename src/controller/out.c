@@ -21,7 +21,7 @@ enum { FIRST_SIZE = 16 << 10, SOFT_LIMIT = 256 << 10, HARD_LIMIT = 16 << 20 };
 static bool kept(uint32_t type)
 {
 	switch (type) {
-#define X(number, name, body, want, keep) \
+#define X(number, name, body, item, want, keep, now) \
 	case (number):                    \
 		return keep;
 		PROTO_EVENTS(X)
@@ -39,7 +39,7 @@ static bool last_word(uint32_t type)
 static uint64_t wanted(uint32_t type)
 {
 	switch (type) {
-#define X(number, name, body, want, keep) \
+#define X(number, name, body, item, want, keep, now) \
 	case (number):                    \
 		return want;
 		PROTO_EVENTS(X)
@@ -49,18 +49,18 @@ static uint64_t wanted(uint32_t type)
 	}
 }
 
-static long send_now(struct controller *c, const void *first, size_t first_size, const void *second,
-		     size_t second_size)
+/* An event that nobody waits for may wait itself a little, for others to come along. */
+static bool urgent(uint32_t type)
 {
-	struct iovec piece[2] = {
-		{ (void *)(uintptr_t)first, first_size },
-		{ (void *)(uintptr_t)second, second_size },
-	};
-	struct msghdr message = { .msg_iov = piece, .msg_iovlen = 2 };
-	long r = sys(sendmsg, c->socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
-
-	return r == -EINTR || r == -ENOMEM ? sys(sendmsg, c->socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL)
-					   : r;
+	switch (type) {
+#define X(number, name, body, item, want, keep, now) \
+	case (number):                               \
+		return now;
+		PROTO_EVENTS(X)
+#undef X
+	default:
+		return true;
+	}
 }
 
 /* ---- the ring: messages in order, each behind its length --------------------------------- */
@@ -97,21 +97,24 @@ static bool ring_grow(struct out *out, size_t need)
 	return true;
 }
 
-static void ring_put(struct out *out, const void *first, size_t first_size, const void *second,
-		     size_t second_size)
+static void ring_add(struct out *out, const void *bytes, size_t size)
 {
-	uint32_t length = (uint32_t)(first_size + second_size);
+	ring_copy_in(out, (out->head + out->used) % out->size, bytes, size);
+	out->used += size;
+}
 
-	if (!ring_grow(out, out->used + sizeof(length) + length)) {
-		out->dropped++;
-		return;
-	}
-	ring_copy_in(out, (out->head + out->used) % out->size, &length, sizeof(length));
-	out->used += sizeof(length);
-	ring_copy_in(out, (out->head + out->used) % out->size, first, first_size);
-	out->used += first_size;
-	ring_copy_in(out, (out->head + out->used) % out->size, second, second_size);
-	out->used += second_size;
+static bool ring_put(struct out *out, const struct iovec *piece, size_t pieces)
+{
+	uint32_t length = 0;
+
+	for (size_t i = 0; i < pieces; i++)
+		length += (uint32_t)piece[i].iov_len;
+	if (!ring_grow(out, out->used + sizeof(length) + length))
+		return false;
+	ring_add(out, &length, sizeof(length));
+	for (size_t i = 0; i < pieces; i++)
+		ring_add(out, piece[i].iov_base, piece[i].iov_len);
+	return true;
 }
 
 static void ring_peek(const struct out *out, size_t offset, void *to, size_t length)
@@ -123,30 +126,41 @@ static void ring_peek(const struct out *out, size_t offset, void *to, size_t len
 	memcpy((unsigned char *)to + first, out->ring, length - first);
 }
 
-/* No answer and no event is longer. */
-enum { BODY_MAX = 1024 };
-#define X(number, name, body, item, answer, when) \
-	static_assert(sizeof(answer) <= BODY_MAX, #name " is too long");
-PROTO_REQUESTS(X)
-#undef X
-#define X(number, name, body, want, keep) static_assert(sizeof(body) <= BODY_MAX, #name " is too long");
-PROTO_EVENTS(X)
-#undef X
+/* The first message of the ring, as it lies. */
+static long send_first(struct controller *c, uint32_t length)
+{
+	const struct out *out = &c->out;
+	size_t at = (out->head + sizeof(length)) % out->size;
+	size_t first = out->size - at < length ? out->size - at : length;
+	struct iovec piece[2] = {
+		{ out->ring + at, first },
+		{ out->ring, length - first },
+	};
+	struct msghdr message = { .msg_iov = piece, .msg_iovlen = first < length ? 2 : 1 };
+	long r = sys(sendmsg, c->socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+	return r == -EINTR || r == -ENOMEM ? sys(sendmsg, c->socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL)
+					   : r;
+}
 
 void out_flush(struct controller *c)
 {
 	struct out *out = &c->out;
-	unsigned char message[sizeof(struct proto_header) + BODY_MAX];
 
+	out->full = false;
+	out->urgent = false;
+	if (out->used)
+		out->sent_ns = os_now_ns();
 	while (out->used && !c->client_gone) {
 		uint32_t length;
 		long r;
 
 		ring_peek(out, 0, &length, sizeof(length));
-		ring_peek(out, sizeof(length), message, length);
-		r = send_now(c, message, length, NULL, 0);
-		if (r == -EAGAIN)
+		r = send_first(c, length);
+		if (r == -EAGAIN) {
+			out->full = true;
 			return;
+		}
 		if (r < 0) {
 			out->used = 0;
 			return; /* its end is seen by the loop */
@@ -164,10 +178,40 @@ void out_flush(struct controller *c)
 	}
 }
 
-/* Sent at the end of the turn: a send wakes the client, and the victim's thread is let go before that. */
-static void out_message(struct controller *c, uint64_t id, uint32_t type, const void *body, size_t size)
+/*
+ * Each send wakes the client, which costs as much as a fork does. So what nobody waits for is held back while
+ * messages come faster than this, and goes out together.
+ */
+enum { TOGETHER_NS = 3000000, TOGETHER_BYTES = 32 << 10 };
+
+uint64_t out_due_ns(const struct controller *c)
 {
-	struct proto_header header = { .type = type, .size = (uint32_t)size, .id = id };
+	const struct out *out = &c->out;
+
+	/* A full socket tells itself when it takes more. */
+	if (!out->used || out->full || c->client_gone)
+		return 0;
+	return out->urgent || out->used > TOGETHER_BYTES ? 1 : out->sent_ns + TOGETHER_NS;
+}
+
+void out_flush_due(struct controller *c)
+{
+	uint64_t due = out_due_ns(c);
+
+	if (due && (due == 1 || due <= os_now_ns()))
+		out_flush(c);
+}
+
+/* Sent at the end of the turn: a send wakes the client, and the victim's thread is let go before that. */
+static void out_message(struct controller *c, uint64_t id, uint32_t type, const void *body, size_t size,
+			const void *items, size_t items_size)
+{
+	struct proto_header header = { .type = type, .size = (uint32_t)(size + items_size), .id = id };
+	struct iovec piece[3] = {
+		{ &header, sizeof(header) },
+		{ (void *)(uintptr_t)body, size },
+		{ (void *)(uintptr_t)items, items_size },
+	};
 	struct out *out = &c->out;
 
 	if (c->client_gone)
@@ -177,13 +221,16 @@ static void out_message(struct controller *c, uint64_t id, uint32_t type, const 
 		c->stats.dropped++;
 		return;
 	}
-	ring_put(out, &header, sizeof(header), body, size);
+	if (!ring_put(out, piece, items_size ? 3 : 2))
+		out->dropped++;
+	else if (urgent(type))
+		out->urgent = true;
 }
 
 void out_answer(struct controller *c, uint64_t request, uint32_t type, const void *body, size_t size)
 {
 	if (request)
-		out_message(c, request, type + 1, body, size);
+		out_message(c, request, type + 1, body, size, NULL, 0);
 }
 
 void out_result(struct controller *c, uint64_t request, uint32_t type, int32_t result, uint32_t value)
@@ -214,14 +261,22 @@ void event_of(struct controller *c, struct proto_event *event, const struct task
 	};
 }
 
-void out_event(struct controller *c, uint32_t type, const void *body, size_t size)
+void out_event_with(struct controller *c, uint32_t type, const void *body, size_t size, const void *items,
+		    size_t items_size)
 {
+	const struct proto_event *event = body;
 	uint64_t want = wanted(type);
 
 	if (want && !(c->hold.events & want))
 		return;
 	c->stats.events++;
-	out_message(c, 0, type, body, size);
+	out_message(c, 0, type, body, size, items, items_size);
+	c->out.urgent = c->out.urgent || event->question;
+}
+
+void out_event(struct controller *c, uint32_t type, const void *body, size_t size)
+{
+	out_event_with(c, type, body, size, NULL, 0);
 }
 
 void out_plain(struct controller *c, uint32_t type, pid_t pid, pid_t tid, uint64_t serial, uint64_t value)

@@ -75,8 +75,8 @@ static int do_grab(struct controller *c, uint64_t id, const unsigned char *bytes
 	return 0;
 }
 
-static int plant(struct controller *c, struct process *p, const void *sites, uint32_t count, uint64_t gadget,
-		 uint32_t *ret_planted)
+int plant(struct controller *c, struct process *p, const void *sites, uint32_t count, uint64_t gadget,
+	  uint32_t *ret_planted)
 {
 	if (!p)
 		return -ESRCH;
@@ -266,6 +266,20 @@ static int do_regs(struct controller *c, uint64_t id, const unsigned char *bytes
 	return 0;
 }
 
+static int do_image(struct controller *c, uint64_t id, const unsigned char *bytes, size_t size)
+{
+	struct proto_image body;
+	int r;
+
+	(void)size;
+	memcpy(&body, bytes, sizeof(body));
+	r = image_learn(c, &body, (const struct proto_image_site *)(const void *)(bytes + sizeof(body)));
+	if (r == -EPROTO)
+		return r;
+	out_result(c, id, PROTO_REQ_image, r, 0);
+	return 0;
+}
+
 static handler *const handlers[] = {
 #define X(number, name, body, item, answer, when) [number] = do_##name,
 	PROTO_REQUESTS(X)
@@ -289,10 +303,8 @@ static int serve(struct controller *c, const unsigned char *message, size_t leng
 
 void server_read(struct controller *c)
 {
-	static _Alignas(8) unsigned char message[PROTO_MESSAGE_MAX];
-
 	for (int i = 0; i < REQUESTS_A_TURN && !c->client_gone && !c->done; i++) {
-		struct iovec piece = { message, sizeof(message) };
+		struct iovec piece = { c->scratch, PROTO_MESSAGE_MAX };
 		struct msghdr header = { .msg_iov = &piece, .msg_iovlen = 1 };
 		long n = sys(recvmsg, c->socket, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 
@@ -304,7 +316,7 @@ void server_read(struct controller *c)
 			c->client_gone = true;
 			return;
 		}
-		if (serve(c, message, (size_t)n)) {
+		if (serve(c, c->scratch, (size_t)n)) {
 			c->broken = c->client_gone = true;
 			return;
 		}

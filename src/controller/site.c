@@ -324,6 +324,8 @@ static int plant_one(struct space *s, struct site *site, const struct found *fou
 		return -TETHER_ESHARED;
 	if (length > RECIPE_INSN_MAX)
 		return -EINVAL;
+	if (site->flags & PROTO_SITE_WITNESS)
+		length = RECIPE_INSN_MAX;
 	if (length < ARCH_TRAP_SIZE)
 		length = ARCH_TRAP_SIZE;
 	r = space_read(s, site->address, bytes, length);

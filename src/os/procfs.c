@@ -53,6 +53,23 @@ static long read_once(const char *path, char *buffer, size_t size)
 	return n;
 }
 
+int os_link(int64_t tid, const char *name, char *buffer, size_t size)
+{
+	char path[64];
+	long length;
+
+	snprintf(path, sizeof(path), "/proc/%lld/%s", (long long)tid, name);
+	length = sys(readlinkat, AT_FDCWD, path, buffer, size);
+	if (length == -EINTR || length == -ENOMEM)
+		length = sys(readlinkat, AT_FDCWD, path, buffer, size);
+	if (length < 0)
+		return (int)gone(length);
+	if ((size_t)length >= size)
+		return -ENAMETOOLONG;
+	buffer[length] = '\0';
+	return (int)length;
+}
+
 /* The value behind "\nKey:\t", or NULL. A name with a newline is escaped in Name:, so no line can be forged.
  */
 static const char *field(const char *status, const char *key)

@@ -26,6 +26,9 @@ int os_task_status(int64_t tid, struct os_task_status *ret);
 /* Only the process's ignored and caught signals: cheap enough for every stop. 0, -ESRCH or negative errno. */
 int os_signal_actions(int64_t tid, uint64_t *ret_ignored, uint64_t *ret_caught);
 
+/* Where the symbolic link /proc/TID/name points, NUL-ended: its length, or -ESRCH, -ENAMETOOLONG, ... */
+int os_link(int64_t tid, const char *name, char *buffer, size_t size);
+
 /* Start time in clock ticks since boot (field 22 of stat): with the pid it is an identity. */
 int os_start_time(int64_t tid, uint64_t *ret);
 

@@ -53,11 +53,7 @@ int family_send(struct family *family, uint32_t type, const void *body, const vo
 		answer_fn *answered, struct operation *operation)
 {
 	struct pending *pending;
-	size_t item = type == PROTO_REQ_plant  ? sizeof(struct proto_site)
-		      : type == PROTO_REQ_lift ? sizeof(uint64_t)
-		      : type == PROTO_REQ_grab ? sizeof(uint32_t)
-		      : type == PROTO_REQ_answer ? sizeof(struct proto_site)
-					       : 0;
+	size_t item = proto_item_size(type);
 
 	if (family->dead)
 		return -TETHER_ELOST;

@@ -45,7 +45,7 @@ struct tether *follow_admit(struct family *family, int64_t pid)
 {
 	uint64_t start_time = 0;
 
-	os_start_time(pid, &start_time);
+	if (0) os_start_time(pid, &start_time);
 	struct tether *process = handle_new(family->table, pid, start_time, false);
 	if (process)
 		family_add(family, process);
@@ -291,29 +291,54 @@ static enum proto_action enter_image(struct tether *process, const struct proto_
 	return parked ? PROTO_STAY : PROTO_GO;
 }
 
+/* The controller has planted it as it was told to, and its process runs. */
+static void known_image(struct tether *process, const struct image *image, const struct proto_ev_exec *from)
+{
+	image_enter(process, image, from);
+	if (process->rtld.flavour == RTLD_STATIC && process->monitored)
+		post_preinit(process, &from->event);
+}
+
+/* It stands until it is answered for. */
+static void new_image(struct tether *process, const struct proto_ev_exec *from, const struct exec_record *record,
+		      bool stays)
+{
+	bool awaited = process->rendezvous;
+	bool parked = stays || (awaited && process->stop == TETHER_STOP_CREATE);
+	struct site_request sites[OWN_SITES];
+	enum proto_action action = enter_image(process, from, record, parked);
+	size_t count = action == PROTO_LET_GO ? 0 : own_sites(process, true, sites);
+
+	/* Where it parks, or whom it parks for, is decided at each exec anew. */
+	bool again = action == PROTO_GO && !awaited && process->monitored && process->rtld.flavour;
+
+	if (from->event.question)
+		plant_and_answer(process, sites, count, from->event.question, action);
+	else if (count)
+		plant_sites(process, sites, count, NULL, NULL);
+	if (again)
+		image_keep(process, from, record, sites, count);
+}
+
 static void event_exec(struct family *family, struct tether *process, const void *body)
 {
 	const struct proto_ev_exec *from = body;
-	struct site_request sites[OWN_SITES];
-	struct reader memory = process_reader(process);
+	const struct image *image = from->image ? image_find(process->table, from->image) : NULL;
 	struct exec_record record;
 
 	forget_image(process);
-	int result = record_read(&record, from->event.tid, &memory, from->sp, family->flags & TETHER_WANT_ENV);
-	bool stays = record.path && parks_here(family, record.path);
-	bool parked = stays || (process->rendezvous && process->stop == TETHER_STOP_CREATE);
+	int result = record_take(&record, process, from, image, family->flags & TETHER_WANT_ENV);
+	bool stays = !image && record.path && parks_here(family, record.path);
 
 	if (result == 0)
 		post_exec(process, from, &record, stays);
 	blob_put(process->environment);
 	process->environment = blob_get(record.environment);
-	enum proto_action action = enter_image(process, from, &record, parked);
+	if (image)
+		known_image(process, image, from);
+	else
+		new_image(process, from, &record, stays);
 	record_clear(&record);
-	size_t count = action == PROTO_LET_GO ? 0 : own_sites(process, true, sites);
-	if (from->event.question)
-		plant_and_answer(process, sites, count, from->event.question, action);
-	else if (count)
-		plant_sites(process, sites, count, NULL, NULL);
 }
 
 /* ---- hits ------------------------------------------------------------------------------------------------ */
@@ -559,7 +584,7 @@ void follow_event(struct family *family, const struct proto_header *header, cons
 		return;
 	}
 	switch (header->type) {
-#define X(number, name, body_type, want, keep)       \
+#define X(number, name, body_type, item, want, keep, now)     \
 	case PROTO_EV_##name:                        \
 		event_##name(family, process, body);    \
 		return;

@@ -26,7 +26,7 @@ static void post_grab(struct family *family, struct tether *process, uint32_t th
 		.u.grab = { .path = "", .threads = threads },
 	};
 
-	if (record_read(&record, process_live_tid(process), NULL, 0, family->flags & TETHER_WANT_ENV) == 0)
+	if (record_read(&record, process_live_tid(process), family->flags & TETHER_WANT_ENV) == 0)
 		event.u.grab.path = record.interpreter ? record.interpreter : record.path;
 	process->environment = blob_get(record.environment);
 	follow_post(family, &event);

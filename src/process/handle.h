@@ -34,6 +34,7 @@
 #include "rtld/rtld.h"
 
 struct family;
+struct image;
 struct operation;
 
 /* A block of strings shared by several owners: environments. Counted atomically. */
@@ -193,6 +194,8 @@ struct table {
 	/* control thread */
 	LIST_HEAD(, family) families;
 	struct rtld_cache *cache;
+	STAILQ_HEAD(, image) images;
+	uint64_t image_count;
 };
 
 /* ---- table.c ---- */
@@ -262,12 +265,18 @@ struct exec_record {
 	struct blob *argv, *environment; /* environment only where wanted */
 	char *path, *cwd, *interpreter;  /* interpreter NULL: the executable itself */
 	bool suppressed, truncated;
+	bool set_id;                     /* the executable has such a bit */
 	uint64_t auxv[RECORD_AUXV][2];   /* of a fresh image */
 	size_t auxv_count;
 };
-/* sp: of a fresh image, at the argument count; 0: a running one. 0 or -ESRCH. */
-int record_read(struct exec_record *record, int64_t tid, const struct reader *memory, vaddr_t sp,
-		bool environment);
+/* Of a running process. 0 or -ESRCH. */
+int record_read(struct exec_record *record, int64_t tid, bool environment);
+/*
+ * Of a fresh image, from what its exec event brought along as far as that goes. image: it is known, and may
+ * have run on or ended since; NULL: it stands.
+ */
+int record_take(struct exec_record *record, struct tether *process, const struct proto_ev_exec *from,
+		const struct image *image, bool environment);
 void record_clear(struct exec_record *record);
 struct blob *blob_get(struct blob *blob);
 void blob_put(struct blob *blob);
@@ -275,17 +284,34 @@ struct blob *blob_of_strings(char *const *strings);
 /* NULL-terminated pointers into the blob; free() the array. */
 const char **blob_pointers(const struct blob *blob);
 
+/* Where to put a trap, and what for. */
+struct site_request {
+	vaddr_t address, guard;
+	uint64_t id;
+	uint32_t flags, guard_value;
+};
+
+/* ---- images.c (control thread): images that controllers plant without asking ---- */
+struct image *image_find(const struct table *table, uint64_t id);
+/* The script's interpreter that a record of it names, or NULL. */
+const char *image_interpreter(const struct image *image);
+/* As after a survey and the planting of its sites. */
+void image_enter(struct tether *process, const struct image *image, const struct proto_ev_exec *from);
+/* Tell the controller what to do next time, where that can be told. */
+void image_keep(struct tether *process, const struct proto_ev_exec *from, const struct exec_record *record,
+		const struct site_request *sites, size_t count);
+void images_free(struct table *table);
+
 /* ---- plant.c ---- */
 struct space *space_new(void);
 struct space *space_get(struct space *space);
 void space_put(struct space *space);
 struct space *space_copy(const struct space *space);
 /* Remember and tell the controller. Control thread. */
-struct site_request {
-	vaddr_t address, guard;
-	uint64_t id;
-	uint32_t flags, guard_value;
-};
+/* Read the instruction (without the traps of this library) and make the recipe for it. */
+int plant_prepare(struct tether *process, const struct site_request *request, struct proto_site *ret);
+/* Remember one that the controller has planted by itself. */
+void plant_note(struct tether *process, vaddr_t address, uint64_t id, const uint8_t *home);
 int plant_sites(struct tether *process, const struct site_request *sites, size_t count, answer_fn *answered,
 		struct operation *operation);
 /* Answer a question, and have these planted before its thread goes on: one message instead of two. */

@@ -61,10 +61,6 @@ static struct site *site_add(struct space *space, const struct site *like)
 			free(site);
 			return NULL;
 		}
-		if (!site->hh.tbl) {
-			free(site);
-			return NULL;
-		}
 	}
 	site->id = like->id;
 	memcpy(site->home, like->home, sizeof(site->home));
@@ -88,13 +84,28 @@ struct space *space_copy(const struct space *space)
 	return copy;
 }
 
-/* Read the instruction (without the traps of this library) and make the recipe for it. */
-static int prepare(struct tether *process, const struct site_request *request, struct proto_site *ret)
+static bool note(struct tether *process, vaddr_t address, uint64_t id, const uint8_t *home)
+{
+	struct site site = { .id = id, .address = address };
+
+	memcpy(site.home, home, sizeof(site.home));
+	pthread_mutex_lock(&process->table->lock);
+	struct site *added = site_add(process->space, &site);
+	pthread_mutex_unlock(&process->table->lock);
+	return added;
+}
+
+void plant_note(struct tether *process, vaddr_t address, uint64_t id, const uint8_t *home)
+{
+	/* without memory a read shows the trap, and no more */
+	(void)note(process, address, id, home);
+}
+
+int plant_prepare(struct tether *process, const struct site_request *request, struct proto_site *ret)
 {
 	struct reader memory = process_reader(process);
 	uint8_t bytes[RECIPE_INSN_MAX];
 	ssize_t length = memory.read(memory.data, request->address, bytes, sizeof(bytes));
-	struct site site = { .id = request->id, .address = request->address };
 
 	if (length < ARCH_TRAP_SIZE)
 		return length == -ESRCH ? -TETHER_EGONE : -TETHER_EMEMORY;
@@ -107,12 +118,7 @@ static int prepare(struct tether *process, const struct site_request *request, s
 	ret->flags = request->flags;
 	ret->guard = request->guard;
 	ret->guard_value = request->guard_value;
-	memcpy(site.home, bytes, sizeof(site.home));
-
-	pthread_mutex_lock(&process->table->lock);
-	struct site *added = site_add(process->space, &site);
-	pthread_mutex_unlock(&process->table->lock);
-	return added ? 0 : -ENOMEM;
+	return note(process, request->address, request->id, bytes) ? 0 : -ENOMEM;
 }
 
 int plant_sites(struct tether *process, const struct site_request *sites, size_t count, answer_fn *answered,
@@ -129,7 +135,7 @@ int plant_sites(struct tether *process, const struct site_request *sites, size_t
 	if (!batch)
 		return -ENOMEM;
 	for (size_t i = 0; i < count && result == 0; i++) {
-		result = prepare(process, &sites[i], &batch[plant.items]);
+		result = plant_prepare(process, &sites[i], &batch[plant.items]);
 		if (result == 0)
 			plant.items++;
 		if (plant.items && (plant.items == room || i + 1 == count || result < 0)) {
@@ -154,7 +160,7 @@ void plant_and_answer(struct tether *process, const struct site_request *sites, 
 	struct proto_answer answer = { .question = question, .action = action, .gadget = process->rtld.gadget };
 
 	for (size_t i = 0; i < count && i < MOST; i++)
-		if (prepare(process, &sites[i], &batch[answer.items]) == 0)
+		if (plant_prepare(process, &sites[i], &batch[answer.items]) == 0)
 			answer.items++;
 	/* A broken line shows itself by end-of-file: the controller then lets everything go by itself. */
 	(void)family_send(process->family, PROTO_REQ_answer, &answer, batch, answer.items, NULL, NULL);

@@ -115,11 +115,9 @@ static struct blob *read_strings(int64_t tid, const char *name, bool *truncated)
 
 static char *read_link(int64_t tid, const char *name)
 {
-	char path[64], text[PATH_MAX];
+	char text[PATH_MAX + 1];
 
-	snprintf(path, sizeof(path), "/proc/%lld/%s", (long long)tid, name);
-	long length = sys(readlinkat, AT_FDCWD, path, text, sizeof(text));
-	return length < 0 ? NULL : strndup(text, (size_t)length);
+	return os_link(tid, name, text, sizeof(text)) < 0 ? NULL : strdup(text);
 }
 
 /* The string that AT_EXECFN points to: the name that execve was called with. */
@@ -206,36 +204,37 @@ static bool was_suppressed(int64_t tid, const struct stat *file)
  * ABI). One read of memory has what would take four files of /proc, each of them new for a new process.
  */
 struct initial_stack {
-	const struct reader *memory;
 	vaddr_t sp;
-	char *bytes;
+	const char *bytes;
 	size_t length;
 };
 
-enum { STACK_FIRST = 16384 };
+enum { STACK_FIRST = 65536 };
 
-/* Up to the end of the mapping, or as far as the limits go. */
-static bool stack_read(struct initial_stack *stack, bool *truncated)
+/* Up to the end of the mapping, or as far as the limits go; to be freed. */
+static char *stack_read(struct initial_stack *stack, const struct reader *memory, bool *truncated)
 {
 	size_t room = STACK_FIRST;
+	char *bytes = NULL;
 
 	for (;;) {
-		char *bytes = realloc(stack->bytes, room);
-		if (!bytes)
-			return false;
-		stack->bytes = bytes;
-		ssize_t got = stack->memory->read(stack->memory->data, stack->sp, bytes, room);
+		char *more = realloc(bytes, room);
+		ssize_t got = more ? memory->read(memory->data, stack->sp, more, room) : -ENOMEM;
+		bytes = more ? more : bytes;
 		if (got <= 0)
-			return false;
+			break;
+		stack->bytes = bytes;
 		stack->length = (size_t)got;
 		if (stack->length < room)
-			return true;
+			return bytes;
 		if (room >= MAX_ARGS_BYTES) {
 			*truncated = true;
-			return true;
+			return bytes;
 		}
 		room *= 2;
 	}
+	free(bytes);
+	return NULL;
 }
 
 static bool stack_word(const struct initial_stack *stack, size_t index, uint64_t *ret)
@@ -280,33 +279,27 @@ static struct blob *stack_strings(const struct initial_stack *stack, size_t *ind
 	return blob;
 }
 
-/* False: this is no stack of a 64-bit image, or it cannot be read. */
-static bool read_stack(struct exec_record *record, const struct reader *memory, vaddr_t sp, bool environment)
+/* False: this is no stack of a 64-bit image. */
+static bool take_stack(struct exec_record *record, const struct initial_stack *stack, bool environment)
 {
-	struct initial_stack stack = { .memory = memory, .sp = sp };
 	uint64_t argc, pair[2];
 	size_t index = 1;
-	bool good = stack_read(&stack, &record->truncated) && stack_word(&stack, 0, &argc) &&
-		    argc < stack.length / sizeof(uint64_t);
 
-	if (good) {
-		record->argv = stack_strings(&stack, &index, true);
-		record->environment = stack_strings(&stack, &index, environment);
-		good = record->argv && record->argv->count == argc;
-	}
-	while (good && record->auxv_count < RECORD_AUXV && stack_word(&stack, index, &pair[0]) &&
-	       stack_word(&stack, index + 1, &pair[1]) && pair[0] != AT_NULL) {
+	if (!stack_word(stack, 0, &argc) || argc >= stack->length / sizeof(uint64_t))
+		return false;
+	record->argv = stack_strings(stack, &index, true);
+	record->environment = stack_strings(stack, &index, environment);
+	if (!record->argv || record->argv->count != argc)
+		return false;
+	while (record->auxv_count < RECORD_AUXV && stack_word(stack, index, &pair[0]) &&
+	       stack_word(stack, index + 1, &pair[1]) && pair[0] != AT_NULL) {
 		memcpy(record->auxv[record->auxv_count++], pair, sizeof(pair));
 		index += 2;
-		const char *path = pair[0] == AT_EXECFN ? stack_string(&stack, pair[1]) : NULL;
+		const char *path = pair[0] == AT_EXECFN ? stack_string(stack, pair[1]) : NULL;
 		if (path)
 			record->path = strdup(path);
 	}
-	free(stack.bytes);
-	if (good && record->path)
-		return true;
-	record_clear(record);
-	return false;
+	return record->path;
 }
 
 static void read_files(struct exec_record *record, int64_t tid, bool environment)
@@ -317,25 +310,63 @@ static void read_files(struct exec_record *record, int64_t tid, bool environment
 	record->path = read_execfn(tid);
 }
 
-int record_read(struct exec_record *record, int64_t tid, const struct reader *memory, vaddr_t sp,
-		bool environment)
+/* What the files of /proc tell, where the stack did not. */
+static int complete(struct exec_record *record, int64_t tid, bool environment)
 {
 	struct stat mapped = { 0 };
 
-	memset(record, 0, sizeof(*record));
-	if (!sp || !read_stack(record, memory, sp, environment))
+	if (!record->path) {
+		record_clear(record);
 		read_files(record, tid, environment);
-	record->cwd = read_link(tid, "cwd");
+	}
+	if (!record->cwd)
+		record->cwd = read_link(tid, "cwd");
 	char *executable = read_link(tid, "exe");
 	if (stat_in(tid, "exe", "", &mapped)) {
 		record->interpreter = find_interpreter(tid, record->path, executable, &mapped);
 		record->suppressed = was_suppressed(tid, &mapped);
+		record->set_id = mapped.st_mode & (S_ISUID | S_ISGID);
 	}
 	if (!record->path)
 		record->path = executable;
 	else
 		free(executable);
 	return record->argv && record->path ? 0 : -ESRCH;
+}
+
+int record_read(struct exec_record *record, int64_t tid, bool environment)
+{
+	memset(record, 0, sizeof(*record));
+	return complete(record, tid, environment);
+}
+
+int record_take(struct exec_record *record, struct tether *process, const struct proto_ev_exec *from,
+		const struct image *image, bool environment)
+{
+	const char *items = (const char *)(from + 1);
+	struct initial_stack stack = { .sp = from->sp, .bytes = items, .length = from->stack_size };
+	struct reader memory = process_reader(process);
+	char *bytes = NULL;
+
+	memset(record, 0, sizeof(*record));
+	if (from->items > from->stack_size && items[from->items - 1] == '\0')
+		record->cwd = strdup(items + from->stack_size);
+	else
+		stack.length = 0;
+	if (!stack.length && from->sp)
+		bytes = stack_read(&stack, &memory, &record->truncated);
+	bool good = take_stack(record, &stack, environment);
+	free(bytes);
+	if (good && image) {
+		const char *interpreter = image_interpreter(image);
+		record->interpreter = interpreter ? strdup(interpreter) : NULL;
+		return 0;
+	}
+	if (!good) {
+		free(record->path);
+		record->path = NULL;
+	}
+	return complete(record, from->event.tid, environment);
 }
 
 void record_clear(struct exec_record *record)

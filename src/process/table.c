@@ -18,6 +18,7 @@ int table_init(struct table *table, struct host *host)
 	LIST_INIT(&table->all);
 	table->host = host;
 	table->owner = getpid();
+	STAILQ_INIT(&table->images);
 	table->cache = rtld_cache_new();
 	if (!table->cache)
 		return -ENOMEM;
@@ -37,6 +38,7 @@ void table_destroy(struct table *table)
 		process->pins = 1;
 		handle_unpin(process);
 	}
+	images_free(table);
 	rtld_cache_free(table->cache);
 	pthread_cond_destroy(&table->changed);
 	pthread_mutex_destroy(&table->lock);

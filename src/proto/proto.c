@@ -18,7 +18,7 @@ static const struct shape shapes[] = {
 		{ (number) + 1, sizeof(answer), 0, 0, #name " answer" },
 	PROTO_REQUESTS(X)
 #undef X
-#define X(number, name, body, want, keep) { (number), sizeof(body), 0, 0, #name },
+#define X(number, name, body, item, want, keep, now) { (number), sizeof(body), (item), 0, #name },
 		PROTO_EVENTS(X)
 #undef X
 };
@@ -59,6 +59,18 @@ static uint32_t items_of(uint32_t type, const void *body)
 		memcpy(&grab, body, sizeof(grab));
 		return grab.items;
 	}
+	case PROTO_REQ_image: {
+		struct proto_image image;
+
+		memcpy(&image, body, sizeof(image));
+		return image.items;
+	}
+	case PROTO_EV_exec: {
+		struct proto_ev_exec exec;
+
+		memcpy(&exec, body, sizeof(exec));
+		return exec.items;
+	}
 	default:
 		return 0;
 	}
@@ -82,11 +94,39 @@ int proto_check(const void *message, size_t length)
 	return header.size - shape->body == items * shape->item ? 0 : -EPROTO;
 }
 
+/* No cryptography: who forges an image to look like another deceives about himself only. */
+void proto_key_add(struct proto_key *key, const void *bytes, size_t length)
+{
+	const unsigned char *at = bytes;
+	uint64_t a = key->word[0] ^ length, b = key->word[1] + length;
+
+	while (length) {
+		uint64_t word = 0;
+		size_t piece = length < sizeof(word) ? length : sizeof(word);
+
+		memcpy(&word, at, piece);
+		a = (a ^ word) * UINT64_C(0x9e3779b97f4a7c15);
+		a ^= a >> 32;
+		b = (b + word) * UINT64_C(0xc2b2ae3d27d4eb4f);
+		b ^= b >> 29;
+		at += piece;
+		length -= piece;
+	}
+	*key = (struct proto_key){ { a, b } };
+}
+
 size_t proto_body_size(uint32_t type)
 {
 	const struct shape *shape = shape_of(type);
 
 	return shape ? shape->body : 0;
+}
+
+size_t proto_item_size(uint32_t type)
+{
+	const struct shape *shape = shape_of(type);
+
+	return shape ? shape->item : 0;
 }
 
 const char *proto_name(uint32_t type)

@@ -113,6 +113,7 @@ enum {
 	PROTO_SITE_ONCE = 1 << 3,   /* lifted at its first hit: the thread then runs the original instruction */
 	PROTO_SITE_PARK = 1 << 5,   /* with REPORT: the process parks there, as by PROTO_STAY, without being asked for */
 	PROTO_SITE_GUARD = 1 << 4,  /* report or ask only when the 32-bit word at guard equals guard_value */
+	PROTO_SITE_WITNESS = 1 << 6, /* planted only where all of recipe.home stands, whatever its length */
 };
 struct proto_site {
 	uint64_t address;
@@ -131,6 +132,26 @@ struct proto_plant {
 struct proto_planted {
 	int32_t result;             /* 0, or the first failure */
 	uint32_t planted;
+};
+/*
+ * An image that is met again and again: what the library would have planted if it had been asked at its exec.
+ * A process that executes what has this key is planted by the controller itself, and not held for a question.
+ */
+struct proto_key {
+	uint64_t word[2];           /* as proto_key_add() makes it of what the new image shows; 0, 0: none */
+};
+enum proto_base { PROTO_BASE_PROGRAM, PROTO_BASE_LINKER, PROTO_BASE_VDSO, PROTO_BASES };
+struct proto_image {
+	uint64_t id;                /* the library's own, echoed in exec events; not 0 */
+	struct proto_key key;
+	uint64_t gadget;            /* offset in the vdso; 0: none */
+	uint32_t items;             /* struct proto_image_site each, PROTO_IMAGE_SITES at most */
+	uint32_t reserved;
+};
+enum { PROTO_IMAGE_SITES = 2 };
+struct proto_image_site {
+	struct proto_site site;     /* address, guard and recipe as if the base were at 0 */
+	uint32_t base, guard_base;  /* enum proto_base */
 };
 struct proto_lift {
 	uint32_t pid;
@@ -194,7 +215,9 @@ struct proto_regs {
 	  PROTO_S_IDLE | PROTO_S_HOLDING | PROTO_S_PARENT)                                             \
 	X(24, stats, struct proto_empty, 0, struct proto_stats,                                        \
 	  PROTO_S_IDLE | PROTO_S_HOLDING | PROTO_S_PARENT)                                             \
-	X(26, regs, struct proto_task, 0, struct proto_regs, PROTO_S_HOLDING)
+	X(26, regs, struct proto_task, 0, struct proto_regs, PROTO_S_HOLDING)                          \
+	X(28, image, struct proto_image, sizeof(struct proto_image_site), struct proto_result,         \
+	  PROTO_S_HOLDING | PROTO_S_PARENT)
 
 /* ---- events -------------------------------------------------------------------------------------------- */
 
@@ -205,11 +228,21 @@ struct proto_event {
 	uint64_t t_ns;              /* CLOCK_MONOTONIC at the stop */
 	uint64_t question;          /* 0: a record; else the thread waits for `answer` with this number */
 };
+/*
+ * What a new image is can only be read while it stands, so it comes along: items bytes, of which stack_size are
+ * the initial stack from sp on, and the rest its working directory, with a NUL. items is 0 when that is too
+ * much for a message, or could not be read; then it is asked for.
+ */
 struct proto_ev_exec {
 	struct proto_event event;
 	uint32_t old_tid;           /* the thread that called execve; the leader's tid is taken over */
-	uint32_t reserved;
+	uint32_t items;
 	uint64_t sp;                /* at the argument count of the new image; 0: not known */
+	uint32_t stack_size;
+	uint32_t reserved;
+	uint64_t image;             /* proto_image.id: planted already; 0: not known */
+	struct proto_key key;       /* of an image that is not known, 0, 0: it has none */
+	uint64_t base[PROTO_BASES]; /* where it lies, by enum proto_base */
 };
 struct proto_ev_fork {
 	struct proto_event event;
@@ -253,24 +286,27 @@ struct proto_ev_stats {
 	struct proto_stats stats;
 };
 
-/* id, name, body, the PROTO_WANT_* that it needs (0: always sent), never dropped */
-#define PROTO_EVENTS(X)                                                    \
-	X(257, exec, struct proto_ev_exec, 0, 1)                           \
-	X(259, fork, struct proto_ev_fork, 0, 1)                           \
-	X(261, thread, struct proto_ev_thread, PROTO_WANT_THREAD, 0)       \
-	X(263, exit, struct proto_ev_exit, 0, 1)                           \
-	X(265, signal, struct proto_ev_signal, PROTO_WANT_SIGNAL, 0)       \
-	X(267, stop, struct proto_ev_signal, PROTO_WANT_STOP, 0)           \
-	X(269, cont, struct proto_ev_signal, PROTO_WANT_STOP, 0)           \
-	X(271, hit, struct proto_ev_hit, 0, 1)                             \
-	X(273, lost, struct proto_ev_plain, 0, 1)                          \
-	X(275, released, struct proto_ev_plain, 0, 1)                      \
-	X(277, parked, struct proto_ev_plain, 0, 1)                        \
-	X(279, late, struct proto_ev_plain, 0, 0)                          \
-	X(281, dropped, struct proto_ev_plain, 0, 0)                       \
-	X(283, blocked, struct proto_ev_plain, 0, 0)                       \
-	X(285, sigstate, struct proto_ev_signal, 0, 0)                     \
-	X(287, stats, struct proto_ev_stats, 0, 1)
+/*
+ * id, name, body, items behind the body (size of one, 0: none), the PROTO_WANT_* that it needs (0: always
+ * sent), never dropped, sent at once (else soon: several together)
+ */
+#define PROTO_EVENTS(X)                                                       \
+	X(257, exec, struct proto_ev_exec, 1, 0, 1, 0)                        \
+	X(259, fork, struct proto_ev_fork, 0, 0, 1, 0)                        \
+	X(261, thread, struct proto_ev_thread, 0, PROTO_WANT_THREAD, 0, 0)    \
+	X(263, exit, struct proto_ev_exit, 0, 0, 1, 0)                        \
+	X(265, signal, struct proto_ev_signal, 0, PROTO_WANT_SIGNAL, 0, 0)    \
+	X(267, stop, struct proto_ev_signal, 0, PROTO_WANT_STOP, 0, 0)        \
+	X(269, cont, struct proto_ev_signal, 0, PROTO_WANT_STOP, 0, 0)        \
+	X(271, hit, struct proto_ev_hit, 0, 0, 1, 0)                          \
+	X(273, lost, struct proto_ev_plain, 0, 0, 1, 1)                       \
+	X(275, released, struct proto_ev_plain, 0, 0, 1, 1)                   \
+	X(277, parked, struct proto_ev_plain, 0, 0, 1, 1)                     \
+	X(279, late, struct proto_ev_plain, 0, 0, 0, 1)                       \
+	X(281, dropped, struct proto_ev_plain, 0, 0, 0, 1)                    \
+	X(283, blocked, struct proto_ev_plain, 0, 0, 0, 1)                    \
+	X(285, sigstate, struct proto_ev_signal, 0, 0, 0, 1)                  \
+	X(287, stats, struct proto_ev_stats, 0, 0, 1, 1)
 
 enum { PROTO_WANT_THREAD = 1, PROTO_WANT_SIGNAL = 2, PROTO_WANT_STOP = 4 };
 
@@ -278,7 +314,7 @@ enum proto_type {
 #define X(number, name, body, item, answer, when) PROTO_REQ_##name = (number), PROTO_ANS_##name = (number) + 1,
 	PROTO_REQUESTS(X)
 #undef X
-#define X(number, name, body, want, keep) PROTO_EV_##name = (number),
+#define X(number, name, body, item, want, keep, now) PROTO_EV_##name = (number),
 	PROTO_EVENTS(X)
 #undef X
 };
@@ -289,7 +325,7 @@ enum proto_type {
 	static_assert(sizeof(body) % 8 == 0 && sizeof(answer) % 8 == 0, #name " has padding at its end");
 PROTO_REQUESTS(X)
 #undef X
-#define X(number, name, body, want, keep)                          \
+#define X(number, name, body, item, want, keep, now)                          \
 	static_assert((number) % 2 == 1 && (number) > 256, #name); \
 	static_assert(sizeof(body) % 8 == 0, #name " has padding at its end");
 PROTO_EVENTS(X)
@@ -306,8 +342,12 @@ enum {
  * 0, or -EPROTO. Checks type, exact body length and the number of items against the length.
  */
 int proto_check(const void *message, size_t length);
+/* Add what length bytes show to a key that began as zeros. */
+void proto_key_add(struct proto_key *key, const void *bytes, size_t length);
 /* Size of the body of a type without items; 0 for a type nobody knows. */
 size_t proto_body_size(uint32_t type);
+/* Size of one of the items behind the body; 0: it has none. */
+size_t proto_item_size(uint32_t type);
 /* "plant", "exec"; "?" for a type nobody knows. */
 const char *proto_name(uint32_t type);
 /* States that permit a request; 0 for what is no request. */

@@ -55,6 +55,13 @@ int rtld_survey(struct rtld *rtld, int64_t tid, const struct reader *memory, str
 int rtld_survey_auxv(struct rtld *rtld, int64_t tid, const struct reader *memory, struct rtld_cache *cache,
 		     const uint64_t (*auxv)[2], size_t count);
 
+/* The places of one image that move on their own: by how much each. */
+struct rtld_distance {
+	uint64_t program, linker, vdso;
+};
+/* What a survey of the same image elsewhere finds. from: surveyed, and not scanned yet. */
+void rtld_move(struct rtld *rtld, const struct rtld *from, const struct rtld_distance *by);
+
 /* What a scan found. Objects passed to removed() are freed after it returns. */
 struct rtld_changes {
 	void (*added)(struct object *object, void *data);

@@ -307,3 +307,39 @@ int rtld_survey_auxv(struct rtld *rtld, int64_t tid, const struct reader *memory
 				aux[n] = auxv[i][1];
 	return survey_by(rtld, tid, memory, cache, aux);
 }
+
+/* ---- the same image elsewhere ---------------------------------------------------------------- */
+
+static vaddr_t moved(vaddr_t address, uint64_t by)
+{
+	return address == 0 ? 0 : address + by;
+}
+
+static void move_image(struct elf_image *image, uint64_t by)
+{
+	/* one that does not move at all lies where it was linked to, at bias 0 */
+	image->bias += by;
+	image->low += by;
+	image->high += by;
+	image->dynamic = moved(image->dynamic, by);
+	image->interpreter = moved(image->interpreter, by);
+	image->entry = moved(image->entry, by);
+}
+
+void rtld_move(struct rtld *rtld, const struct rtld *from, const struct rtld_distance *by)
+{
+	*rtld = *from;
+	rtld->entry = moved(from->entry, by->program);
+	rtld->main = moved(from->main, by->program);
+	rtld->main_slot = moved(from->main_slot, by->program);
+	rtld->r_brk = moved(from->r_brk, by->linker);
+	rtld->r_debug = moved(from->r_debug, by->linker);
+	rtld->r_state = moved(from->r_state, by->linker);
+	rtld->debug_pointer = moved(from->debug_pointer, by->linker);
+	rtld->gadget = moved(from->gadget, by->vdso);
+	rtld->vdso = moved(from->vdso, by->vdso);
+	rtld->vdso_end = moved(from->vdso_end, by->vdso);
+	move_image(&rtld->program, by->program);
+	if (from->linker.high != 0)
+		move_image(&rtld->linker, by->linker);
+}

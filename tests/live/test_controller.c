@@ -348,15 +348,18 @@ static void answer_question(struct line *line, uint64_t question, uint32_t actio
 /* The next message; false on time-out or end-of-file. */
 static bool receive(struct line *line, struct message *m, int timeout_ms)
 {
+	static _Alignas(8) unsigned char whole[PROTO_MESSAGE_MAX];
 	struct pollfd fd = { .fd = line->socket, .events = POLLIN };
 	ssize_t n;
 
 	if (poll(&fd, 1, timeout_ms) <= 0)
 		return false;
-	n = recv(line->socket, m, sizeof(*m), 0);
+	n = recv(line->socket, whole, sizeof(whole), 0);
 	if (n <= 0)
 		return false;
-	if (proto_check(m, (size_t)n)) {
+	memset(m, 0, sizeof(*m));
+	memcpy(m, whole, (size_t)n < sizeof(*m) ? (size_t)n : sizeof(*m));
+	if (proto_check(whole, (size_t)n)) {
 		FAIL(line, "a malformed message of type %u, %zd bytes", m->header.type, n);
 		return false;
 	}

@@ -32,7 +32,7 @@ static void a_message_of_its_exact_length_is_taken(void **state)
 	assert_int_equal(proto_check(bytes, message((number) + 1, sizeof(answer))), 0);
 	PROTO_REQUESTS(X)
 #undef X
-#define X(number, name, body, want, keep) \
+#define X(number, name, body, item, want, keep, now) \
 	assert_int_equal(proto_check(bytes, message(number, sizeof(body))), 0);
 	PROTO_EVENTS(X)
 #undef X
@@ -110,7 +110,7 @@ static void requests_and_nothing_else_are_permitted_somewhere(void **state)
 	assert_string_equal(proto_name(number), #name);
 	PROTO_REQUESTS(X)
 #undef X
-#define X(number, name, body, want, keep) assert_int_equal(proto_permitted(number), 0);
+#define X(number, name, body, item, want, keep, now) assert_int_equal(proto_permitted(number), 0);
 	PROTO_EVENTS(X)
 #undef X
 }

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * controller/image.c - what exec has laid out, read before it runs; and images that the library has named
+ *
+ *	stack ──► auxiliary vector ──► first pages of program and linker ──► key ──► known? plant, go on
+ *	                                                                        └──► not known: ask
+ *
+ * Only bytes of the new image itself decide: no path is looked up, so no file that was replaced meanwhile can
+ * mislead, and every site is planted only where the sixteen bytes stand that it was made from.
+ */
+#include "controller/controller.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <string.h>
+
+#include "os/memory.h"
+#include "os/procfs.h"
+#include "os/sys.h"
+
+/* Parts of the scratch memory. A longer stack (many arguments, a large environment) is asked for. */
+enum { STACK_MAX = 40 << 10, CWD_MAX = 4096, PAGE = 4096, PAGES_AT = 48 << 10 };
+static_assert(STACK_MAX + CWD_MAX <= PAGES_AT && PAGES_AT + 2 * PAGE <= PROTO_MESSAGE_MAX, "scratch is too small");
+static_assert(sizeof(struct proto_header) + sizeof(struct proto_ev_exec) + STACK_MAX + CWD_MAX <= PROTO_MESSAGE_MAX,
+	      "an exec event does not fit");
+
+/* More than that unsent: a client that lags behind is asked, so that it sets the pace. */
+enum { UNSENT_MAX = 64 << 10 };
+
+struct image {
+	struct proto_image told;
+	struct proto_image_site site[PROTO_IMAGE_SITES];
+	uint64_t used;
+};
+
+/* ---- what the new image shows ------------------------------------------------------------ */
+
+struct stack {
+	const unsigned char *bytes;
+	size_t length;
+	vaddr_t sp;
+};
+
+static bool word_at(const struct stack *stack, size_t index, uint64_t *ret)
+{
+	if ((index + 1) * sizeof(*ret) > stack->length)
+		return false;
+	memcpy(ret, stack->bytes + index * sizeof(*ret), sizeof(*ret));
+	return true;
+}
+
+/* Behind the NULL that ends an array of pointers. */
+static size_t skip_array(const struct stack *stack, size_t index)
+{
+	uint64_t word;
+
+	while (word_at(stack, index++, &word) && word)
+		;
+	return index;
+}
+
+struct shown {
+	vaddr_t phdr, linker, vdso, name;
+};
+
+static bool read_vector(const struct stack *stack, struct shown *shown)
+{
+	size_t index = skip_array(stack, skip_array(stack, 1));
+	uint64_t type, value;
+
+	*shown = (struct shown){ 0 };
+	for (; word_at(stack, index, &type) && word_at(stack, index + 1, &value); index += 2) {
+		switch (type) {
+		case AT_NULL:
+			return shown->phdr && shown->name;
+		case AT_PHDR:
+			shown->phdr = value;
+			break;
+		case AT_BASE:
+			shown->linker = value;
+			break;
+		case AT_SYSINFO_EHDR:
+			shown->vdso = value;
+			break;
+		case AT_EXECFN:
+			shown->name = value;
+			break;
+		}
+	}
+	return false;
+}
+
+static bool add_page(struct proto_key *key, pid_t tid, vaddr_t page, unsigned char *buffer)
+{
+	if (os_read_memory(tid, page, buffer, PAGE) != PAGE)
+		return false;
+	proto_key_add(key, buffer, PAGE);
+	return true;
+}
+
+/*
+ * The name that it was called by belongs to the key: by another one a script may run the same interpreter.
+ * So does the directory that a relative one starts from.
+ */
+static bool make_key(struct controller *c, pid_t tid, const struct stack *stack, const char *cwd,
+		     struct proto_ev_exec *body)
+{
+	unsigned char *page = c->scratch + PAGES_AT;
+	struct proto_key key = { { 0 } };
+	struct shown shown;
+	const char *name, *end;
+
+	if (!read_vector(stack, &shown) || shown.name < stack->sp || shown.name - stack->sp >= stack->length)
+		return false;
+	name = (const char *)stack->bytes + (shown.name - stack->sp);
+	end = memchr(name, '\0', stack->length - (shown.name - stack->sp));
+	if (!end)
+		return false;
+	proto_key_add(&key, name, (size_t)(end - name));
+	if (*name != '/')
+		proto_key_add(&key, cwd, strlen(cwd));
+	body->base[PROTO_BASE_PROGRAM] = shown.phdr & ~(vaddr_t)(PAGE - 1);
+	body->base[PROTO_BASE_LINKER] = shown.linker;
+	body->base[PROTO_BASE_VDSO] = shown.vdso;
+	if (!add_page(&key, tid, body->base[PROTO_BASE_PROGRAM], page) ||
+	    (shown.linker && !add_page(&key, tid, shown.linker, page)))
+		return false;
+	body->key = key;
+	return true;
+}
+
+/* Its stack and its working directory, in the scratch memory; 0: they are to be read by the library. */
+static void read_items(struct controller *c, pid_t tid, struct proto_ev_exec *body)
+{
+	ssize_t length = body->sp ? os_read_memory(tid, body->sp, c->scratch, STACK_MAX) : 0;
+	char *cwd = (char *)c->scratch + (length > 0 ? length : 0);
+	struct stack stack = { c->scratch, (size_t)length, body->sp };
+	int size;
+
+	if (length <= 0 || length == STACK_MAX)
+		return;
+	size = os_link(tid, "cwd", cwd, CWD_MAX);
+	if (size < 0)
+		return;
+	body->stack_size = (uint32_t)length;
+	body->items = (uint32_t)(length + size + 1);
+	make_key(c, tid, &stack, cwd, body);
+}
+
+/* ---- images that were named -------------------------------------------------------------- */
+
+static struct image *image_of(const struct controller *c, const struct proto_key *key)
+{
+	for (size_t i = 0; i < IMAGES; i++)
+		if (c->image[i] && !memcmp(&c->image[i]->told.key, key, sizeof(*key)))
+			return c->image[i];
+	return NULL;
+}
+
+/* The place of the same key, a free one, or that of the one not used for longest. */
+static struct image *image_place(struct controller *c, const struct proto_key *key)
+{
+	struct image *same = image_of(c, key);
+	size_t oldest = 0;
+
+	if (same)
+		return same;
+	for (size_t i = 0; i < IMAGES; i++) {
+		if (!c->image[i]) {
+			if (!c->image_pool.size)
+				c->image_pool = (struct pool){ .size = sizeof(struct image), .limit = 2 * IMAGES };
+			c->image[i] = pool_get(&c->image_pool);
+			return c->image[i];
+		}
+		if (c->image[i]->used < c->image[oldest]->used)
+			oldest = i;
+	}
+	return c->image[oldest];
+}
+
+int image_learn(struct controller *c, const struct proto_image *told, const struct proto_image_site *sites)
+{
+	struct image *image;
+
+	if (!told->id || told->items > PROTO_IMAGE_SITES)
+		return -EPROTO;
+	for (uint32_t i = 0; i < told->items; i++)
+		if (sites[i].base >= PROTO_BASES || sites[i].guard_base >= PROTO_BASES ||
+		    !recipe_can_move(&sites[i].site.recipe))
+			return -EPROTO;
+	image = image_place(c, &told->key);
+	if (!image)
+		return -ENOMEM;
+	*image = (struct image){ .told = *told, .used = ++c->image_clock };
+	memcpy(image->site, sites, told->items * sizeof(*sites));
+	return 0;
+}
+
+/* False: something does not stand as it was told, and the library is to look. */
+static bool plant_image(struct controller *c, struct process *p, struct image *image,
+			const struct proto_ev_exec *body)
+{
+	struct proto_site site[PROTO_IMAGE_SITES];
+	uint32_t planted = 0;
+
+	for (uint32_t i = 0; i < image->told.items; i++) {
+		uint64_t base = body->base[image->site[i].base];
+
+		if (!base)
+			return false;
+		site[i] = image->site[i].site;
+		site[i].address += base;
+		recipe_move(&site[i].recipe, base);
+		site[i].flags |= PROTO_SITE_WITNESS;
+		if (site[i].flags & PROTO_SITE_GUARD)
+			site[i].guard += body->base[image->site[i].guard_base];
+	}
+	image->used = ++c->image_clock;
+	return !image->told.items ||
+	       !plant(c, p, site, image->told.items,
+		      image->told.gadget ? body->base[PROTO_BASE_VDSO] + image->told.gadget : 0, &planted);
+}
+
+bool image_show(struct controller *c, struct task *t, struct proto_ev_exec *body)
+{
+	struct image *image;
+
+	read_items(c, t->tid, body);
+	image = body->key.word[0] || body->key.word[1] ? image_of(c, &body->key) : NULL;
+	if (!image || c->out.used > UNSENT_MAX || !plant_image(c, t->process, image, body))
+		return false;
+	body->image = image->told.id;
+	return true;
+}
