@@ -2,6 +2,8 @@
 /*
  * controller/create.c - make a victim as an untraced child of the client would be
  *
+ * The client makes it where it can, as our child (client/spawn.h). Else:
+ *
  *	controller                          victim
  *	clone ────────────────────────────► waits for one byte (all signals blocked, as inherited)
  *	SEIZE, write the byte ────────────► dispositions, stdio, cwd, mask, execve
@@ -19,135 +21,46 @@
 #include <sys/wait.h>
 
 #include "controller/trace.h"
+#include "os/newborn.h"
 #include "os/sys.h"
 
 /* Where the strings of the request lie. */
-struct plan {
+struct strings {
 	char *bytes;
 	size_t size;
-	char **candidate, **argv, **envp; /* NULL-ended each */
+	char **pointer;
 	size_t pointers;
-	char *cwd;
-	const struct proto_create *body;
 };
 
-struct failure {
-	int32_t stage, error;
-};
-
-/* ---- the victim's side, before its execve ------------------------------------------------ */
-
-static void fail(int report, int32_t stage, long error)
+static _Noreturn void become_victim(const struct os_plan *plan, int go, int report)
 {
-	struct failure failure = { .stage = stage, .error = (int32_t)-error };
-
-	sys(write, report, &failure, sizeof(failure));
-	sys(exit_group, 127);
-}
-
-static void set_dispositions(uint64_t ignored)
-{
-	/* The kernel's struct sigaction: handler, flags, restorer, mask. */
-	struct {
-		uint64_t handler, flags, restorer, mask;
-	} action = { 0, 0, 0, 0 };
-
-	for (int signal = 1; signal <= 64; signal++) {
-		action.handler = ignored >> (signal - 1) & 1 ? 1 : 0; /* SIG_IGN, SIG_DFL */
-		sys(rt_sigaction, signal, &action, 0, sizeof(uint64_t));
-	}
-}
-
-/* stdio[] names fds of the inherited table, which may be 0, 1 or 2 themselves: first out of the way, then in.
- */
-static long set_stdio(const int32_t stdio[3])
-{
-	long copy[3];
-
-	for (int i = 0; i < 3; i++) {
-		copy[i] = stdio[i] < 0 ? -1 : sys(fcntl, stdio[i], F_DUPFD_CLOEXEC, 3);
-		if (stdio[i] >= 0 && copy[i] < 0)
-			return copy[i];
-	}
-	for (int i = 0; i < 3; i++) {
-		long r = copy[i] < 0 ? 0 : sys(dup3, copy[i], i, 0);
-
-		if (r < 0)
-			return r;
-	}
-	return 0;
-}
-
-/* As execvp(3): go on where a candidate is not there or may not be run, and tell that it may not be run. */
-static long try_candidates(const struct plan *plan)
-{
-	bool denied = false;
-	long r = -ENOENT;
-
-	for (char **path = plan->candidate; *path; path++) {
-		r = sys(execve, *path, plan->argv, plan->envp);
-		if (r == -EACCES)
-			denied = true;
-		else if (r != -ENOENT && r != -ENOTDIR && r != -ESTALE && r != -ENODEV && r != -ETIMEDOUT)
-			return r;
-	}
-	return denied ? -EACCES : r;
-}
-
-static void become_victim(const struct plan *plan, int go, int report)
-{
-	const struct proto_create *body = plan->body;
-	uint64_t mask = body->mask;
+	struct os_failure failure = { .stage = 0 };
 	char byte;
-	long r;
 
-	r = sys(read, go, &byte, 1);
-	if (r != 1)
-		sys(exit_group, 127); /* the controller has died or given up */
-	set_dispositions(body->ignored);
-	r = set_stdio(body->stdio);
-	if (r < 0)
-		fail(report, PROTO_STAGE_STDIO, r);
-	r = plan->cwd ? sys(chdir, plan->cwd) : 0;
-	if (r < 0)
-		fail(report, PROTO_STAGE_CWD, r);
-	sys(rt_sigprocmask, SIG_SETMASK, &mask, 0, sizeof(mask));
-	fail(report, PROTO_STAGE_EXEC, try_candidates(plan));
+	/* Else the controller has died or given up. */
+	if (sys(read, go, &byte, 1) == 1) {
+		os_become(plan, &failure);
+		sys(write, report, &failure, sizeof(failure));
+	}
+	for (;;)
+		sys(exit_group, 127);
 }
 
 /* ---- reading the request ----------------------------------------------------------------- */
 
-static char **take_strings(struct plan *plan, size_t *at, char ***next, uint32_t count)
+static void strings_free(struct strings *strings)
 {
-	char **first = *next;
-
-	for (uint32_t i = 0; i < count; i++) {
-		char *string = plan->bytes + *at;
-		size_t left = plan->size - *at;
-		const char *end = left ? memchr(string, '\0', left) : NULL;
-
-		if (!end)
-			return NULL;
-		*(*next)++ = string;
-		*at += (size_t)(end - string) + 1;
-	}
-	*(*next)++ = NULL;
-	return first;
-}
-
-static void plan_free(struct plan *plan)
-{
-	pages_put(plan->bytes, plan->size + 1);
-	pages_put(plan->candidate, plan->pointers * sizeof(char *));
+	pages_put(strings->bytes, strings->size + 1);
+	pages_put(strings->pointer, strings->pointers * sizeof(char *));
 }
 
 /* 0, -EPROTO, -ENOMEM */
-static int plan_read(struct plan *plan, const struct proto_create *body)
+static int plan_read(struct os_plan *plan, struct strings *strings, const struct proto_create *body)
 {
-	char **next;
+	const struct os_strings order = { body->candidates, body->argc, body->envc, body->has_cwd };
 	size_t at = 0;
 
-	*plan = (struct plan){ .body = body, .size = body->payload_size };
+	*strings = (struct strings){ .size = body->payload_size };
 	if (!body->candidates || !body->argc || body->payload_size > MAX_CREATE_PAYLOAD ||
 	    (uint64_t)body->candidates + body->argc + body->envc + body->has_cwd > body->payload_size)
 		return -EPROTO;
@@ -155,34 +68,24 @@ static int plan_read(struct plan *plan, const struct proto_create *body)
 	 * descriptors only. */
 	if (sys(fcntl, body->payload_fd, F_SETFD, FD_CLOEXEC) < 0)
 		return -EPROTO;
-	plan->pointers = (size_t)body->candidates + body->argc + body->envc + 3;
-	plan->bytes = pages_get(plan->size + 1);
-	plan->candidate = pages_get(plan->pointers * sizeof(char *));
-	if (!plan->bytes || !plan->candidate)
+	strings->pointers = (size_t)body->candidates + body->argc + body->envc + 3;
+	strings->bytes = pages_get(strings->size + 1);
+	strings->pointer = pages_get(strings->pointers * sizeof(char *));
+	if (!strings->bytes || !strings->pointer)
 		return -ENOMEM;
 	/* Read, not mapped: a file that is cut short meanwhile would be a SIGBUS. */
-	while (at < plan->size) {
-		long n = sys(pread64, body->payload_fd, plan->bytes + at, plan->size - at, at);
+	while (at < strings->size) {
+		long n = sys(pread64, body->payload_fd, strings->bytes + at, strings->size - at, at);
 
 		if (n == -EINTR || n == -ENOMEM)
-			n = sys(pread64, body->payload_fd, plan->bytes + at, plan->size - at, at);
+			n = sys(pread64, body->payload_fd, strings->bytes + at, strings->size - at, at);
 		if (n <= 0)
 			return n < 0 ? (int)n : -EPROTO;
 		at += (size_t)n;
 	}
-	at = 0;
-	next = plan->candidate;
-	plan->candidate = take_strings(plan, &at, &next, body->candidates);
-	plan->argv = plan->candidate ? take_strings(plan, &at, &next, body->argc) : NULL;
-	plan->envp = plan->argv ? take_strings(plan, &at, &next, body->envc) : NULL;
-	if (!plan->envp)
-		return -EPROTO;
-	if (body->has_cwd) {
-		plan->cwd = plan->bytes + at;
-		if (at >= plan->size || !memchr(plan->cwd, '\0', plan->size - at))
-			return -EPROTO;
-	}
-	return 0;
+	*plan = (struct os_plan){ .mask = body->mask, .ignored = body->ignored };
+	memcpy(plan->stdio, body->stdio, sizeof(plan->stdio));
+	return os_plan_point(plan, strings->bytes, strings->size, &order, strings->pointer);
 }
 
 /* ---- the controller's side --------------------------------------------------------------- */
@@ -232,7 +135,7 @@ static int seize_and_go(struct controller *c, struct task *t, int go)
 	return r < 0 ? (int)r : 0;
 }
 
-static int start(struct controller *c, uint64_t request, const struct plan *plan, int go[2], int report[2])
+static int start(struct controller *c, uint64_t request, const struct os_plan *plan, int go[2], int report[2])
 {
 	struct task *t;
 	long pid;
@@ -252,7 +155,7 @@ static int start(struct controller *c, uint64_t request, const struct plan *plan
 		r = seize_and_go(c, t, go[1]);
 	}
 	if (r) {
-		answer(c, request, r, (pid_t)pid, PROTO_STAGE_SEIZE, 0);
+		answer(c, request, r, (pid_t)pid, OS_STAGE_SEIZE, 0);
 		/* It has not been told to go: it ends by itself when the pipe closes, and is reaped as any
 		 * task. */
 		sys(kill, pid, SIGKILL);
@@ -264,11 +167,25 @@ static int start(struct controller *c, uint64_t request, const struct plan *plan
 	return 0;
 }
 
-int create_start(struct controller *c, uint64_t request, const struct proto_create *body)
+/* The client made it, and we have seized it before we became what we are; it is on its way to its exec. */
+static int adopt(struct controller *c, uint64_t request, pid_t pid)
+{
+	struct task *t = record(c, pid);
+
+	if (!t)
+		return -ENOMEM; /* our exit lets it go, or ends it */
+	t->options = wanted_options(c, t->process);
+	c->create = (struct create){ .request = request, .process = t->process, .report = -1 };
+	return 0;
+}
+
+/* Make it from here, with the client's surroundings that this process has inherited. */
+static int make(struct controller *c, uint64_t request, const struct proto_create *body)
 {
 	int go[2] = { -1, -1 }, report[2] = { -1, -1 };
-	struct plan plan;
-	int r = plan_read(&plan, body);
+	struct strings strings;
+	struct os_plan plan;
+	int r = plan_read(&plan, &strings, body);
 
 	if (r != -EPROTO)
 		r = r ? r : pipe_pair(go);
@@ -284,9 +201,16 @@ int create_start(struct controller *c, uint64_t request, const struct proto_crea
 		sys(close, report[1]);
 	if (report[0] >= 0 && !c->create.process)
 		sys(close, report[0]);
-	plan_free(&plan);
+	strings_free(&strings);
+	return r;
+}
+
+int create_start(struct controller *c, uint64_t request, const struct proto_create *body)
+{
+	int r = body->pid ? adopt(c, request, (pid_t)body->pid) : make(c, request, body);
+
 	if (r && r != -EPROTO)
-		answer(c, request, r, 0, PROTO_STAGE_FORK, 0);
+		answer(c, request, r, 0, OS_STAGE_FORK, 0);
 	return r == -EPROTO ? r : 0;
 }
 
@@ -294,21 +218,23 @@ void create_executed(struct controller *c, struct task *t)
 {
 	t->process->executed = true;
 	answer(c, c->create.request, 0, t->process->pid, 0, 0);
-	sys(close, c->create.report);
+	if (c->create.report >= 0)
+		sys(close, c->create.report);
 	c->create = (struct create){ .report = -1 };
 }
 
 void create_ended(struct controller *c, struct process *p, int status)
 {
-	struct failure failure;
-	long n = sys(read, c->create.report, &failure, sizeof(failure));
+	struct os_failure failure;
+	long n = c->create.report < 0 ? 0 : sys(read, c->create.report, &failure, sizeof(failure));
 
 	if (n == -EINTR || n == -ENOMEM)
 		n = sys(read, c->create.report, &failure, sizeof(failure));
 	if (n == (long)sizeof(failure))
 		answer(c, c->create.request, -failure.error, p->pid, (uint32_t)failure.stage, status);
 	else
-		answer(c, c->create.request, -ECHILD, p->pid, PROTO_STAGE_DIED, status);
-	sys(close, c->create.report);
+		answer(c, c->create.request, -ECHILD, p->pid, OS_STAGE_DIED, status);
+	if (c->create.report >= 0)
+		sys(close, c->create.report);
 	c->create = (struct create){ .report = -1 };
 }

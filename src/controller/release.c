@@ -16,10 +16,9 @@
 
 #include <errno.h>
 
-#include <linux/ptrace.h>
-
 #include "controller/site.h"
 #include "controller/trace.h"
+#include "os/newborn.h"
 #include "os/procfs.h"
 #include "os/sys.h"
 
@@ -32,12 +31,7 @@ enum {
 
 uint32_t wanted_options(const struct controller *c, const struct process *p)
 {
-	uint32_t options = PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK |
-			   PTRACE_O_TRACEEXEC | PTRACE_O_TRACEVFORKDONE | PTRACE_O_TRACESYSGOOD;
-
-	if (p->ours_to_kill && c->hold.mode == PROTO_KILL)
-		options |= PTRACE_O_EXITKILL;
-	return options;
+	return os_trace_options(p->ours_to_kill && c->hold.mode == PROTO_KILL);
 }
 
 /* ---- one task ---------------------------------------------------------------------------- */

@@ -102,29 +102,79 @@ static uint64_t mask_of(const sigset_t *set)
 	return bits;
 }
 
-/* Fill the request and the strings it stands for; the fd of the strings, or negative code. */
-static int compose(const struct tether_create_opts *opts, struct proto_create *create, char *const *envp)
+/* All that a victim needs until its exec, when it may outlive the call that makes it. */
+struct cradle {
+	struct newborn newborn;
+	struct buffer strings;
+	char **pointer;
+};
+
+/* The request, and the strings it stands for. 0 or negative code. */
+static int compose(const struct tether_create_opts *opts, struct proto_create *create, struct buffer *strings,
+		   char *const *envp)
 {
-	struct buffer payload = BUFFER_INIT;
 	sigset_t mask;
 
 	pthread_sigmask(SIG_BLOCK, NULL, &mask);
 	create->mask = mask_of(&mask);
 	/* PATH of the caller, as a shell would look it up, not that of the victim's environment. */
-	create->candidates = (uint32_t)add_candidates(&payload, opts->file, environ);
-	create->argc = add_strings(&payload, opts->argv);
-	create->envc = add_strings(&payload, envp);
+	create->candidates = (uint32_t)add_candidates(strings, opts->file, environ);
+	create->argc = add_strings(strings, opts->argv);
+	create->envc = add_strings(strings, envp);
 	if (opts->cwd) {
-		buffer_add_string(&payload, opts->cwd);
+		buffer_add_string(strings, opts->cwd);
 		create->has_cwd = 1;
 	}
 	for (int i = 0; i < 3; i++)
 		create->stdio[i] = opts->use_stdio & (1U << i) ? opts->stdio[i] : -1;
-	create->payload_size = (uint32_t)payload.length;
-	int fd = payload.failed || payload.length > MAX_CREATE_PAYLOAD ? -E2BIG : payload_fd(&payload);
-	buffer_free(&payload);
-	create->payload_fd = fd;
-	return fd;
+	create->payload_size = (uint32_t)strings->length;
+	create->payload_fd = -1;
+	return strings->failed || strings->length > MAX_CREATE_PAYLOAD ? -E2BIG : 0;
+}
+
+static void cradle_free(struct cradle *cradle)
+{
+	buffer_free(&cradle->strings);
+	free(cradle->pointer);
+	free(cradle);
+}
+
+/* Takes the strings. NULL: out of memory. */
+static struct cradle *cradle_new(const struct operation *operation, struct buffer *strings)
+{
+	const struct proto_create *create = &operation->create;
+	const struct os_strings order = { create->candidates, create->argc, create->envc, create->has_cwd };
+	struct cradle *cradle = malloc(sizeof(*cradle));
+
+	if (!cradle)
+		return NULL;
+	cradle->strings = *strings;
+	*strings = (struct buffer)BUFFER_INIT;
+	cradle->pointer = calloc((size_t)order.candidates + order.argc + order.envc + 3, sizeof(char *));
+	if (!cradle->pointer || newborn_init(&cradle->newborn) < 0) {
+		cradle_free(cradle);
+		return NULL;
+	}
+	struct os_plan *plan = &cradle->newborn.plan;
+	/* They have just been counted, so they are there. */
+	(void)os_plan_point(plan, cradle->strings.data, cradle->strings.length, &order, cradle->pointer);
+	plan->mask = create->mask;
+	plan->ignored = create->ignored;
+	memcpy(plan->stdio, create->stdio, sizeof(plan->stdio));
+	cradle->newborn.ends_with_controller = operation->mode == TETHER_MODE_KILL;
+	return cradle;
+}
+
+/*
+ * The victim has left by now, or is about to. Where it is stuck, in the lookup of a path on a dead network
+ * file system for one, what it still needs is left to it.
+ */
+static void cradle_end(struct cradle *cradle)
+{
+	enum { PATIENCE_MS = 1000 };
+
+	if (newborn_end(&cradle->newborn, PATIENCE_MS))
+		cradle_free(cradle);
 }
 
 /* ---- control thread -------------------------------------------------------------------------------------- */
@@ -147,18 +197,33 @@ static void post_create(struct family *family, struct tether *process, const str
 	follow_post(family, &event);
 }
 
-static void create_failed(struct operation *operation, const struct proto_created *answer)
+/* Of a victim that was made in this memory, the controller sees no more than that it has ended. */
+static struct proto_created explain(struct operation *operation, const struct proto_created *answer)
 {
+	struct proto_created explained = *answer;
+
+	pthread_mutex_lock(&operation->table->lock);
+	if (answer->stage == OS_STAGE_DIED && operation->newborn && operation->newborn->failure.stage) {
+		explained.stage = (uint32_t)operation->newborn->failure.stage;
+		explained.result = -operation->newborn->failure.error;
+	}
+	pthread_mutex_unlock(&operation->table->lock);
+	return explained;
+}
+
+static void create_failed(struct operation *operation, const struct proto_created *told)
+{
+	const struct proto_created explained = explain(operation, told), *answer = &explained;
 	struct error_details details = { .path = operation->path, .system_error = -answer->result };
 	static const char *const deeds[] = {
-		[PROTO_STAGE_FORK] = "fork for",   [PROTO_STAGE_STDIO] = "redirect the standard files of",
-		[PROTO_STAGE_CWD] = "change directory for", [PROTO_STAGE_EXEC] = "run",
-		[PROTO_STAGE_DIED] = "run",        [PROTO_STAGE_SEIZE] = "trace",
+		[OS_STAGE_FORK] = "fork for",   [OS_STAGE_STDIO] = "redirect the standard files of",
+		[OS_STAGE_CWD] = "change directory for", [OS_STAGE_EXEC] = "run",
+		[OS_STAGE_DIED] = "run",        [OS_STAGE_SEIZE] = "trace",
 	};
 	const char *deed = answer->stage < ARRAY_LEN(deeds) && deeds[answer->stage] ? deeds[answer->stage] : "run";
 	int code = TETHER_EEXEC;
 
-	if (answer->stage == PROTO_STAGE_DIED) {
+	if (answer->stage == OS_STAGE_DIED) {
 		code = WIFSIGNALED(answer->status) ? TETHER_ESIGNALED : TETHER_EEXITED;
 		details.status = WIFSIGNALED(answer->status) ? WTERMSIG(answer->status)
 							     : WEXITSTATUS(answer->status);
@@ -252,6 +317,43 @@ static struct operation *prepare(struct table *table, const struct tether_create
 	return operation;
 }
 
+static int start_with_victim(struct operation *operation, struct buffer *strings, struct cradle **ret,
+			     struct tether_error *err)
+{
+	struct cradle *cradle = cradle_new(operation, strings);
+	struct newborn *newborn;
+
+	if (!cradle)
+		return error_fill(err, ENOMEM, NULL, "cannot create '%s'", operation->path);
+	*ret = cradle;
+	newborn = &cradle->newborn;
+	int result = start_controller(operation, -1, newborn, err);
+	if (result < 0)
+		return result;
+	if (!newborn->pid) {
+		close(operation->socket);
+		return error_fill(err, TETHER_EEXEC,
+				  &(struct error_details){ .path = operation->path, .system_error = newborn->error },
+				  "cannot trace '%s'", operation->path);
+	}
+	operation->newborn = newborn;
+	operation->create.pid = (uint32_t)newborn->pid;
+	return 0;
+}
+
+/* The controller makes it, and reads the strings from a file. */
+static int start_with_strings(struct operation *operation, const struct buffer *strings, struct tether_error *err)
+{
+	int payload = payload_fd(strings);
+
+	if (payload < 0)
+		return error_fill(err, payload, NULL, "cannot create '%s'", operation->path);
+	operation->create.payload_fd = payload;
+	int result = start_controller(operation, payload, NULL, err);
+	close(payload);
+	return result;
+}
+
 int tether_create(struct tether_session *session, const struct tether_create_opts *given, struct tether **ret,
 		  struct tether_error *err)
 {
@@ -275,15 +377,22 @@ int tether_create(struct tether_session *session, const struct tether_create_opt
 		return error_fill(err, ENOMEM, NULL, "cannot create '%s'", opts.file);
 	}
 	pthread_mutex_unlock(&table->lock);
-	int payload = compose(&opts, &operation->create, envp);
-	result = payload < 0 ? payload : start_controller(operation, payload, err);
-	if (payload >= 0)
-		close(payload);
+	struct buffer strings = BUFFER_INIT;
+	struct cradle *cradle = NULL;
+	result = compose(&opts, &operation->create, &strings, envp);
+	if (result < 0)
+		error_fill(err, result, NULL, "cannot create '%s'", opts.file);
+	else if (newborn_possible())
+		result = start_with_victim(operation, &strings, &cradle, err);
 	else
-		error_fill(err, payload, NULL, "cannot create '%s'", opts.file);
+		result = start_with_strings(operation, &strings, err);
+	buffer_free(&strings);
 	pthread_mutex_lock(&table->lock);
 	result = result < 0 ? result : start_run(operation, opts.timeout_ms, ret, err);
+	operation->newborn = NULL;
 	table_leave(table);
 	operation_put(operation);
+	if (cradle)
+		cradle_end(cradle);
 	return result;
 }

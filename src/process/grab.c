@@ -300,7 +300,7 @@ static int grab_control(struct table *table, int64_t pid, const struct tether_gr
 	if (!operation)
 		return error_fill(err, ENOMEM, NULL, "cannot grab %lld", (long long)pid);
 	pthread_mutex_unlock(&table->lock);
-	result = start_controller(operation, -1, err);
+	result = start_controller(operation, -1, NULL, err);
 	pthread_mutex_lock(&table->lock);
 	/* Without bound but the controller's own: it gives up by the question time. */
 	if (result == 0)

@@ -35,6 +35,7 @@
 
 struct family;
 struct image;
+struct newborn;
 struct operation;
 
 /* A block of strings shared by several owners: environments. Counted atomically. */
@@ -149,6 +150,7 @@ struct operation {
 	char *park_on_exec;          /* owned */
 	const char *deed;            /* "grab", for messages */
 	struct proto_create create;
+	struct newborn *newborn;     /* of create, while its caller waits; under table->lock */
 	char **argv;                 /* of create, for the record; borrowed from the waiting caller */
 	char *path;                  /* owned */
 	struct blob *environment;    /* owned */

@@ -33,7 +33,7 @@ struct proto_hold start_hold(const struct operation *operation)
 	return hold;
 }
 
-int start_controller(struct operation *operation, int payload, struct tether_error *err)
+int start_controller(struct operation *operation, int payload, struct newborn *newborn, struct tether_error *err)
 {
 	struct host *host = operation->table->host;
 	struct spawned spawned;
@@ -42,7 +42,7 @@ int start_controller(struct operation *operation, int payload, struct tether_err
 	if (executable < 0)
 		return error_fill(err, TETHER_ECONTROLLER, &(struct error_details){ .system_error = -executable },
 				  "cannot %s", operation->deed);
-	int result = client_spawn(executable, payload, host->controller_arguments, &spawned);
+	int result = client_spawn(executable, payload, newborn, host->controller_arguments, &spawned);
 	close(executable);
 	if (result < 0)
 		return error_fill(err, TETHER_ECONTROLLER, &(struct error_details){ .system_error = -result },

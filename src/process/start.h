@@ -5,6 +5,7 @@
 #ifndef PROCESS_START_H
 #define PROCESS_START_H
 
+#include "client/spawn.h"
 #include "process/handle.h"
 
 /* The table of a session; defined by src/session. */
@@ -14,7 +15,7 @@ struct table *start_table(struct tether_session *session);
 struct proto_hold start_hold(const struct operation *operation);
 
 /* Calling thread, lock not held: clone the controller; the socket goes to the operation. 0 or negative code. */
-int start_controller(struct operation *operation, int payload, struct tether_error *err);
+int start_controller(struct operation *operation, int payload, struct newborn *newborn, struct tether_error *err);
 
 /* Control thread: take the socket, say hello. NULL: the operation has been told. */
 struct family *start_family(struct operation *operation);

@@ -74,22 +74,21 @@ struct proto_create {
 	struct proto_hold hold;
 	uint64_t mask;              /* signal mask of the victim, bit n-1 = signal n */
 	uint64_t ignored;           /* signals ignored by the victim */
+	uint32_t pid;               /* made already, the receiver's child and seized; 0: as follows */
 	int32_t payload_fd;         /* memfd in the inherited table with the strings below, NUL-ended, in order */
 	uint32_t candidates;        /* paths to try in turn, as execvp(3) does */
 	uint32_t argc, envc;
 	uint32_t payload_size;
 	uint32_t has_cwd;           /* one more string at the end */
 	int32_t stdio[3];           /* fds of the inherited table for 0, 1, 2; -1: as inherited */
-	uint32_t reserved;
 };
 /* Answered when the exec succeeded (the exec event, a question, follows) or failed. */
 struct proto_created {
 	int32_t result;             /* 0 or -errno of execve, chdir, dup2 */
 	uint32_t pid;
-	uint32_t stage;             /* enum proto_stage: which step failed */
+	uint32_t stage;             /* enum os_stage: which step failed */
 	int32_t status;             /* wait status, when it ended before its exec */
 };
-enum proto_stage { PROTO_STAGE_FORK = 1, PROTO_STAGE_STDIO, PROTO_STAGE_CWD, PROTO_STAGE_EXEC, PROTO_STAGE_DIED, PROTO_STAGE_SEIZE };
 
 struct proto_grab {
 	struct proto_hold hold;

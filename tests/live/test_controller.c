@@ -24,6 +24,7 @@
 
 #include <tether/error.h>
 
+#include "os/newborn.h"
 #include "proto/proto.h"
 
 /* ---- places to trap: one an emulation, one a push, one that must be stepped
@@ -709,7 +710,7 @@ TEST(an_exec_that_fails_is_told_with_its_errno_and_stage)
 	struct message m;
 
 	create(line, &o, (const char *const[]){ "/nonexistent/program", NULL }, &m);
-	CHECK(line, m.u.created.result == -ENOENT && m.u.created.stage == PROTO_STAGE_EXEC, "%d at stage %u",
+	CHECK(line, m.u.created.result == -ENOENT && m.u.created.stage == OS_STAGE_EXEC, "%d at stage %u",
 	      m.u.created.result, m.u.created.stage);
 }
 
