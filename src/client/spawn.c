@@ -20,6 +20,8 @@
 #include "os/sys.h"
 
 enum { SPAWN_STACK = 65536, SPAWN_ARGUMENTS = 16 };
+/* The victim's own, and those of middle process and controller-to-be, one above the other. */
+enum { NEWBORN_STACKS = 3 };
 
 /* Shared between the caller, the middle process and the controller-to-be: all three run in one memory. */
 struct birth {
@@ -128,14 +130,22 @@ BORROWED_THREAD static int be_middle(void *data)
 	__builtin_unreachable();
 }
 
+static char *stacks_new(size_t count)
+{
+	char *stack = mmap(NULL, count * SPAWN_STACK, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+
+	return stack == MAP_FAILED ? NULL : stack;
+}
+
 static int clone_twice(struct birth *birth)
 {
 	sigset_t all, before;
 
-	birth->stack = mmap(NULL, 2 * SPAWN_STACK, PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
-	if (birth->stack == MAP_FAILED)
-		return -errno;
+	/* Unmapping costs a stop of the other processor, while the victim runs in this memory there: later. */
+	birth->stack = birth->newborn ? birth->newborn->stack + SPAWN_STACK : stacks_new(2);
+	if (!birth->stack)
+		return -ENOMEM;
 
 	/* A handler of the host must not run in the children, which share its memory. */
 	sigfillset(&all);
@@ -145,7 +155,8 @@ static int clone_twice(struct birth *birth)
 	if (middle > 0)
 		sys(wait4, middle, NULL, __WCLONE, NULL);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	munmap(birth->stack, 2 * SPAWN_STACK);
+	if (!birth->newborn)
+		munmap(birth->stack, 2 * SPAWN_STACK);
 	return -error;
 }
 
@@ -159,10 +170,7 @@ bool newborn_possible(void)
 int newborn_init(struct newborn *newborn)
 {
 	memset(newborn, 0, sizeof(*newborn));
-	newborn->stack = mmap(NULL, SPAWN_STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1,
-			      0);
-	if (newborn->stack == MAP_FAILED)
-		newborn->stack = NULL;
+	newborn->stack = stacks_new(NEWBORN_STACKS);
 	return newborn->stack ? 0 : -ENOMEM;
 }
 
@@ -175,7 +183,7 @@ bool newborn_end(struct newborn *newborn, int timeout_ms)
 	while (__atomic_load_n(&newborn->here, __ATOMIC_ACQUIRE))
 		if (arch_kernel(SYS_futex, (long)&newborn->here, FUTEX_WAIT, 1, (long)&patience, 0, 0) == -ETIMEDOUT)
 			return false;
-	munmap(newborn->stack, SPAWN_STACK);
+	munmap(newborn->stack, NEWBORN_STACKS * SPAWN_STACK);
 	newborn->stack = NULL;
 	return true;
 }

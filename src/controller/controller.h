@@ -109,6 +109,7 @@ struct process {
 	struct task *learner; /* finds the handler out; NULL: nobody does */
 	bool learn_first;     /* its other threads stand until then */
 	bool unlearnable;     /* seccomp, or the call failed */
+	bool actions_known;   /* stands at the exec that create made it for: trap_ignored is right */
 	bool threaded;        /* has had a second thread since its last exec */
 	bool swallows;        /* its end, or its exec, may have swallowed the event of a fork */
 	uint64_t user_ns, system_ns, max_rss_kb;
@@ -202,6 +203,7 @@ struct create {
 	uint64_t request;
 	struct process *process; /* NULL: no create is under way */
 	int report;              /* pipe: stage and errno of a failure */
+	uint64_t ignored;        /* signals that it was made to ignore */
 };
 
 struct grab {
@@ -226,7 +228,7 @@ struct controller {
 	bool no_shadow_stacks;       /* step.c: this machine has none */
 	bool hurried;                /* at the highest priority, for a grab or a release */
 	int nice;                    /* else */
-	bool settled;                /* nothing of the client's is open or shared any more */
+	uint64_t settle_ns;          /* when to settle_down(); 0: it is done */
 	uint32_t state;              /* enum proto_state */
 	struct proto_hold hold;
 	uint64_t finish_id; /* request to answer before the exit */
@@ -389,7 +391,8 @@ void out_flush(struct controller *c);
 uint64_t out_due_ns(const struct controller *c);
 void out_flush_due(struct controller *c);
 
-/* main.c: away from the client, once; a victim that is to be created is made before */
+/* setup.c: a victim that is to be created is made before, and nothing of ours is open yet that is not kept */
+void leave_client(struct controller *c);
 void settle_down(struct controller *c);
 void hurry(struct controller *c, bool now);
 

@@ -163,19 +163,23 @@ static int start(struct controller *c, uint64_t request, const struct os_plan *p
 			t->process->released = true;
 		return 0;
 	}
-	c->create = (struct create){ .request = request, .process = t->process, .report = report[0] };
+	c->create = (struct create){
+		.request = request, .process = t->process, .report = report[0], .ignored = plan->ignored
+	};
 	return 0;
 }
 
 /* The client made it, and we have seized it before we became what we are; it is on its way to its exec. */
-static int adopt(struct controller *c, uint64_t request, pid_t pid)
+static int adopt(struct controller *c, uint64_t request, const struct proto_create *body)
 {
-	struct task *t = record(c, pid);
+	struct task *t = record(c, (pid_t)body->pid);
 
 	if (!t)
 		return -ENOMEM; /* our exit lets it go, or ends it */
 	t->options = wanted_options(c, t->process);
-	c->create = (struct create){ .request = request, .process = t->process, .report = -1 };
+	c->create = (struct create){
+		.request = request, .process = t->process, .report = -1, .ignored = body->ignored
+	};
 	return 0;
 }
 
@@ -207,7 +211,7 @@ static int make(struct controller *c, uint64_t request, const struct proto_creat
 
 int create_start(struct controller *c, uint64_t request, const struct proto_create *body)
 {
-	int r = body->pid ? adopt(c, request, (pid_t)body->pid) : make(c, request, body);
+	int r = body->pid ? adopt(c, request, body) : make(c, request, body);
 
 	if (r && r != -EPROTO)
 		answer(c, request, r, 0, OS_STAGE_FORK, 0);
@@ -217,6 +221,8 @@ int create_start(struct controller *c, uint64_t request, const struct proto_crea
 void create_executed(struct controller *c, struct task *t)
 {
 	t->process->executed = true;
+	t->process->trap_ignored = c->create.ignored >> (SIGTRAP - 1) & 1;
+	t->process->actions_known = true;
 	answer(c, c->create.request, 0, t->process->pid, 0, 0);
 	if (c->create.report >= 0)
 		sys(close, c->create.report);

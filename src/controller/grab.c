@@ -352,6 +352,7 @@ void grab_start(struct controller *c, uint64_t request, const struct proto_grab 
 	uint32_t tracer = 0;
 	int r = examine(c, (pid_t)body->pid, &tracer);
 
+	leave_client(c);
 	settle_down(c);
 	hurry(c, true);
 	c->grab = (struct grab){ .request = request, .pid = (pid_t)body->pid, .check_ns = 1 };

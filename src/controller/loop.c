@@ -204,6 +204,7 @@ static uint64_t next_timer(const struct controller *c)
 	}
 	next = earlier(next, c->release_check_ns);
 	next = earlier(next, c->early_check_ns);
+	next = earlier(next, c->settle_ns);
 	next = earlier(next, c->grab.check_ns);
 	next = earlier(next, out_due_ns(c));
 	return next;
@@ -225,6 +226,8 @@ static void timers(struct controller *c)
 	}
 	grab_timers(c, now);
 	early_timers(c, now);
+	if (c->settle_ns && c->settle_ns <= now)
+		settle_down(c);
 	release_timers(c, now);
 }
 
@@ -241,13 +244,12 @@ static void sleep_for_more(struct controller *c)
 /* Is the next stop to be waited for awake? */
 static bool spins(struct controller *c, struct spin *spin)
 {
-	uint64_t now;
+	uint64_t now = os_now_ns();
 
 	if (!TAILQ_EMPTY(&c->questions) || (!spin->credit && c->stats.stops == spin->stops)) {
 		spin->stops = c->stats.stops;
 		return spin->spinning = false;
 	}
-	now = os_now_ns();
 	if (c->stats.stops != spin->stops) {
 		if (now - spin->last_stop <= SPIN_NS && spin->credit < CREDIT_MAX)
 			spin->credit++;

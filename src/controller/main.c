@@ -46,6 +46,9 @@ static void last_words(struct controller *c)
 	out_event(c, PROTO_EV_stats, &words, sizeof(words));
 }
 
+/* A created victim is on its way to its main, perhaps on this very processor: what can wait comes after. */
+enum { SETTLE_NS = 10000000 };
+
 static int number(const char *text)
 {
 	char *end;
@@ -78,9 +81,14 @@ int main(int argc, char **argv)
 	if (c->signals < 0)
 		return 2;
 	/* Nothing of our own may change before the victim is made from it. */
-	while (!c->client_gone && !c->done && c->state != PROTO_S_HOLDING)
+	while (!c->client_gone && !c->done && c->state != PROTO_S_HOLDING) {
+		out_flush_due(c);
 		look_at_client(c, -1, 0);
-	settle_down(c);
+	}
+	if (c->created) {
+		leave_client(c);
+		c->settle_ns = os_now_ns() + SETTLE_NS;
+	}
 	if (!c->client_gone || c->hold.mode)
 		loop(c);
 	last_words(c);

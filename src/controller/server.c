@@ -35,11 +35,12 @@ static int do_hello(struct controller *c, uint64_t id, const unsigned char *byte
 	memcpy(ours.build_id, proto_build_id, sizeof(ours.build_id));
 	/* Answered even when it does not fit: the library then names both. */
 	out_answer(c, id, PROTO_REQ_hello, &ours, sizeof(ours));
-	out_flush(c); /* a client of another build is told so, and is not listened to any more */
 	if (theirs.magic != PROTO_MAGIC || theirs.version != PROTO_VERSION ||
 	    (theirs.arch != ours.arch && theirs.arch != ARCH_UNKNOWN) ||
-	    memcmp(theirs.build_id, ours.build_id, sizeof(ours.build_id)))
+	    memcmp(theirs.build_id, ours.build_id, sizeof(ours.build_id))) {
+		out_flush(c); /* a client of another build is told so, and is not listened to any more */
 		return -EPROTO;
+	}
 	c->state = PROTO_S_IDLE;
 	return 0;
 }

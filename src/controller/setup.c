@@ -72,18 +72,20 @@ void hurry(struct controller *c, bool now)
 	sys(setpriority, PRIO_PROCESS, 0, now ? -20 : c->nice);
 }
 
+/* Away from the client's files, session and terminal. The victim, which is made before, has them. */
+void leave_client(struct controller *c)
+{
+	close_inherited(c);
+	sys(setsid, 0);
+}
+
 /*
- * Away from the client's session, terminal and cwd, and hard to kill or swap out: with us die the victims
- * that hit traps. None of it reaches the victim, which is made before. All of it is a gain where allowed, no
- * more.
+ * Away from its cwd too, and hard to kill or swap out: with us die the victims that hit traps. All of it is a
+ * gain where allowed, no more, and can wait until nobody does.
  */
 void settle_down(struct controller *c)
 {
-	if (c->settled)
-		return;
-	c->settled = true;
-	close_inherited(c);
-	sys(setsid, 0);
+	c->settle_ns = 0;
 	sys(chdir, "/");
 	raise_fd_limit();
 	write_file("/proc/self/oom_score_adj", "-999");

@@ -246,7 +246,9 @@ void signals_learn_first(struct controller *c, struct process *p)
 	}
 	if (!t)
 		return;
-	refresh_disposition(t);
+	if (!p->actions_known)
+		refresh_disposition(t);
+	p->actions_known = false;
 	if (!signals_must_learn(p))
 		return;
 	TAILQ_FOREACH(t, &p->tasks, of_process) {

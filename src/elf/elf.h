@@ -44,6 +44,28 @@ int elf_relocated_pointer(const struct reader *memory, const struct elf_image *i
 /* Value of one entry of the dynamic section (DT_DEBUG, ...), as it stands there. 0, -ENOENT or -errno. */
 int elf_dynamic_value(const struct reader *memory, const struct elf_image *image, int64_t tag, uint64_t *ret);
 
+/*
+ * A file as exec would map it, to be looked at before it is: addresses are those of its program headers, moved
+ * by bias. What is not in the file is 0. fd stays the caller's.
+ */
+enum { ELF_FILE_PARTS = 16, ELF_FILE_NAME = 256 };
+struct elf_file {
+	int fd;
+	vaddr_t bias, low, high;
+	vaddr_t phdrs, entry;
+	uint32_t phdr_count;
+	char interpreter[ELF_FILE_NAME]; /* of PT_INTERP; "": static */
+	struct {
+		vaddr_t start, end, file_end;
+		uint64_t offset;
+	} part[ELF_FILE_PARTS];
+	unsigned parts;
+};
+/* bias: used where the file can be moved; one that can not has none. 0, -ENOEXEC or negative errno. */
+int elf_file_map(struct elf_file *file, int fd, vaddr_t bias);
+/* As a struct reader's read(): -EFAULT where nothing would be mapped. */
+ssize_t elf_file_read(const struct elf_file *file, vaddr_t address, void *buffer, size_t length);
+
 /* Build-id of a file. 0 (size may be 0), -ENOEXEC or negative errno. */
 int elf_file_build_id(int fd, struct elf_build_id *ret);
 

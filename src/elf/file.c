@@ -7,6 +7,7 @@
 #include <elf.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 /* A file as a reader: addresses are offsets. */
@@ -85,4 +86,104 @@ int elf_file_build_id(int fd, struct elf_build_id *ret)
 		in_sections(&file, &header, &id);
 	*ret = id;
 	return 0;
+}
+
+/* ---- as it would be mapped ------------------------------------------------------------------ */
+
+static const uint64_t page_mask = 4095;
+
+/* False: more parts than are looked at, or one that no linker makes. */
+static bool add_part(struct elf_file *file, const struct raw_phdr *phdr)
+{
+	uint64_t head = phdr->vaddr & page_mask;
+
+	if (file->parts == ELF_FILE_PARTS || phdr->vaddr + phdr->memsz < phdr->vaddr ||
+	    phdr->vaddr + phdr->memsz > UINT64_MAX / 2 || phdr->filesz > phdr->memsz || phdr->offset < head ||
+	    phdr->offset > INT64_MAX / 2)
+		return false;
+	file->part[file->parts].start = file->bias + phdr->vaddr - head;
+	file->part[file->parts].end = (file->bias + phdr->vaddr + phdr->memsz + page_mask) & ~page_mask;
+	/* A page of a file is mapped whole; behind the bytes of a part with more memory it is cleared. */
+	file->part[file->parts].file_end = phdr->memsz == phdr->filesz
+						   ? file->part[file->parts].end
+						   : file->bias + phdr->vaddr + phdr->filesz;
+	file->part[file->parts].offset = phdr->offset - head;
+	if (!file->parts)
+		file->low = file->part[0].start;
+	file->high = file->part[file->parts].end;
+	file->parts++;
+	return true;
+}
+
+static int take_part(struct elf_file *file, const struct reader *bytes, const struct raw_header *header,
+		     const struct raw_phdr *phdr)
+{
+	switch (phdr->type) {
+	case PT_LOAD:
+		/* Where exec says that the program headers are: in the part that has them. */
+		if (header->phoff >= phdr->offset && header->phoff - phdr->offset < phdr->filesz)
+			file->phdrs = file->bias + phdr->vaddr + (header->phoff - phdr->offset);
+		return add_part(file, phdr) ? 0 : -ENOEXEC;
+	case PT_INTERP:
+		if (phdr->filesz == 0 || phdr->filesz > sizeof(file->interpreter) ||
+		    read_exactly(bytes, phdr->offset, file->interpreter, (size_t)phdr->filesz) != 0 ||
+		    file->interpreter[phdr->filesz - 1] != '\0')
+			return -ENOEXEC;
+		return 0;
+	default:
+		return 0;
+	}
+}
+
+int elf_file_map(struct elf_file *file, int fd, vaddr_t bias)
+{
+	struct reader bytes = { .read = read_file, .data = &fd };
+	struct raw_header header;
+	struct window window;
+	int error = window_open(&window, &bytes, 0);
+
+	if (error == 0)
+		error = raw_header(window.bytes, window.length, &header);
+	if (error != 0)
+		return error == -EFAULT ? -ENOEXEC : error;
+	if (!header.is_64 || header.machine != EM_X86_64 || header.phnum == 0 || header.phnum > MAX_ELF_PHDRS ||
+	    (header.type != ET_EXEC && header.type != ET_DYN))
+		return -ENOEXEC;
+	*file = (struct elf_file){ .fd = fd, .bias = header.type == ET_DYN ? bias : 0, .phdr_count = header.phnum };
+	file->entry = file->bias + header.entry;
+	for (uint32_t n = 0; n < header.phnum && error == 0; n++) {
+		unsigned char raw[RAW_PHDR_MAX];
+		struct raw_phdr phdr;
+		error = window_read(&window, header.phoff + (uint64_t)n * header.phentsize, raw, header.phentsize);
+		if (error != 0)
+			break;
+		raw_phdr(true, raw, &phdr);
+		error = take_part(file, &bytes, &header, &phdr);
+	}
+	if (error == 0 && (file->parts == 0 || file->phdrs == 0))
+		error = -ENOEXEC;
+	return error == -EFAULT ? -ENOEXEC : error;
+}
+
+ssize_t elf_file_read(const struct elf_file *file, vaddr_t address, void *buffer, size_t length)
+{
+	for (unsigned i = 0; i < file->parts; i++) {
+		vaddr_t start = file->part[i].start, end = file->part[i].end;
+		if (address < start || address >= end)
+			continue;
+		if (length > end - address)
+			length = (size_t)(end - address);
+		size_t in_file = address >= file->part[i].file_end ? 0 : (size_t)(file->part[i].file_end - address);
+		int fd = file->fd;
+		ssize_t got = 0;
+		if (in_file > length)
+			in_file = length;
+		if (in_file)
+			got = read_file(&fd, file->part[i].offset + (address - start), buffer, in_file);
+		if (got < 0)
+			return got;
+		memset((char *)buffer + got, 0, length - (size_t)got);
+		return (ssize_t)length;
+	}
+	return -EFAULT;
 }

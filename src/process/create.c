@@ -274,9 +274,19 @@ static void start_create(struct operation *operation)
 
 	if (!family)
 		return;
-	int result = family_send(family, PROTO_REQ_create, &operation->create, NULL, 0, created, operation);
+	family->rehearsed = operation->rehearsal ? image_rehearsed(operation->table, operation->rehearsal) : NULL;
+	int result = operation->said ? family_expect(family, created, operation)
+				     : family_send(family, PROTO_REQ_create, &operation->create, NULL, 0, created,
+						   operation);
 	if (result < 0)
 		family_end(family, "the controller cannot be reached");
+}
+
+static void start_rehearsal(struct operation *operation)
+{
+	operation->image = image_rehearse(operation->table, operation->rehearsal, operation->path,
+					  operation->stop != TETHER_STOP_NONE);
+	operation_finish(operation, 0);
 }
 
 /* ---- calling thread -------------------------------------------------------------------------------------- */
@@ -317,6 +327,57 @@ static struct operation *prepare(struct table *table, const struct tether_create
 	return operation;
 }
 
+/*
+ * While this thread makes the victim, the control thread looks at what that will execute, so that nobody need
+ * be asked when it does. Only where the stop is not decided by the exec itself. NULL: it is not done.
+ */
+static struct operation *rehearse(struct operation *operation, char *const *candidate)
+{
+	struct table *table = operation->table;
+
+	if (operation->flags & TETHER_NO_MONITOR || operation->park_on_exec ||
+	    operation->stop == TETHER_STOP_CREATE || operation->stop == TETHER_STOP_PREINIT ||
+	    operation->create.has_cwd)
+		return NULL;
+	while (*candidate && access(*candidate, X_OK) < 0)
+		candidate++;
+	struct operation *rehearsal = *candidate ? operation_new(table, start_rehearsal) : NULL;
+	if (!rehearsal)
+		return NULL;
+	rehearsal->path = strdup(*candidate);
+	rehearsal->stop = operation->stop;
+	pthread_mutex_lock(&table->lock);
+	rehearsal->rehearsal = operation->rehearsal = ++table->rehearsal_count;
+	if (rehearsal->path)
+		operation_submit(rehearsal);
+	pthread_mutex_unlock(&table->lock);
+	return rehearsal;
+}
+
+/*
+ * Hello and what is wanted. The controller is as good as started, and the control thread may not get a
+ * processor before the victim has executed. A line that breaks shows itself to the control thread.
+ */
+static void say(struct operation *operation, const struct operation *rehearsal)
+{
+	struct line line = { .socket = operation->socket };
+	const struct image *image = NULL;
+	struct proto_hello hello;
+	uint64_t id;
+
+	if (rehearsal) {
+		/* Not done yet, it comes too late. Done, it stays until the control thread takes the socket. */
+		pthread_mutex_lock(&operation->table->lock);
+		image = rehearsal->done ? rehearsal->image : NULL;
+		pthread_mutex_unlock(&operation->table->lock);
+	}
+	line_fill_hello(&hello);
+	if (line_hello(&line, &hello, NULL, 0, &id) == 0 && image)
+		image_tell(&line, image);
+	line_create(&line, &operation->create, NULL, 0, &id);
+	operation->said = true;
+}
+
 static int start_with_victim(struct operation *operation, struct buffer *strings, struct cradle **ret,
 			     struct tether_error *err)
 {
@@ -327,18 +388,22 @@ static int start_with_victim(struct operation *operation, struct buffer *strings
 		return error_fill(err, ENOMEM, NULL, "cannot create '%s'", operation->path);
 	*ret = cradle;
 	newborn = &cradle->newborn;
+	struct operation *rehearsal = rehearse(operation, newborn->plan.candidate);
 	int result = start_controller(operation, -1, newborn, err);
-	if (result < 0)
-		return result;
-	if (!newborn->pid) {
+	if (result == 0 && !newborn->pid) {
 		close(operation->socket);
-		return error_fill(err, TETHER_EEXEC,
-				  &(struct error_details){ .path = operation->path, .system_error = newborn->error },
-				  "cannot trace '%s'", operation->path);
+		result = error_fill(
+			err, TETHER_EEXEC,
+			&(struct error_details){ .path = operation->path, .system_error = newborn->error },
+			"cannot trace '%s'", operation->path);
 	}
-	operation->newborn = newborn;
-	operation->create.pid = (uint32_t)newborn->pid;
-	return 0;
+	if (result == 0) {
+		operation->newborn = newborn;
+		operation->create.pid = (uint32_t)newborn->pid;
+		say(operation, rehearsal);
+	}
+	operation_put(rehearsal);
+	return result;
 }
 
 /* The controller makes it, and reads the strings from a file. */

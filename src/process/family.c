@@ -19,7 +19,9 @@ struct family *family_new(struct operation *birth)
 	socket = table->host->take_socket(table->host, birth->caller, birth->socket);
 	pthread_mutex_lock(&table->lock);
 	birth->taken = true;
-	pthread_cond_broadcast(&table->changed);
+	/* Who still waits for all of it is not woken for this. */
+	if (birth->abandoned)
+		pthread_cond_broadcast(&table->changed);
 	pthread_mutex_unlock(&table->lock);
 	if (socket < 0 || !family) {
 		if (socket >= 0)
@@ -74,6 +76,21 @@ int family_send(struct family *family, uint32_t type, const void *body, const vo
 		free(pending);
 		return result == -EPIPE ? -TETHER_ELOST : result;
 	}
+	pending->answered = answered;
+	pending->operation = operation;
+	if (operation)
+		operation_get(operation);
+	LIST_INSERT_HEAD(&family->waiting, pending, entry);
+	return 0;
+}
+
+int family_expect(struct family *family, answer_fn *answered, struct operation *operation)
+{
+	struct pending *pending = calloc(1, sizeof(*pending));
+
+	if (!pending)
+		return -ENOMEM;
+	pending->id = ++family->line.last_id;
 	pending->answered = answered;
 	pending->operation = operation;
 	if (operation)
@@ -282,6 +299,7 @@ void family_end(struct family *family, const char *reason)
 	if (family->root)
 		handle_unpin(family->root);
 	pthread_mutex_unlock(&table->lock);
+	image_free(family->rehearsed);
 	free(family->park_on_exec);
 	free(family);
 }

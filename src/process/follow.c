@@ -60,26 +60,19 @@ static bool stops_at_main(const struct tether *process)
 	       (process->stop == TETHER_STOP_POSTINIT || process->stop == TETHER_STOP_MAIN);
 }
 
-static struct site_request main_site(struct tether *process)
+static struct site_request main_site(const struct rtld *rtld, bool parks)
 {
-	process->main_planted = true;
 	return (struct site_request){
-		.address = process->rtld.main,
+		.address = rtld->main,
 		.id = SITE_MAIN,
-		.flags = PROTO_SITE_ONCE | PROTO_SITE_REPORT | (stops_at_main(process) ? PROTO_SITE_PARK : 0),
+		.flags = PROTO_SITE_ONCE | PROTO_SITE_REPORT | (parks ? PROTO_SITE_PARK : 0),
 	};
 }
 
-enum { OWN_SITES = 2 };
-
-/* The linker's breakpoint, and main's for a fresh image. */
-static size_t own_sites(struct tether *process, bool fresh, struct site_request sites[OWN_SITES])
+size_t follow_sites(const struct rtld *rtld, bool fresh, bool parks, struct site_request sites[OWN_SITES])
 {
-	struct rtld *rtld = &process->rtld;
 	size_t count = 0;
 
-	if (!process->monitored)
-		return 0;
 	if (rtld->r_brk) {
 		sites[count++] = (struct site_request){
 			.address = rtld->r_brk,
@@ -90,8 +83,16 @@ static size_t own_sites(struct tether *process, bool fresh, struct site_request 
 		};
 	}
 	if (fresh && rtld->main)
-		sites[count++] = main_site(process);
+		sites[count++] = main_site(rtld, parks);
 	return count;
+}
+
+static size_t own_sites(struct tether *process, bool fresh, struct site_request sites[OWN_SITES])
+{
+	if (!process->monitored)
+		return 0;
+	process->main_planted = process->main_planted || (fresh && process->rtld.main);
+	return follow_sites(&process->rtld, fresh, stops_at_main(process), sites);
 }
 
 int follow_plant(struct tether *process, answer_fn *answered, struct operation *operation)
@@ -114,7 +115,8 @@ static void plant_late_main(struct tether *process)
 
 	if (process->main_planted || !process->rtld.main)
 		return;
-	site = main_site(process);
+	process->main_planted = true;
+	site = main_site(&process->rtld, stops_at_main(process));
 	plant_sites(process, &site, 1, NULL, NULL);
 }
 
@@ -323,7 +325,7 @@ static void new_image(struct tether *process, const struct proto_ev_exec *from, 
 static void event_exec(struct family *family, struct tether *process, const void *body)
 {
 	const struct proto_ev_exec *from = body;
-	const struct image *image = from->image ? image_find(process->table, from->image) : NULL;
+	const struct image *image = from->image ? image_find(family, from->image) : NULL;
 	struct exec_record record;
 
 	forget_image(process);
@@ -339,6 +341,8 @@ static void event_exec(struct family *family, struct tether *process, const void
 	else
 		new_image(process, from, &record, stays);
 	record_clear(&record);
+	image_free(family->rehearsed);
+	family->rehearsed = NULL;
 }
 
 /* ---- hits ------------------------------------------------------------------------------------------------ */

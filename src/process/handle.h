@@ -116,6 +116,7 @@ struct family {
 	bool finished;               /* to be ended once the current message is dealt with */
 	bool welcomed;               /* hello checked */
 	struct rtld_cache *cache;
+	struct image *rehearsed;     /* owned: what the created victim's first exec is expected to be */
 };
 
 /* What to do with the answer of one request: body NULL when the line broke first. */
@@ -150,6 +151,9 @@ struct operation {
 	char *park_on_exec;          /* owned */
 	const char *deed;            /* "grab", for messages */
 	struct proto_create create;
+	uint64_t rehearsal;          /* of create: its number, 0: none */
+	const struct image *image;   /* what it found */
+	bool said;                   /* the caller has sent hello and create itself */
 	struct newborn *newborn;     /* of create, while its caller waits; under table->lock */
 	char **argv;                 /* of create, for the record; borrowed from the waiting caller */
 	char *path;                  /* owned */
@@ -180,6 +184,8 @@ struct host {
 	uint64_t ignored;            /* signals that were ignored when the session was opened */
 };
 
+STAILQ_HEAD(image_list, image);
+
 struct table {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;      /* an operation is done, the session closes */
@@ -191,12 +197,13 @@ struct table {
 	unsigned calls;              /* client threads inside */
 	int64_t target;
 	uint64_t processes;
+	uint64_t rehearsal_count;
 	struct proto_stats retired;  /* of controllers that ended */
 	struct host *host;
 	/* control thread */
 	LIST_HEAD(, family) families;
 	struct rtld_cache *cache;
-	STAILQ_HEAD(, image) images;
+	struct image_list images, rehearsals;
 	uint64_t image_count;
 };
 
@@ -221,10 +228,19 @@ void operation_get(struct operation *operation);
 void operation_put(struct operation *operation);
 /* Called with the lock held; waits at most timeout_ms (0: without bound) and returns the result. */
 int operation_run(struct operation *operation, uint32_t timeout_ms);
+/* With the lock held; nobody waits for it. */
+void operation_submit(struct operation *operation);
 /* One of the things that it waits for is there; the last one finishes it with 0. Control thread. */
 void operation_arrive(struct operation *operation);
 /* Control thread, lock not held. Further calls do nothing. */
 void operation_finish(struct operation *operation, int result);
+
+/* Where to put a trap, and what for. */
+struct site_request {
+	vaddr_t address, guard;
+	uint64_t id;
+	uint32_t flags, guard_value;
+};
 
 /* ---- family.c (control thread) ---- */
 struct family *family_new(struct operation *birth);
@@ -234,6 +250,8 @@ struct family *family_new(struct operation *birth);
  */
 int family_send(struct family *family, uint32_t type, const void *body, const void *items, size_t count,
 		answer_fn *answered, struct operation *operation);
+/* The same for a request that the caller of the operation has sent itself, in the order in which it did. */
+int family_expect(struct family *family, answer_fn *answered, struct operation *operation);
 /* Everything that its line, or the end of the controller, has to tell. */
 void family_receive(struct family *family);
 /*
@@ -252,6 +270,9 @@ void family_answer(struct family *family, uint64_t question, enum proto_action a
 
 /* ---- follow.c (control thread): what each event means ---- */
 void follow_event(struct family *family, const struct proto_header *header, const void *body);
+/* The linker's breakpoint, and main's for a fresh image. How many. */
+enum { OWN_SITES = 2 };
+size_t follow_sites(const struct rtld *rtld, bool fresh, bool parks, struct site_request sites[OWN_SITES]);
 /* Plant the linker's breakpoint in a running image. As plant_sites(). */
 int follow_plant(struct tether *process, answer_fn *answered, struct operation *operation);
 /* Walk the link maps and post what came and went. As rtld_scan(). */
@@ -286,15 +307,18 @@ struct blob *blob_of_strings(char *const *strings);
 /* NULL-terminated pointers into the blob; free() the array. */
 const char **blob_pointers(const struct blob *blob);
 
-/* Where to put a trap, and what for. */
-struct site_request {
-	vaddr_t address, guard;
-	uint64_t id;
-	uint32_t flags, guard_value;
-};
-
 /* ---- images.c (control thread): images that controllers plant without asking ---- */
-struct image *image_find(const struct table *table, uint64_t id);
+struct image *image_find(const struct family *family, uint64_t id);
+/*
+ * Before the victim of a create is: look at the file that it will execute, and keep what is found under number.
+ * park: it is to stop at main. Nothing is kept where that cannot be told beforehand.
+ */
+const struct image *image_rehearse(struct table *table, uint64_t number, const char *path, bool park);
+/* What was found, to be freed; NULL: nothing. */
+struct image *image_rehearsed(struct table *table, uint64_t number);
+void image_free(struct image *image);
+/* To its controller; nobody waits for the answer. 0, or as line_send(). Any thread. */
+int image_tell(struct line *line, const struct image *image);
 /* The script's interpreter that a record of it names, or NULL. */
 const char *image_interpreter(const struct image *image);
 /* As after a survey and the planting of its sites. */
@@ -310,8 +334,6 @@ struct space *space_get(struct space *space);
 void space_put(struct space *space);
 struct space *space_copy(const struct space *space);
 /* Remember and tell the controller. Control thread. */
-/* Read the instruction (without the traps of this library) and make the recipe for it. */
-int plant_prepare(struct tether *process, const struct site_request *request, struct proto_site *ret);
 /* Remember one that the controller has planted by itself. */
 void plant_note(struct tether *process, vaddr_t address, uint64_t id, const uint8_t *home);
 int plant_sites(struct tether *process, const struct site_request *sites, size_t count, answer_fn *answered,

@@ -8,14 +8,18 @@
  * The image is then known by the first one's survey, moved to where this one lies: nothing of the victim is
  * read, which may have ended by now.
  */
-#include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "decode/decode.h"
 #include "process/handle.h"
 
 /* As many programs are told apart; the rest is asked about each time. */
 enum { IMAGES_MAX = 4096 };
+/* Ids of those that were looked at before their exec. */
+#define REHEARSED (UINT64_C(1) << 63)
 
 struct image {
 	STAILQ_ENTRY(image) entry;
@@ -26,11 +30,13 @@ struct image {
 	char *interpreter;
 };
 
-struct image *image_find(const struct table *table, uint64_t id)
+struct image *image_find(const struct family *family, uint64_t id)
 {
 	struct image *image;
 
-	STAILQ_FOREACH(image, &table->images, entry)
+	if (family->rehearsed && family->rehearsed->told.id == id)
+		return family->rehearsed;
+	STAILQ_FOREACH(image, &family->table->images, entry)
 	if (image->told.id == id)
 		break;
 	return image;
@@ -78,60 +84,79 @@ static enum proto_base base_of(const struct rtld *rtld, vaddr_t address)
 	return PROTO_BASES;
 }
 
-static bool describe_site(struct tether *process, const struct proto_ev_exec *from,
+/* The recipe of an instruction that reads as these bytes, as if base were at 0. */
+static bool describe_site(const struct rtld *rtld, const uint64_t base[PROTO_BASES], const struct reader *memory,
 			  const struct site_request *request, struct proto_image_site *ret)
 {
-	struct reader memory = process_reader(process);
-	enum proto_base base = base_of(&process->rtld, request->address);
-	enum proto_base guard = base_of(&process->rtld, request->guard);
+	enum proto_base at = base_of(rtld, request->address), guard = base_of(rtld, request->guard);
 	bool guarded = request->flags & PROTO_SITE_GUARD;
 	struct recipe *recipe = &ret->site.recipe;
+	uint8_t bytes[RECIPE_INSN_MAX];
 
-	if (base == PROTO_BASES || !from->base[base] || (guarded && (guard == PROTO_BASES || !from->base[guard])) ||
-	    plant_prepare(process, request, &ret->site) < 0 || !recipe_can_move(recipe) ||
-	    memory.read(memory.data, request->address, recipe->home, sizeof(recipe->home)) != sizeof(recipe->home))
+	if (at == PROTO_BASES || !base[at] || (guarded && (guard == PROTO_BASES || !base[guard])) ||
+	    memory->read(memory->data, request->address, bytes, sizeof(bytes)) != sizeof(bytes) ||
+	    decode_recipe(bytes, sizeof(bytes), request->address, recipe) < 0 || !recipe_can_move(recipe))
 		return false;
-	ret->base = base;
-	ret->guard_base = guarded ? guard : base;
-	ret->site.address -= from->base[base];
-	ret->site.guard -= guarded ? from->base[guard] : 0;
-	recipe_move(recipe, -from->base[base]);
+	memcpy(recipe->home, bytes, sizeof(bytes));
+	recipe_move(recipe, -base[at]);
+	ret->base = at;
+	ret->guard_base = guarded ? guard : at;
+	ret->site.address = request->address - base[at];
+	ret->site.id = request->id;
+	ret->site.flags = request->flags;
+	ret->site.guard = guarded ? request->guard - base[guard] : 0;
+	ret->site.guard_value = request->guard_value;
 	return true;
 }
 
-/* NULL: it is to be asked about each time. */
+/* What is found out only when the linker is done cannot be told beforehand. */
+static bool can_be_told(const struct rtld *rtld)
+{
+	return !rtld->linker_is_program && (!rtld->main_slot || rtld->main) &&
+	       (!rtld->gadget || (rtld->gadget >= rtld->vdso && rtld->gadget < rtld->vdso_end));
+}
+
+/* NULL: it is to be asked about. */
+static struct image *image_make(const struct rtld *rtld, const uint64_t base[PROTO_BASES],
+				const struct reader *memory, const struct site_request *sites, size_t count)
+{
+	struct image *image = count <= PROTO_IMAGE_SITES && can_be_told(rtld) ? calloc(1, sizeof(*image)) : NULL;
+
+	if (!image)
+		return NULL;
+	image->told.gadget = rtld->gadget ? rtld->gadget - rtld->vdso : 0;
+	image->told.items = (uint32_t)count;
+	image->rtld = *rtld;
+	memcpy(image->base, base, sizeof(image->base));
+	for (size_t i = 0; i < count; i++)
+		if (!describe_site(rtld, base, memory, &sites[i], &image->site[i])) {
+			free(image);
+			return NULL;
+		}
+	return image;
+}
+
 static struct image *image_new(struct tether *process, const struct proto_ev_exec *from,
 			       const struct exec_record *record, const struct site_request *sites, size_t count)
 {
 	struct table *table = process->table;
-	const struct rtld *rtld = &process->rtld;
+	struct reader memory = process_reader(process);
 	struct image *image;
 
-	/* What is found out only when the linker is done, and privilege that was withheld, may differ. */
-	if (table->image_count >= IMAGES_MAX || count > PROTO_IMAGE_SITES || record->set_id ||
-	    rtld->linker_is_program || (rtld->main_slot && !rtld->main) ||
-	    (rtld->gadget && (rtld->gadget < rtld->vdso || rtld->gadget >= rtld->vdso_end)))
+	/* Privilege that was withheld may be given the next time. */
+	if (table->image_count >= IMAGES_MAX || record->set_id)
 		return NULL;
-	image = calloc(1, sizeof(*image));
+	image = image_make(&process->rtld, from->base, &memory, sites, count);
 	if (!image)
 		return NULL;
-	image->told = (struct proto_image){
-		.id = table->image_count + 1,
-		.key = from->key,
-		.gadget = rtld->gadget ? rtld->gadget - rtld->vdso : 0,
-		.items = (uint32_t)count,
-	};
-	image->rtld = *rtld;
-	memcpy(image->base, from->base, sizeof(image->base));
-	bool good = true;
-	for (size_t i = 0; good && i < count; i++)
-		good = describe_site(process, from, &sites[i], &image->site[i]);
-	if (record->interpreter)
+	image->told.id = table->image_count + 1;
+	image->told.key = from->key;
+	if (record->interpreter) {
 		image->interpreter = strdup(record->interpreter);
-	if (!good || (record->interpreter && !image->interpreter)) {
-		free(image->interpreter);
-		free(image);
-		return NULL;
+		if (!image->interpreter) {
+			free(image);
+			return NULL;
+		}
 	}
 	STAILQ_INSERT_HEAD(&table->images, image, entry);
 	table->image_count++;
@@ -148,19 +173,86 @@ void image_keep(struct tether *process, const struct proto_ev_exec *from, const 
 	image = image_of_key(process->table, &from->key);
 	if (!image)
 		image = image_new(process, from, record, sites, count);
-	/* Nobody waits for the answer: not learned, it is asked about again. */
+	/* What is not learned is asked about again. */
 	if (image)
-		(void)family_send(process->family, PROTO_REQ_image, &image->told, image->site, image->told.items,
-				  NULL, NULL);
+		(void)image_tell(&process->family->line, image);
+}
+
+int image_tell(struct line *line, const struct image *image)
+{
+	return line_image(line, &image->told, image->site, image->told.items, NULL);
+}
+
+void image_free(struct image *image)
+{
+	if (image)
+		free(image->interpreter);
+	free(image);
+}
+
+static void free_all(struct image_list *list)
+{
+	struct image *image;
+
+	while ((image = STAILQ_FIRST(list))) {
+		STAILQ_REMOVE_HEAD(list, entry);
+		image_free(image);
+	}
 }
 
 void images_free(struct table *table)
 {
+	free_all(&table->images);
+	free_all(&table->rehearsals);
+}
+
+/* ---- before the exec ------------------------------------------------------------------------------------- */
+
+/* The same as the controller makes it of the image itself. */
+static void preview_key(const struct rtld_preview *preview, const char *path, struct proto_key *key)
+{
+	char cwd[PATH_MAX];
+
+	proto_key_add(key, path, strlen(path));
+	if (path[0] != '/' && getcwd(cwd, sizeof(cwd)))
+		proto_key_add(key, cwd, strlen(cwd));
+	proto_key_add(key, preview->program_page, sizeof(preview->program_page));
+	if (preview->linker)
+		proto_key_add(key, preview->linker_page, sizeof(preview->linker_page));
+}
+
+const struct image *image_rehearse(struct table *table, uint64_t number, const char *path, bool park)
+{
+	struct rtld_preview preview;
+	struct image *image = NULL;
+
+	if (rtld_preview(&preview, path, table->cache) == 0 && !preview.set_id && preview.rtld.main) {
+		const uint64_t base[PROTO_BASES] = {
+			[PROTO_BASE_PROGRAM] = preview.program,
+			[PROTO_BASE_LINKER] = preview.linker,
+			[PROTO_BASE_VDSO] = preview.vdso,
+		};
+		struct site_request sites[OWN_SITES];
+		size_t count = follow_sites(&preview.rtld, true, park, sites);
+		image = image_make(&preview.rtld, base, &preview.memory, sites, count);
+	}
+	if (image) {
+		preview_key(&preview, path, &image->told.key);
+		image->told.id = REHEARSED | number;
+		STAILQ_INSERT_HEAD(&table->rehearsals, image, entry);
+	}
+	rtld_preview_end(&preview);
+	return image;
+}
+
+struct image *image_rehearsed(struct table *table, uint64_t number)
+{
 	struct image *image;
 
-	while ((image = STAILQ_FIRST(&table->images))) {
-		STAILQ_REMOVE_HEAD(&table->images, entry);
-		free(image->interpreter);
-		free(image);
-	}
+	STAILQ_FOREACH(image, &table->rehearsals, entry)
+	if (image->told.id == (REHEARSED | number))
+		break;
+	if (image)
+		STAILQ_REMOVE(&table->rehearsals, image, image, entry);
+	return image;
 }

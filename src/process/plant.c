@@ -101,7 +101,8 @@ void plant_note(struct tether *process, vaddr_t address, uint64_t id, const uint
 	(void)note(process, address, id, home);
 }
 
-int plant_prepare(struct tether *process, const struct site_request *request, struct proto_site *ret)
+/* Read the instruction (without the traps of this library) and make the recipe for it. */
+static int prepare(struct tether *process, const struct site_request *request, struct proto_site *ret)
 {
 	struct reader memory = process_reader(process);
 	uint8_t bytes[RECIPE_INSN_MAX];
@@ -135,7 +136,7 @@ int plant_sites(struct tether *process, const struct site_request *sites, size_t
 	if (!batch)
 		return -ENOMEM;
 	for (size_t i = 0; i < count && result == 0; i++) {
-		result = plant_prepare(process, &sites[i], &batch[plant.items]);
+		result = prepare(process, &sites[i], &batch[plant.items]);
 		if (result == 0)
 			plant.items++;
 		if (plant.items && (plant.items == room || i + 1 == count || result < 0)) {
@@ -160,7 +161,7 @@ void plant_and_answer(struct tether *process, const struct site_request *sites, 
 	struct proto_answer answer = { .question = question, .action = action, .gadget = process->rtld.gadget };
 
 	for (size_t i = 0; i < count && i < MOST; i++)
-		if (plant_prepare(process, &sites[i], &batch[answer.items]) == 0)
+		if (prepare(process, &sites[i], &batch[answer.items]) == 0)
 			answer.items++;
 	/* A broken line shows itself by end-of-file: the controller then lets everything go by itself. */
 	(void)family_send(process->family, PROTO_REQ_answer, &answer, batch, answer.items, NULL, NULL);

@@ -74,13 +74,16 @@ struct family *start_family(struct operation *operation)
 {
 	struct family *family = family_new(operation);
 	struct proto_hello hello;
+	int result;
 
 	if (!family) {
 		operation_finish(operation, -TETHER_ECONTROLLER);
 		return NULL;
 	}
 	line_fill_hello(&hello);
-	if (family_send(family, PROTO_REQ_hello, &hello, NULL, 0, welcomed, NULL) < 0) {
+	result = operation->said ? family_expect(family, welcomed, NULL)
+				 : family_send(family, PROTO_REQ_hello, &hello, NULL, 0, welcomed, NULL);
+	if (result < 0) {
 		family_end(family, "the controller cannot be reached");
 		return NULL;
 	}

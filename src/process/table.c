@@ -19,6 +19,7 @@ int table_init(struct table *table, struct host *host)
 	table->host = host;
 	table->owner = getpid();
 	STAILQ_INIT(&table->images);
+	STAILQ_INIT(&table->rehearsals);
 	table->cache = rtld_cache_new();
 	if (!table->cache)
 		return -ENOMEM;
@@ -197,6 +198,15 @@ void operation_put(struct operation *operation)
 	pthread_mutex_unlock(&table->lock);
 }
 
+void operation_submit(struct operation *operation)
+{
+	struct table *table = operation->table;
+
+	operation->users++; /* the control thread's */
+	STAILQ_INSERT_TAIL(&table->queue, operation, queued);
+	table->host->wake(table->host);
+}
+
 int operation_run(struct operation *operation, uint32_t timeout_ms)
 {
 	struct table *table = operation->table;
@@ -210,9 +220,7 @@ int operation_run(struct operation *operation, uint32_t timeout_ms)
 		until.tv_nsec -= 1000000000;
 	}
 
-	operation->users++; /* the control thread's */
-	STAILQ_INSERT_TAIL(&table->queue, operation, queued);
-	table->host->wake(table->host);
+	operation_submit(operation);
 	while (!operation->done && !table->closing) {
 		if (!timeout_ms)
 			pthread_cond_wait(&table->changed, &table->lock);

@@ -55,6 +55,22 @@ int rtld_survey(struct rtld *rtld, int64_t tid, const struct reader *memory, str
 int rtld_survey_auxv(struct rtld *rtld, int64_t tid, const struct reader *memory, struct rtld_cache *cache,
 		     const uint64_t (*auxv)[2], size_t count);
 
+/*
+ * Look at what exec would map, before it does. Where each part then lies, for rtld_move(), is told in base. 0;
+ * -ENOEXEC: no ELF program of this kind (a script, a 32-bit one), -ENOENT, -EACCES, ...
+ */
+struct rtld_preview {
+	struct rtld rtld;
+	vaddr_t program, linker, vdso;           /* program: of the page with its program headers */
+	uint8_t program_page[4096], linker_page[4096];
+	bool set_id;
+	/* The reader of what would be mapped, until rtld_preview_end(). */
+	struct reader memory;
+	struct rtld_previewed *files;
+};
+int rtld_preview(struct rtld_preview *preview, const char *path, struct rtld_cache *cache);
+void rtld_preview_end(struct rtld_preview *preview);
+
 /* The places of one image that move on their own: by how much each. */
 struct rtld_distance {
 	uint64_t program, linker, vdso;

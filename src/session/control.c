@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "os/sys.h"
@@ -63,15 +64,23 @@ static int take_socket(struct host *host, int64_t caller, int fd)
 }
 
 /*
- * Opened anew through the control thread's table: it is the very file that was pinned at session open. Where
- * /proc is closed to the process itself (it has made itself non-dumpable, or /proc is not mounted) the path
- * must do; hello tells a controller of another build.
+ * The path, while it still names the very file that was pinned at session open; else that one, through the
+ * control thread's table, which costs a walk of /proc. Where /proc is closed to the process itself (it has made
+ * itself non-dumpable, or /proc is not mounted) the path must do; hello tells a controller of another build.
  */
 static int open_controller(struct host *host)
 {
 	struct tether_session *session = session_of(host);
+	struct stat status;
 	char path[64];
+	long by_path = sys(openat, AT_FDCWD, session->controller_path, O_PATH | O_CLOEXEC, 0);
 
+	if (by_path >= 0) {
+		if (sys(newfstatat, by_path, "", &status, AT_EMPTY_PATH) == 0 &&
+		    status.st_dev == session->executable_device && status.st_ino == session->executable_inode)
+			return (int)by_path;
+		sys(close, by_path);
+	}
 	snprintf(path, sizeof(path), "/proc/self/task/%lld/fd/%d", (long long)session->control_tid,
 		 session->executable);
 	long fd = sys(openat, AT_FDCWD, path, O_PATH | O_CLOEXEC, 0);
@@ -110,6 +119,12 @@ static int set_up(struct tether_session *session)
 	session->executable = (int)sys(openat, AT_FDCWD, session->controller_path, O_PATH | O_CLOEXEC, 0);
 	if (session->executable < 0)
 		return session->executable;
+	struct stat status;
+	long stated = sys(newfstatat, session->executable, "", &status, AT_EMPTY_PATH);
+	if (stated < 0)
+		return (int)stated;
+	session->executable_device = status.st_dev;
+	session->executable_inode = status.st_ino;
 	struct epoll_event interest = { .events = EPOLLIN };
 	return (int)sys(epoll_ctl, session->poll_fd, EPOLL_CTL_ADD, session->wake_fd, &interest);
 }

@@ -34,6 +34,8 @@ struct tether_session {
 	bool ending;                /* under table.lock: the control thread is to let all go and end */
 	char *controller_path;
 	int executable;             /* O_PATH, in the private table */
+	dev_t executable_device;    /* what it is */
+	ino_t executable_inode;
 	int private_fd;             /* the control thread's own of event_fd */
 	int wake_fd, poll_fd, self_fd; /* in the private table */
 
