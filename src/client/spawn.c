@@ -73,7 +73,10 @@ BORROWED_THREAD static void undo_victim(struct newborn *newborn)
 	newborn->pid = 0;
 }
 
-/* The tracer is this very task, and stays it over its exec. */
+/*
+ * The tracer is this very task, and stays it over its exec. Whatever the mode: should no controller come of
+ * it, nobody would know of the victim, so that ends too. At its exec the controller sets what the mode says.
+ */
 BORROWED_THREAD static void make_victim(struct newborn *newborn)
 {
 	pid_t pid;
@@ -88,7 +91,7 @@ BORROWED_THREAD static void make_victim(struct newborn *newborn)
 		return;
 	}
 	newborn->pid = pid;
-	error = kernel(SYS_ptrace, PTRACE_SEIZE, pid, 0, os_trace_options(newborn->ends_with_controller), 0);
+	error = kernel(SYS_ptrace, PTRACE_SEIZE, pid, 0, os_trace_options(true), 0);
 	if (error < 0) {
 		newborn->error = (int)-error;
 		undo_victim(newborn);

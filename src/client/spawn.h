@@ -34,7 +34,6 @@ struct spawned {
 /* A victim on its way to its exec. */
 struct newborn {
 	struct os_plan plan;
-	bool ends_with_controller;
 	/* what became of it */
 	pid_t pid;                 /* 0: it was not made */
 	int error;                 /* why: errno of clone or PTRACE_SEIZE */

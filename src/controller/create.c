@@ -176,7 +176,7 @@ static int adopt(struct controller *c, uint64_t request, const struct proto_crea
 
 	if (!t)
 		return -ENOMEM; /* our exit lets it go, or ends it */
-	t->options = wanted_options(c, t->process);
+	t->options = os_trace_options(true);
 	c->create = (struct create){
 		.request = request, .process = t->process, .report = -1, .ignored = body->ignored
 	};

@@ -410,6 +410,8 @@ void exec_event(struct controller *c, struct task *t)
 		space_go_on(c, old);
 		release_unfollowed(c, old);
 	}
+	if (c->early && p->swallows)
+		early_resolve(c, p);
 	signals_refresh(c, t, true);
 	if (c->create.process == p)
 		create_executed(c, t);

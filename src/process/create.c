@@ -161,7 +161,6 @@ static struct cradle *cradle_new(const struct operation *operation, struct buffe
 	plan->mask = create->mask;
 	plan->ignored = create->ignored;
 	memcpy(plan->stdio, create->stdio, sizeof(plan->stdio));
-	cradle->newborn.ends_with_controller = operation->mode == TETHER_MODE_KILL;
 	return cradle;
 }
 

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 static bool thread_stands(pid_t pid, pid_t tid)
@@ -192,4 +193,33 @@ TEST(exec_by_a_thread_is_preceded_by_the_ends_of_the_threads_that_vanish)
 	free(got);
 	client_close(&c);
 	check_int(victim_end(&v), 0);
+}
+
+static uint64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/*
+ * exec, exit_group and SIGKILL end threads that are on their way out of fork: their events are never shown, and
+ * what they have made is taken in without.
+ */
+TEST(forks_whose_makers_vanish_leave_nobody_behind)
+{
+	enum { FOLLOWED, NOT_FOLLOWED, KILLED, WAYS };
+
+	for (int way = 0; way < WAYS; way++) {
+		struct client c = client_open();
+		struct tether *process = client_create(&c, way == NOT_FOLLOWED ? TETHER_NO_FOLLOW : 0,
+						       TETHER_STOP_MAIN, "execs", "race", "40", NULL);
+
+		check_int(tether_continue(process), 0);
+		client_await(&c, way == KILLED ? "preinit" : "exit 9", way == KILLED ? 10 : 1);
+		uint64_t start = now_ms();
+		client_close(&c);
+		check(now_ms() - start < 3000);
+	}
 }

@@ -432,6 +432,87 @@ def test_a_script_is_repeated_through_its_interpreter(t):
     t.equal((result.stdout, again.stdout), (b'./script a b c\n', b'./script a b c\n'))
 
 
+def test_a_program_that_runs_again_is_told_in_full(t):
+    """The second exec of an image asks nobody; its record and its loads are those of the first all the same."""
+    folders = [t.tmp / name for name in ('one', 'two')]
+    for folder in folders:
+        folder.mkdir()
+        (folder / 'copy').write_bytes(pathlib.Path(t.need('ls')).resolve().read_bytes())
+        (folder / 'copy').chmod(0o755)
+    script = t.tmp / 'script'
+    script.write_text('#!/bin/sh\nls "$@" >/dev/null\n')
+    script.chmod(0o755)
+    lines = '; '.join(f'cd {folder}; ./copy / >/dev/null; ls {folder}/ >/dev/null; {script} {folder}'
+                      for folder in folders * 3)
+    done = t.run([*t.tether, 'run', '--format=jsonl', '-o', t.tmp / 'records', '--', 'sh', '-c', lines])
+    t.equal(done.returncode, 0)
+    records = t.records(t.tmp / 'records')
+    execs = [r for r in records if r['event'] == 'exec'][1:]
+    expected = []
+    for folder in folders * 3:
+        expected += [(['./copy', '/'], str(folder), None), (['ls', f'{folder}/'], str(folder), None),
+                     (['/bin/sh', str(script), str(folder)], str(folder), 'sh'), (['ls', str(folder)], str(folder), None)]
+    shell = os.path.realpath('/bin/sh')
+    t.equal([(r['argv'], r['cwd'], r.get('interpreter')) for r in execs],
+            [(argv, cwd, shell if interpreter else None) for argv, cwd, interpreter in expected])
+    loads = {r['pid']: [] for r in execs}
+    for record in records:
+        if record['event'] == 'load' and record['pid'] in loads:
+            loads[record['pid']].append(record['object'])
+    of_program = {}
+    for record in execs:
+        of_program.setdefault(record['argv'][0], []).append(loads[record['pid']])
+    for name, lists in of_program.items():
+        for paths in lists[1:]:
+            t.equal(paths, lists[0], f'loads of {name}')
+    t.equal(bool(of_program['ls'][0]), True, 'ls loads something')
+    t.equal(sum(r['event'] == 'exit' for r in records), len(execs) + 1, 'exits')
+
+
+def test_another_program_under_a_known_name_is_seen_as_it_is(t):
+    program = t.tmp / 'program'
+    lines = []
+    for name in ('true', 'ls', 'true', 'cat', 'ls'):
+        lines.append(f'cp {t.need(name)} {program}; {program} </dev/null >/dev/null')
+    lines.append(f'printf "#!/bin/sh\nexit 7\n" > {program}; {program}')
+    done = t.run([*t.tether, 'run', '--format=jsonl', '-o', t.tmp / 'records', '--', 'sh', '-c', '; '.join(lines)])
+    t.equal(done.returncode, 7)
+    records = t.records(t.tmp / 'records')
+    execs = [r for r in records if r['event'] == 'exec' and str(program) in r['argv'][:2]]
+    t.equal(len(execs), 6)
+    libraries = []
+    for record in execs:
+        libraries.append({os.path.basename(r['object']).split('.')[0] for r in records
+                          if r['event'] == 'load' and r['pid'] == record['pid']})
+    t.equal(['libselinux' in names for names in libraries], [False, True, False, False, True, False])
+    t.equal([r.get('interpreter') is not None for r in execs], [False] * 5 + [True])
+
+
+def test_a_stopped_client_does_not_delay_a_known_program(t):
+    """Nobody is asked, so nobody's deadline is waited for: 20 execs, while one question waits a second."""
+    program = t.tmp / 'static'
+    source = t.tmp / 'static.c'
+    source.write_text('int main(void) { return 0; }\n')
+    t.equal(t.run([t.need('gcc'), '-static', '-o', program, source]).returncode, 0)
+    go = t.tmp / 'go'
+    script = f'{program}; {program}; echo known; while ! [ -e {go} ]; do :; done; i=0; ' \
+             f'while [ $i -lt 20 ]; do {program}; i=$((i+1)); done; echo done'
+    tether = subprocess.Popen([*t.tether, 'run', '--format=jsonl', '-o', t.tmp / 'records', '--', 'sh', '-c', script],
+                              stdout=subprocess.PIPE, text=True)
+    t.equal(tether.stdout.readline(), 'known\n')
+    tether.send_signal(signal.SIGSTOP)
+    start = time.monotonic()
+    go.touch()
+    t.equal(tether.stdout.readline(), 'done\n')
+    seconds = time.monotonic() - start
+    tether.send_signal(signal.SIGCONT)
+    t.equal(tether.wait(20), 0)
+    tether.stdout.close()
+    t.equal(seconds < 0.9, True, f'{seconds:.2f} s')
+    records = t.records(t.tmp / 'records')
+    t.equal(sum(r['event'] == 'exec' and r['argv'][0] == str(program) for r in records), 22)
+
+
 def test_text_has_the_line_below_the_exec(t):
     result = t.run([*t.tether, 'run', '-e', 'exec', '--cmdline', '--', 'true', 'x' * 300])
     lines = result.stderr.decode().splitlines()

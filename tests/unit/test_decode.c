@@ -504,6 +504,40 @@ static void function_entries_of_real_libraries_need_no_step_in_place(void **stat
 		skip();
 }
 
+/* A recipe that is moved is the one that is made there. */
+static void a_moved_recipe_equals_one_made_elsewhere(void **state)
+{
+	static const struct {
+		uint8_t bytes[16];
+		bool moves;
+	} moving[] = {
+		{ { 0x55 }, true },                                     /* push %rbp */
+		{ { 0xc3 }, true },                                     /* ret */
+		{ { 0xf3, 0x0f, 0x1e, 0xfa }, true },                   /* endbr64 */
+		{ { 0x48, 0x83, 0xec, 0x08 }, true },                   /* sub $8,%rsp */
+		{ { 0x48, 0x8b, 0x05, 0x10, 0, 0, 0 }, true },          /* mov 16(%rip),%rax */
+		{ { 0xe9, 0x40, 0, 0, 0 }, true },                      /* jmp */
+		{ { 0x75, 0x10 }, true },                               /* jne */
+		{ { 0x4c, 0x8d, 0x54, 0x24, 0x08 }, true },             /* lea 8(%rsp),%r10 */
+		{ { 0x48, 0x8d, 0x05, 0x10, 0, 0, 0 }, false },         /* lea 16(%rip),%rax */
+		{ { 0xe8, 0x40, 0, 0, 0 }, false },                     /* call */
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(moving) / sizeof(moving[0]); i++) {
+		const vaddr_t here = 0x555500001000, there = 0x7fff12340000;
+		struct recipe first, second;
+
+		assert_int_equal(decode_recipe(moving[i].bytes, 16, here, &first), 0);
+		assert_int_equal(decode_recipe(moving[i].bytes, 16, there, &second), 0);
+		assert_int_equal(recipe_can_move(&first), moving[i].moves);
+		if (!moving[i].moves)
+			continue;
+		recipe_move(&first, there - here);
+		assert_memory_equal(&first, &second, sizeof(first));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -513,6 +547,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_system_call_from_a_slot_leaves_the_home_address_in_rcx,
 						set_up, tear_down),
 		cmocka_unit_test(bytes_that_are_no_instruction_are_refused),
+		cmocka_unit_test(a_moved_recipe_equals_one_made_elsewhere),
 		cmocka_unit_test(any_bytes_make_a_recipe_within_bounds),
 		cmocka_unit_test(function_entries_of_real_libraries_need_no_step_in_place),
 	};

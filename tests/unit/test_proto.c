@@ -115,6 +115,46 @@ static void requests_and_nothing_else_are_permitted_somewhere(void **state)
 #undef X
 }
 
+static void a_key_tells_apart_what_differs_anywhere(void **state)
+{
+	static unsigned char page[4096];
+	struct proto_key first = { { 0 } }, again = { { 0 } }, order = { { 0 } };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(page); i++)
+		page[i] = (unsigned char)(i * 7);
+	proto_key_add(&first, "/bin/sh", 7);
+	proto_key_add(&first, page, sizeof(page));
+	proto_key_add(&again, "/bin/sh", 7);
+	proto_key_add(&again, page, sizeof(page));
+	assert_memory_equal(&first, &again, sizeof(first));
+	proto_key_add(&order, page, sizeof(page));
+	proto_key_add(&order, "/bin/sh", 7);
+	assert_memory_not_equal(&first, &order, sizeof(first));
+	for (size_t i = 0; i < sizeof(page); i++) {
+		struct proto_key other = { { 0 } };
+
+		page[i] ^= 1;
+		proto_key_add(&other, "/bin/sh", 7);
+		proto_key_add(&other, page, sizeof(page));
+		page[i] ^= 1;
+		assert_memory_not_equal(&first, &other, sizeof(first));
+	}
+}
+
+static void an_exec_event_brings_as_much_as_it_says(void **state)
+{
+	struct proto_ev_exec exec = { .items = 100, .stack_size = 90 };
+	size_t length = message(PROTO_EV_exec, sizeof(exec) + 100);
+
+	(void)state;
+	memcpy(bytes + sizeof(struct proto_header), &exec, sizeof(exec));
+	assert_int_equal(proto_check(bytes, length), 0);
+	exec.items = 99;
+	memcpy(bytes + sizeof(struct proto_header), &exec, sizeof(exec));
+	assert_int_equal(proto_check(bytes, length), -EPROTO);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -122,6 +162,8 @@ int main(void)
 		cmocka_unit_test(one_byte_more_or_less_is_refused),
 		cmocka_unit_test(the_header_and_what_was_received_must_agree),
 		cmocka_unit_test(unknown_types_are_refused),
+		cmocka_unit_test(a_key_tells_apart_what_differs_anywhere),
+		cmocka_unit_test(an_exec_event_brings_as_much_as_it_says),
 		cmocka_unit_test(items_must_be_as_many_as_the_body_tells),
 		cmocka_unit_test(the_longest_plant_fits_into_a_message),
 		cmocka_unit_test(requests_and_nothing_else_are_permitted_somewhere),

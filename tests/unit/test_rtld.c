@@ -507,6 +507,99 @@ static void a_process_that_has_ended_cannot_be_surveyed(void **state)
 	assert_int_equal(rtld_survey(&rtld, pid, &memory, NULL), -ESRCH);
 }
 
+/* ---- before the exec, and elsewhere ----------------------------------------------------------------- */
+
+static vaddr_t page_of(vaddr_t address)
+{
+	return address & ~(vaddr_t)4095;
+}
+
+static void check_same_survey(const struct rtld *moved, const struct rtld *real)
+{
+	assert_int_equal(moved->flavour, real->flavour);
+	assert_int_equal(moved->entry, real->entry);
+	assert_int_equal(moved->main, real->main);
+	assert_int_equal(moved->main_slot, real->main_slot);
+	assert_int_equal(moved->r_brk, real->r_brk);
+	assert_int_equal(moved->r_debug, real->r_debug);
+	assert_int_equal(moved->r_state, real->r_state);
+	assert_int_equal(moved->debug_pointer, real->debug_pointer);
+	assert_int_equal(moved->gadget, real->gadget);
+	assert_int_equal(moved->vdso_end, real->vdso_end);
+	assert_memory_equal(&moved->program, &real->program, sizeof(real->program));
+	assert_memory_equal(&moved->linker, &real->linker, sizeof(real->linker));
+}
+
+/* A file looked at before its exec shows what the image shows afterwards. */
+static void a_file_is_surveyed_as_its_image_will_be(void **state)
+{
+	struct rtld_preview preview;
+	struct rtld moved;
+	struct own *own = own_new(NULL);
+	vaddr_t phdrs = getauxval(AT_PHDR), linker = getauxval(AT_BASE), vdso = getauxval(AT_SYSINFO_EHDR);
+	char path[4096] = { 0 };
+
+	(void)state;
+	assert_true(readlink("/proc/self/exe", path, sizeof(path) - 1) > 0);
+	assert_int_equal(rtld_preview(&preview, path, NULL), 0);
+	assert_memory_equal(preview.program_page, (void *)page_of(phdrs), 4096);
+	assert_memory_equal(preview.linker_page, (void *)linker, 4096);
+	struct rtld_distance by = { page_of(phdrs) - preview.program, linker - preview.linker,
+				    vdso - preview.vdso };
+	rtld_move(&moved, &preview.rtld, &by);
+	check_same_survey(&moved, &own->rtld);
+	uint8_t expected[16], got[16];
+	memcpy(expected, (void *)own->rtld.r_brk, sizeof(expected));
+	assert_int_equal(preview.memory.read(preview.memory.data, preview.rtld.r_brk, got, sizeof(got)), 16);
+	assert_memory_equal(got, expected, sizeof(got));
+	rtld_preview_end(&preview);
+	own_free(own);
+}
+
+static void what_is_no_program_of_this_kind_has_no_preview(void **state)
+{
+	struct rtld_preview preview;
+	static const char *const paths[] = { "/dev/null", "/etc/passwd", "/", "/nonexistent", "/proc/self/maps" };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
+		assert_true(rtld_preview(&preview, paths[i], NULL) < 0);
+		rtld_preview_end(&preview);
+	}
+}
+
+/* Headers that lie, and a file that ends anywhere: refused or read, within bounds. */
+static void a_file_with_wrong_headers_is_survived(void **state)
+{
+	static uint8_t bytes[65536];
+	char path[] = "/tmp/tether-preview-XXXXXX", self[4096] = { 0 };
+	int fd = mkstemp(path);
+	ssize_t size;
+
+	(void)state;
+	assert_true(fd >= 0);
+	assert_true(readlink("/proc/self/exe", self, sizeof(self) - 1) > 0);
+	FILE *file = fopen(self, "r");
+	assert_non_null(file);
+	size = (ssize_t)fread(bytes, 1, sizeof(bytes), file);
+	fclose(file);
+	srand(7);
+	for (int round = 0; round < 3000; round++) {
+		size_t at = (size_t)rand() % 1024;
+		uint8_t old = bytes[at];
+		struct rtld_preview preview;
+
+		bytes[at] = (uint8_t)(rand() % 3 ? rand() : 0xff);
+		assert_int_equal(ftruncate(fd, round % 5 ? size : rand() % 2048), 0);
+		assert_true(pwrite(fd, bytes, round % 5 ? (size_t)size : 512, 0) > 0);
+		rtld_preview(&preview, path, NULL);
+		rtld_preview_end(&preview);
+		bytes[at] = old;
+	}
+	close(fd);
+	unlink(path);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -521,6 +614,9 @@ int main(void)
 		cmocka_unit_test(a_program_started_by_its_linker_as_a_command_is_followed),
 		cmocka_unit_test(auditing_libraries_do_not_make_the_start_complete),
 		cmocka_unit_test(a_process_that_has_ended_cannot_be_surveyed),
+		cmocka_unit_test(a_file_is_surveyed_as_its_image_will_be),
+		cmocka_unit_test(what_is_no_program_of_this_kind_has_no_preview),
+		cmocka_unit_test(a_file_with_wrong_headers_is_survived),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
