@@ -2,7 +2,8 @@
 /*
  * bench/client.c - the same work done through the library's public interface
  *
- *	bench-client launch ROUNDS VICTIM          plain posix_spawn and tether_create in turn, to main
+ *	bench-client launch ROUNDS VICTIM [MARKER] plain posix_spawn and tether_create in turn, to main; MARKER: what
+ *	                                           is preloaded into a program that does not measure itself
  *	bench-client follow VICTIM ARG...          hold it to its end, count the events
  *	bench-client grab PID ROUNDS [no-park]     grab and release
  *	bench-client many COUNT TURNS VICTIM PLUGIN    so many victims at once: memory, cost of an event
@@ -96,13 +97,16 @@ static void dispatch_to_end(struct tether_session *session, struct counter *coun
 			give_up("dispatch", 0, NULL);
 }
 
-static int launch(long rounds, const char *path)
+static int launch(long rounds, const char *path, const char *marker)
 {
 	uint64_t *plain = calloc((size_t)rounds, sizeof(uint64_t)),
 		 *held = calloc((size_t)rounds, sizeof(uint64_t));
 	char number[16];
 	struct bench_page *page = page_new(number);
 	char *argv[] = { (char *)(uintptr_t)path, (char[]){ "launch" }, number, NULL };
+
+	if (marker && (setenv("LD_PRELOAD", marker, 1) || setenv("BENCH_PAGE", number, 1)))
+		give_up("environment", -errno, NULL);
 
 	for (long i = 0; plain && held && i < rounds; i++) {
 		struct counter counter = { .over = false };
@@ -259,8 +263,8 @@ static int many(unsigned count, unsigned turns, const char *path, const char *pl
 
 int main(int argc, char **argv)
 {
-	if (argc == 4 && !strcmp(argv[1], "launch"))
-		return launch(atol(argv[2]), argv[3]);
+	if ((argc == 4 || argc == 5) && !strcmp(argv[1], "launch"))
+		return launch(atol(argv[2]), argv[3], argv[4]);
 	if (argc > 3 && !strcmp(argv[1], "follow"))
 		return follow(argv + 2);
 	if (argc >= 4 && !strcmp(argv[1], "grab"))
