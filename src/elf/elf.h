@@ -46,11 +46,11 @@ int elf_dynamic_value(const struct reader *memory, const struct elf_image *image
 
 /*
  * A file as exec would map it, to be looked at before it is: addresses are those of its program headers, moved
- * by bias. What is not in the file is 0. fd stays the caller's.
+ * by bias. What is not in the file is 0. bytes reads the file, an address is an offset in it.
  */
 enum { ELF_FILE_PARTS = 16, ELF_FILE_NAME = 256 };
 struct elf_file {
-	int fd;
+	const struct reader *bytes;
 	vaddr_t bias, low, high;
 	vaddr_t phdrs, entry;
 	uint32_t phdr_count;
@@ -62,7 +62,7 @@ struct elf_file {
 	unsigned parts;
 };
 /* bias: used where the file can be moved; one that can not has none. 0, -ENOEXEC or negative errno. */
-int elf_file_map(struct elf_file *file, int fd, vaddr_t bias);
+int elf_file_map(struct elf_file *file, const struct reader *bytes, vaddr_t bias);
 /* As a struct reader's read(): -EFAULT where nothing would be mapped. */
 ssize_t elf_file_read(const struct elf_file *file, vaddr_t address, void *buffer, size_t length);
 

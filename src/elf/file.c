@@ -115,8 +115,7 @@ static bool add_part(struct elf_file *file, const struct raw_phdr *phdr)
 	return true;
 }
 
-static int take_part(struct elf_file *file, const struct reader *bytes, const struct raw_header *header,
-		     const struct raw_phdr *phdr)
+static int take_part(struct elf_file *file, const struct raw_header *header, const struct raw_phdr *phdr)
 {
 	switch (phdr->type) {
 	case PT_LOAD:
@@ -126,7 +125,7 @@ static int take_part(struct elf_file *file, const struct reader *bytes, const st
 		return add_part(file, phdr) ? 0 : -ENOEXEC;
 	case PT_INTERP:
 		if (phdr->filesz == 0 || phdr->filesz > sizeof(file->interpreter) ||
-		    read_exactly(bytes, phdr->offset, file->interpreter, (size_t)phdr->filesz) != 0 ||
+		    read_exactly(file->bytes, phdr->offset, file->interpreter, (size_t)phdr->filesz) != 0 ||
 		    file->interpreter[phdr->filesz - 1] != '\0')
 			return -ENOEXEC;
 		return 0;
@@ -135,12 +134,11 @@ static int take_part(struct elf_file *file, const struct reader *bytes, const st
 	}
 }
 
-int elf_file_map(struct elf_file *file, int fd, vaddr_t bias)
+int elf_file_map(struct elf_file *file, const struct reader *bytes, vaddr_t bias)
 {
-	struct reader bytes = { .read = read_file, .data = &fd };
 	struct raw_header header;
 	struct window window;
-	int error = window_open(&window, &bytes, 0);
+	int error = window_open(&window, bytes, 0);
 
 	if (error == 0)
 		error = raw_header(window.bytes, window.length, &header);
@@ -149,7 +147,7 @@ int elf_file_map(struct elf_file *file, int fd, vaddr_t bias)
 	if (!header.is_64 || header.machine != EM_X86_64 || header.phnum == 0 || header.phnum > MAX_ELF_PHDRS ||
 	    (header.type != ET_EXEC && header.type != ET_DYN))
 		return -ENOEXEC;
-	*file = (struct elf_file){ .fd = fd, .bias = header.type == ET_DYN ? bias : 0, .phdr_count = header.phnum };
+	*file = (struct elf_file){ .bytes = bytes, .bias = header.type == ET_DYN ? bias : 0, .phdr_count = header.phnum };
 	file->entry = file->bias + header.entry;
 	for (uint32_t n = 0; n < header.phnum && error == 0; n++) {
 		unsigned char raw[RAW_PHDR_MAX];
@@ -158,7 +156,7 @@ int elf_file_map(struct elf_file *file, int fd, vaddr_t bias)
 		if (error != 0)
 			break;
 		raw_phdr(true, raw, &phdr);
-		error = take_part(file, &bytes, &header, &phdr);
+		error = take_part(file, &header, &phdr);
 	}
 	if (error == 0 && (file->parts == 0 || file->phdrs == 0))
 		error = -ENOEXEC;
@@ -174,12 +172,12 @@ ssize_t elf_file_read(const struct elf_file *file, vaddr_t address, void *buffer
 		if (length > end - address)
 			length = (size_t)(end - address);
 		size_t in_file = address >= file->part[i].file_end ? 0 : (size_t)(file->part[i].file_end - address);
-		int fd = file->fd;
 		ssize_t got = 0;
 		if (in_file > length)
 			in_file = length;
 		if (in_file)
-			got = read_file(&fd, file->part[i].offset + (address - start), buffer, in_file);
+			got = file->bytes->read(file->bytes->data, file->part[i].offset + (address - start),
+						buffer, in_file);
 		if (got < 0)
 			return got;
 		memset((char *)buffer + got, 0, length - (size_t)got);

@@ -19,34 +19,56 @@
 #define LINKER_BIAS UINT64_C(0x200000000000)
 enum { VDSO_MAX = 65536 };
 
+struct previewed_file {
+	int fd; /* -1: not open */
+	struct reader bytes;
+	struct elf_file elf;
+};
+
 struct rtld_previewed {
-	struct elf_file program, linker;
+	struct previewed_file program, linker;
 	vaddr_t vdso; /* every process of this machine has the same: ours serves */
 };
+
+static ssize_t read_bytes(void *data, vaddr_t offset, void *buffer, size_t length)
+{
+	const struct previewed_file *file = data;
+	long got;
+
+	if (offset > INT64_MAX)
+		return -EFAULT;
+	do {
+		got = sys(pread64, file->fd, buffer, length, offset);
+	} while (got == -EINTR);
+	return got;
+}
 
 static ssize_t read_preview(void *data, vaddr_t address, void *buffer, size_t length)
 {
 	const struct rtld_previewed *files = data;
-	ssize_t got = elf_file_read(&files->program, address, buffer, length);
+	ssize_t got = elf_file_read(&files->program.elf, address, buffer, length);
 
 	if (got == -EFAULT && files->linker.fd >= 0)
-		got = elf_file_read(&files->linker, address, buffer, length);
+		got = elf_file_read(&files->linker.elf, address, buffer, length);
 	if (got == -EFAULT && files->vdso != 0 && address >= files->vdso && address - files->vdso < VDSO_MAX)
 		got = os_read_memory(sys(gettid, 0), address, buffer, length);
 	return got;
 }
 
-static int open_image(const char *path, vaddr_t bias, struct elf_file *file, struct stat *status)
+/* file->fd is open only on success. */
+static int open_image(const char *path, vaddr_t bias, struct previewed_file *file, struct stat *status)
 {
-	long fd = sys(openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0);
-
-	if (fd < 0)
-		return (int)fd;
-	long error = sys(newfstatat, fd, "", status, AT_EMPTY_PATH);
+	file->bytes = (struct reader){ .read = read_bytes, .data = file };
+	file->fd = (int)sys(openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0);
+	if (file->fd < 0)
+		return file->fd;
+	long error = sys(newfstatat, file->fd, "", status, AT_EMPTY_PATH);
 	if (error == 0)
-		error = S_ISREG(status->st_mode) ? elf_file_map(file, (int)fd, bias) : -ENOEXEC;
-	if (error != 0)
-		sys(close, fd);
+		error = S_ISREG(status->st_mode) ? elf_file_map(&file->elf, &file->bytes, bias) : -ENOEXEC;
+	if (error != 0) {
+		sys(close, file->fd);
+		file->fd = -1;
+	}
 	return (int)error;
 }
 
@@ -56,17 +78,12 @@ static int preview_files(struct rtld_preview *preview, const char *path)
 	struct stat status;
 	int error = open_image(path, PROGRAM_BIAS, &files->program, &status);
 
-	if (error != 0) {
-		files->program.fd = -1;
-		return error;
-	}
-	preview->set_id = status.st_mode & (S_ISUID | S_ISGID);
-	if (files->program.interpreter[0] == '\0')
-		return 0;
-	error = open_image(files->program.interpreter, LINKER_BIAS, &files->linker, &status);
 	if (error != 0)
-		files->linker.fd = -1;
-	return error;
+		return error;
+	preview->set_id = status.st_mode & (S_ISUID | S_ISGID);
+	if (files->program.elf.interpreter[0] == '\0')
+		return 0;
+	return open_image(files->program.elf.interpreter, LINKER_BIAS, &files->linker, &status);
 }
 
 static int read_page(const struct reader *memory, vaddr_t page, uint8_t bytes[4096])
@@ -88,12 +105,12 @@ int rtld_preview(struct rtld_preview *preview, const char *path, struct rtld_cac
 	int error = preview_files(preview, path);
 	if (error != 0)
 		return error;
-	preview->program = files->program.phdrs & ~UINT64_C(4095);
-	preview->linker = files->linker.fd >= 0 ? files->linker.low : 0;
+	preview->program = files->program.elf.phdrs & ~UINT64_C(4095);
+	preview->linker = files->linker.fd >= 0 ? files->linker.elf.low : 0;
 	preview->vdso = files->vdso;
 	const uint64_t auxv[][2] = {
-		{ AT_PHDR, files->program.phdrs },  { AT_PHNUM, files->program.phdr_count },
-		{ AT_ENTRY, files->program.entry }, { AT_BASE, preview->linker },
+		{ AT_PHDR, files->program.elf.phdrs },  { AT_PHNUM, files->program.elf.phdr_count },
+		{ AT_ENTRY, files->program.elf.entry }, { AT_BASE, preview->linker },
 		{ AT_SYSINFO_EHDR, preview->vdso },
 	};
 	error = rtld_survey_auxv(&preview->rtld, sys(gettid, 0), &preview->memory, cache, auxv,
