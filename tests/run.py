@@ -354,7 +354,7 @@ def stage_for(user, build):
     skip = shutil.ignore_patterns('*.p', '*.a', '__pycache__', 'meson-logs', 'meson-private')
     shutil.copytree(build, stage / 'build', symlinks=True, ignore=skip)
     shutil.copytree(HERE, stage / 'tests', symlinks=True, ignore=skip)
-    for name in ('bench', 'docs', 'include'):
+    for name in ('bench', 'docs', 'examples', 'include'):
         shutil.copytree(HERE.parent / name, stage / name, symlinks=True, ignore=skip)
     for path in HERE.parent.glob('*.md'):
         shutil.copy(path, stage)

@@ -88,21 +88,26 @@ struct tether_error {
  * tether_strerror - the text of a code
  * @code: a value returned by this library (sign does not matter)
  * Return: a static string, never NULL; for errno values the text of strerrordesc_np(3)
- * Threads: any
+ * Threads: any; in a handler and in a forked child: yes
+ * See: errno(3), strerror(3)
  */
 TETHER_API const char *tether_strerror(int code);
 
 /**
  * tether_error_name - the symbolic name of a code, as the command prints it ("EGONE", "ENOENT")
+ * @code: a value returned by this library (sign does not matter)
  * Return: a static string, never NULL ("EUNKNOWN" for a code nobody knows)
- * Threads: any
+ * Threads: any; in a handler and in a forked child: yes
+ * See: errno(3), strerrorname_np(3)
  */
 TETHER_API const char *tether_error_name(int code);
 
 /**
  * tether_error_cure - what would allow it
+ * @code: a value returned by this library (sign does not matter)
  * Return: a static string, empty for errno values, never NULL
- * Threads: any
+ * Threads: any; in a handler and in a forked child: yes
+ * See: errno(3), ptrace(2), Documentation/admin-guide/LSM/Yama.rst of the kernel
  */
 TETHER_API const char *tether_error_cure(int code);
 

@@ -144,15 +144,19 @@ struct tether_event {
 
 /**
  * tether_event_name - the name of a kind in records, "exec"
+ * @kind: enum tether_event_kind
  * Return: a static string, never NULL ("unknown" for a kind nobody knows)
- * Threads: any
+ * Threads: any; in a handler and in a forked child: yes
+ * See: tether(1), where the records are described
  */
 TETHER_API const char *tether_event_name(uint32_t kind);
 
 /**
  * tether_event_kinds_by_name - the set of kinds that a name stands for ("thread" stands for two)
+ * @name: as in the records of the command; the caller's, not kept
  * Return: a set of TETHER_EVENT_BIT()s, 0 for a name nobody knows
- * Threads: any
+ * Threads: any; in a handler and in a forked child: yes
+ * See: tether(1), where the records are described
  */
 TETHER_API uint64_t tether_event_kinds_by_name(const char *name);
 

@@ -27,9 +27,16 @@ typedef int tether_object_fn(const struct tether_object *object, void *data);
 
 /**
  * tether_objects - visit the load objects of a victim, in link-map order, namespace by namespace
- * Return: what the callback returned last, or 0; -TETHER_EGONE, -TETHER_EFORKED, -ENOMEM
- * Threads: any; in a handler: yes. The callback runs on the calling thread; objects live until it returns.
- *          An observe handle reads the link maps afresh at each call.
+ * @process: a handle of any kind   @visit: called once an object, on the calling thread; the object and its
+ *           strings are the library's and live until it returns
+ * @data: handed to @visit; the caller's
+ * Return: what the callback returned last, or 0; -TETHER_EGONE, -TETHER_EPRIV, -TETHER_EFORKED, -TETHER_ECLOSED,
+ *         -ENOMEM; -EOVERFLOW: an observed victim's lists go beyond the bounds, nothing was visited
+ * Threads: any; in a handler: yes; in a forked child: -TETHER_EFORKED
+ * See: dl_iterate_phdr(3), dlmopen(3) on namespaces, ld.so(8)
+ *
+ * A control handle answers from what its linker was seen to do; an observe handle reads the link maps afresh at
+ * each call. Lists of a victim that lies are read up to bounds, and the log callback is told.
  */
 TETHER_API int tether_objects(struct tether *process, tether_object_fn *visit, void *data);
 

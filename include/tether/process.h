@@ -62,7 +62,8 @@ struct tether_grab_opts {
 
 /**
  * tether_create - start a program as a victim
- * @opts: file and argv are required   @ret: untouched on failure   @err: may be NULL
+ * @session: it owns the handle   @opts: file and argv are required; read during the call only
+ * @ret: the handle, one reference of the caller's; untouched on failure   @err: may be NULL
  * Return: 0; -TETHER_EEXEC (errno and path in @err), -TETHER_EEXITED, -TETHER_ESIGNALED,
  *         -TETHER_EUNOBSERVABLE, -TETHER_ENOMAIN, -TETHER_ECONTROLLER, -TETHER_EVERSION, -TETHER_ETIMEDOUT,
  *         -TETHER_EINVALID, -ENOMEM
@@ -72,13 +73,16 @@ struct tether_grab_opts {
  *         mask, process group, session and terminal, and the signals that were ignored when the session was
  *         opened. Its parent is the controller. It is left parked at opts->stop.
  * Release: tether_release()
+ * See: execve(2), fork(2), signal(7), ptrace(2)
  */
 TETHER_API int tether_create(struct tether_session *session, const struct tether_create_opts *opts,
 			     struct tether **ret, struct tether_error *err);
 
 /**
  * tether_grab - take hold of a running process
- * @opts: NULL for defaults: control, parked   @ret: untouched on failure   @err: may be NULL
+ * @session: it owns the handle   @pid: as the calling thread's pid namespace sees it; a process, not a thread
+ * @opts: NULL for defaults: control, parked; read during the call only
+ * @ret: the handle, one reference of the caller's; untouched on failure   @err: may be NULL
  * Return: 0; -TETHER_EGONE, -TETHER_ETRACED (by whom: in @err), -TETHER_EYAMA, -TETHER_EPRIV,
  *         -TETHER_EDUMPABLE, -TETHER_EKTHREAD, -TETHER_EZOMBIE, -TETHER_ESELF, -TETHER_ETHREAD,
  *         -TETHER_ESHARED, -TETHER_EMACHINE, -TETHER_ECONTROLLER, -TETHER_ETIMEDOUT, -TETHER_EINVALID, -ENOMEM
@@ -88,14 +92,19 @@ TETHER_API int tether_create(struct tether_session *session, const struct tether
  * Victim: left parked, its text as in the file; with TETHER_NO_PARK it runs on. A process that is held
  *         already is shared: the same handle is returned with one more reference, and not parked anew.
  * Release: tether_release()
+ * See: ptrace(2) on PTRACE_SEIZE and access mode checks, credentials(7), pid_namespaces(7),
+ *      Documentation/admin-guide/LSM/Yama.rst of the kernel
  */
 TETHER_API int tether_grab(struct tether_session *session, int64_t pid, const struct tether_grab_opts *opts,
 			   struct tether **ret, struct tether_error *err);
 
 /**
  * tether_ref - one more reference
+ * @process: NULL is allowed
  * Return: @process; NULL for NULL
- * Threads: any
+ * Threads: any; in a handler: yes; in a forked child: nothing is touched
+ * Release: tether_release()
+ * See: pthreads(7)
  */
 TETHER_API struct tether *tether_ref(struct tether *process);
 
@@ -104,30 +113,36 @@ TETHER_API struct tether *tether_ref(struct tether *process);
  * @process: NULL is allowed
  * Return: 0, -TETHER_EFORKED (nothing touched)
  * Blocks: for the last reference, until the controller has let go
- * Threads: any; in a handler: yes, its own handle too
+ * Threads: any; in a handler: yes, its own handle too; in a forked child: -TETHER_EFORKED
+ * See: ptrace(2) on PTRACE_DETACH, kill(2)
  */
 TETHER_API int tether_release(struct tether *process);
 
 /**
  * tether_continue - let a parked victim run; one that is not parked is left as it is
+ * @process: a control handle
  * Return: 0, -TETHER_EGONE, -TETHER_ELOST, -TETHER_EMODE, -TETHER_EFORKED, -TETHER_ECLOSED
- * Threads: any; in a handler: yes
+ * Threads: any; in a handler: yes; in a forked child: -TETHER_EFORKED
+ * See: ptrace(2) on PTRACE_CONT and group-stops
  */
 TETHER_API int tether_continue(struct tether *process);
 
 /**
  * tether_detach - let go of one process now, whatever references there are; its family stays held
- * @mode: TETHER_MODE_RUN, _KILL or _HANG; TETHER_MODE_DEFAULT takes that of the handle
+ * @process: a control handle   @mode: TETHER_MODE_RUN, _KILL or _HANG; TETHER_MODE_DEFAULT takes that of the handle
  * Return: 0, -TETHER_EGONE, -TETHER_ELOST, -TETHER_EMODE, -TETHER_EINVALID, -TETHER_EFORKED, -TETHER_ECLOSED
  * Blocks: until the controller has let go
- * Threads: any; in a handler: yes
+ * Threads: any; in a handler: yes; in a forked child: -TETHER_EFORKED
+ * See: ptrace(2) on PTRACE_DETACH, kill(2), signal(7) on job control
  */
 TETHER_API int tether_detach(struct tether *process, uint32_t mode);
 
 /**
  * tether_set_mode - what becomes of the family at the last release or at the client's death
+ * @process: a control handle, of any member of the family   @mode: TETHER_MODE_RUN, _KILL or _HANG
  * Return: 0, -TETHER_EGONE, -TETHER_EINVALID, -TETHER_EMODE, -TETHER_EFORKED, -TETHER_ECLOSED
- * Threads: any; in a handler: yes
+ * Threads: any; in a handler: yes; in a forked child: -TETHER_EFORKED
+ * See: ptrace(2) on PTRACE_O_EXITKILL
  */
 TETHER_API int tether_set_mode(struct tether *process, uint32_t mode);
 
@@ -155,15 +170,19 @@ struct tether_info {
 
 /**
  * tether_info_get - what the library knows of a victim, without asking it
- * @ret: the caller sets size
- * Return: 0, -TETHER_EINVALID, -TETHER_EFORKED
- * Threads: any; in a handler: yes
+ * @process: a handle of any kind   @ret: the caller's; it sets size, no more than that is written
+ * Return: 0, -TETHER_EINVALID, -TETHER_EFORKED, -TETHER_ECLOSED
+ * Threads: any; in a handler: yes; in a forked child: -TETHER_EFORKED
+ * See: proc(5)
  */
 TETHER_API int tether_info_get(struct tether *process, struct tether_info *ret);
 
 /**
  * tether_pid - the pid of a victim
- * Threads: any
+ * @process: a handle of any kind
+ * Return: as the client's pid namespace sees it; after the victim's end it may be another's
+ * Threads: any; in a handler and in a forked child: yes
+ * See: getpid(2), pid_namespaces(7)
  */
 TETHER_API int64_t tether_pid(const struct tether *process);
 

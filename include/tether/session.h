@@ -49,10 +49,12 @@ struct tether_session_opts {
 
 /**
  * tether_session_open - open a session and start its control thread
- * @opts: NULL for defaults   @ret: untouched on failure   @err: may be NULL
+ * @opts: NULL for defaults; read during the call only   @ret: the caller's to close; untouched on failure
+ * @err: may be NULL
  * Return: 0, -TETHER_ECONTROLLER (no usable executable), -TETHER_EINVALID, -ENOMEM, -EMFILE
- * Threads: any; in a handler: yes
+ * Threads: any; in a handler: yes; in a forked child: yes, a session of its own
  * Release: tether_session_close()
+ * See: pthread_create(3), signal(7), secure_getenv(3)
  *
  * The signal dispositions in force at this moment are those that created victims start with.
  */
@@ -66,35 +68,47 @@ TETHER_API int tether_session_open(const struct tether_session_opts *opts, struc
  * Threads: any but inside a handler (-TETHER_EDEADLK, nothing closed); calls running in other threads end
  *          with -TETHER_ECLOSED. Handles die with the session, references or not.
  * Return: 0, -TETHER_EDEADLK, -TETHER_EFORKED (a forked child: nothing is touched)
+ * See: ptrace(2) on PTRACE_DETACH, pthread_join(3)
  */
 TETHER_API int tether_session_close(struct tether_session *session);
 
 /**
  * tether_fd - a descriptor that polls readable (poll(2), epoll(7)) while tether_dispatch() has work
+ * @session: an open session
  * Return: the descriptor; the session owns it. Do not read, write or close it.
- * Threads: any
+ * Threads: any; in a handler: yes
+ * See: poll(2), epoll(7), eventfd(2)
  */
 TETHER_API int tether_fd(struct tether_session *session);
 
 /**
  * tether_dispatch - hand queued events to the handler
- * @timeout_ms: how long to wait for the first event; 0 returns at once, -1 waits without bound
+ * @session: an open session
+ * @timeout_ms: milliseconds to wait for the first event; 0 returns at once, -1 waits without bound
  * Return: number of events handled, 0 on time-out, -TETHER_EBUSY (another thread dispatches, or called from
  *         a handler), -TETHER_EFORKED, -TETHER_ECLOSED
+ * Blocks: until the first event, at most @timeout_ms
  * Threads: any, one at a time
+ * See: poll(2)
  */
 TETHER_API int tether_dispatch(struct tether_session *session, int timeout_ms);
 
 /**
- * tether_session_set_handler - who hears the events of this session; NULL discards them
- * Threads: any; takes effect with the next event
+ * tether_session_set_handler - who hears the events of this session
+ * @session: an open session   @handler: called by tether_dispatch(); NULL discards events
+ * @data: handed to @handler; the caller's
+ * Return: 0, -TETHER_EFORKED, -TETHER_ECLOSED
+ * Threads: any; in a handler: yes; takes effect with the next event; in a forked child: -TETHER_EFORKED
+ * See: pthreads(7)
  */
 TETHER_API int tether_session_set_handler(struct tether_session *session, tether_event_fn *handler, void *data);
 
 /**
  * tether_target - the first process created or grabbed in this session: $target
- * Return: its pid, 0 when there is none yet, -TETHER_EFORKED
- * Threads: any
+ * @session: an open session
+ * Return: its pid, 0 when there is none yet, -TETHER_EFORKED, -TETHER_ECLOSED
+ * Threads: any; in a handler: yes; in a forked child: -TETHER_EFORKED
+ * See: pid_namespaces(7)
  */
 TETHER_API int64_t tether_target(struct tether_session *session);
 
@@ -115,9 +129,11 @@ struct tether_stats {
 
 /**
  * tether_stats_get - read the counters
- * @ret: the caller sets size
- * Return: 0, -TETHER_EINVALID, -TETHER_EFORKED
- * Threads: any
+ * @session: an open session   @ret: the caller's; it sets size, no more than that is written
+ * Return: 0, -TETHER_EINVALID, -TETHER_EFORKED, -TETHER_ECLOSED, -ENOMEM
+ * Blocks: until every controller has answered
+ * Threads: any; in a handler: yes; in a forked child: -TETHER_EFORKED
+ * See: ptrace(2), proc(5)
  */
 TETHER_API int tether_stats_get(struct tether_session *session, struct tether_stats *ret);
 

@@ -19,7 +19,8 @@ extern "C" {
 /**
  * tether_version - the version of the library, "0.1.0"
  * Return: a static string
- * Threads: any
+ * Threads: any; in a handler and in a forked child: yes
+ * See: tether(1)
  */
 TETHER_API const char *tether_version(void);
 

@@ -46,6 +46,9 @@ uint64_t arch_syscall_argument(const struct arch_regs *regs, unsigned n);
 int64_t arch_syscall_result(const struct arch_regs *regs);
 /* Wind a call that returned -EINTR back so that it runs again from the start. */
 void arch_syscall_rewind(struct arch_regs *regs);
+/* Is this a system call instruction of that machine? */
+enum { ARCH_SYSCALL_SIZE = 2 }; /* x86: syscall, int $0x80 */
+bool arch_is_syscall(enum arch_tag tag, const unsigned char bytes[ARCH_SYSCALL_SIZE]);
 /* Prepare an injected call: pc on the victim's syscall instruction at gadget, number and arguments set. */
 void arch_syscall_inject(struct arch_regs *regs, vaddr_t gadget, int64_t number, const uint64_t argument[6]);
 

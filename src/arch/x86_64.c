@@ -8,7 +8,7 @@
 
 const unsigned char arch_trap[ARCH_TRAP_SIZE] = { 0xcc };
 
-enum { SYSCALL_SIZE = 2, SYSCALL_ARGS = 6 }; /* syscall, int $0x80: two bytes each */
+enum { SYSCALL_ARGS = 6 };
 
 /* What the accessors need to know of a layout. */
 struct layout {
@@ -148,9 +148,16 @@ void arch_syscall_rewind(struct arch_regs *regs)
 	const struct layout *layout = layout_of(regs);
 
 	x86_set_word(regs, layout->result, x86_word(regs, layout->call));
-	arch_set_pc(regs, arch_pc(regs) - SYSCALL_SIZE);
+	arch_set_pc(regs, arch_pc(regs) - ARCH_SYSCALL_SIZE);
 	/* Else the kernel might read the number, now in rax, as a result that asks for a restart. */
 	arch_not_in_syscall(regs);
+}
+
+bool arch_is_syscall(enum arch_tag tag, const unsigned char bytes[ARCH_SYSCALL_SIZE])
+{
+	static const unsigned char syscall_insn[] = { 0x0f, 0x05 }, int80_insn[] = { 0xcd, 0x80 };
+
+	return memcmp(bytes, tag == ARCH_X86_64 ? syscall_insn : int80_insn, ARCH_SYSCALL_SIZE) == 0;
 }
 
 void arch_syscall_inject(struct arch_regs *regs, vaddr_t gadget, int64_t number, const uint64_t argument[6])

@@ -12,6 +12,7 @@ enum {
 	MAX_LINK_MAPS = 65536,         /* entries of one namespace */
 	MAX_NAMESPACES = 64,           /* glibc's own limit is 16 */
 	MAX_OBJECT_NAME = 4096,        /* bytes of a path in a link map */
+	MAX_NAME_BYTES = 16 << 20,     /* all names of the link maps that one scan adds */
 	MAX_BUILD_ID = 64,             /* bytes; usual are 20 and 16 */
 	MAX_ELF_PHDRS = 1024,
 	MAX_ELF_SECTIONS = 65536,

@@ -14,6 +14,8 @@
 /* A controller that does not read for so long is broken: it never waits for anything but the kernel. */
 enum { LINE_SEND_SECONDS = 2 };
 
+enum { MAX_ERRNO = 4095 }; /* the kernel's */
+
 int line_send(struct line *line, uint32_t type, const void *body, const void *items, size_t item_size,
 	      size_t count, uint64_t *id)
 {
@@ -48,6 +50,25 @@ int line_send(struct line *line, uint32_t type, const void *body, const void *it
 	return 0;
 }
 
+/*
+ * What a controller answers is handed to the client as it is, so it has to be a code: of the system, or of the
+ * library. Only these begin otherwise: hello, sync, stats.
+ */
+static bool has_a_known_result(const void *message)
+{
+	struct proto_header header;
+	int32_t result;
+
+	memcpy(&header, message, sizeof(header));
+	if (header.type > 256 || header.type == PROTO_ANS_hello || header.type == PROTO_ANS_sync ||
+	    header.type == PROTO_ANS_stats)
+		return true;
+	memcpy(&result, (const char *)message + sizeof(header), sizeof(result));
+	if (result <= 0 && result >= -MAX_ERRNO)
+		return true;
+	return result < 0 && strcmp(tether_error_name(result), "EUNKNOWN") != 0;
+}
+
 ssize_t line_receive(struct line *line, void *buffer)
 {
 	bool reset = false;
@@ -73,7 +94,10 @@ ssize_t line_receive(struct line *line, void *buffer)
 			return 0;
 		if (message.msg_flags & MSG_TRUNC)
 			return -EPROTO;
-		return proto_check(buffer, (size_t)length) ? -EPROTO : length;
+		if (proto_check(buffer, (size_t)length) || proto_permitted(((struct proto_header *)buffer)->type) ||
+		    !has_a_known_result(buffer))
+			return -EPROTO;
+		return length;
 	}
 }
 

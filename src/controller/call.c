@@ -18,6 +18,7 @@
 #include <errno.h>
 
 #include "controller/call.h"
+#include "controller/site.h"
 #include "controller/step.h"
 #include "controller/trace.h"
 
@@ -25,12 +26,16 @@ bool call_begin(struct controller *c, struct task *t, const struct call *call, e
 		const uint64_t argument[6])
 {
 	const struct space *s = t->process->space;
+	unsigned char bytes[ARCH_SYSCALL_SIZE];
 	struct arch_regs regs;
 	struct call *mine;
 
 	if (!s->gadget || t->call || trace_get_regs(t->tid, &regs) ||
 	    (arch_syscall_number(&regs) >= 0 && !call->in_syscall) || arch_steps_itself(&regs) ||
 	    arch_call_number((enum arch_tag)regs.tag, number) < 0)
+		return false;
+	/* The client says where: it may be wrong, and the thread would run whatever stands there. */
+	if (task_read(t, s->gadget, bytes, sizeof(bytes)) || !arch_is_syscall((enum arch_tag)regs.tag, bytes))
 		return false;
 	mine = pool_get(&c->call_pool);
 	if (!mine)

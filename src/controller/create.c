@@ -172,8 +172,14 @@ static int start(struct controller *c, uint64_t request, const struct os_plan *p
 /* The client made it, and we have seized it before we became what we are; it is on its way to its exec. */
 static int adopt(struct controller *c, uint64_t request, const struct proto_create *body)
 {
-	struct task *t = record(c, (pid_t)body->pid);
+	pid_t pid = (pid_t)body->pid;
+	struct task *t;
 
+	/* Of another process no stop would ever come, and in mode kill it would be killed for nothing. */
+	if (pid <= 0 ||
+	    sys(waitid, P_PID, pid, NULL, WEXITED | WSTOPPED | WNOHANG | WNOWAIT | __WALL, NULL) == -ECHILD)
+		return -EPROTO;
+	t = record(c, pid);
 	if (!t)
 		return -ENOMEM; /* our exit lets it go, or ends it */
 	t->options = os_trace_options(true);

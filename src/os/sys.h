@@ -16,7 +16,7 @@
 
 /* One row per call: name in SYS_*; that is the whole list of what these rooms ask of the kernel. */
 #define SYS_TABLE(X)                                                                                       \
-	X(ptrace) X(wait4) X(kill) X(tgkill) X(openat) X(close) X(read) X(write) X(pread64) X(pwrite64)    \
+	X(ptrace) X(wait4) X(waitid) X(kill) X(tgkill) X(openat) X(close) X(read) X(write) X(pread64) X(pwrite64)    \
 	X(readlinkat) X(getdents64) X(process_vm_readv) X(process_vm_writev) X(kcmp) X(ppoll) X(recvmsg)   \
 	X(sendmsg) X(signalfd4) X(rt_sigprocmask) X(rt_sigaction) X(setsid) X(close_range) X(fcntl)        \
 	X(pidfd_open) X(pidfd_getfd) X(pidfd_send_signal) X(clone) X(execve) X(execveat) X(chdir) X(dup3) X(pipe2) \

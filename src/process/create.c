@@ -274,7 +274,7 @@ static void start_create(struct operation *operation)
 	if (!family)
 		return;
 	family->rehearsed = operation->rehearsal ? image_rehearsed(operation->table, operation->rehearsal) : NULL;
-	int result = operation->said ? family_expect(family, created, operation)
+	int result = operation->said ? family_expect(family, PROTO_REQ_create, created, operation)
 				     : family_send(family, PROTO_REQ_create, &operation->create, NULL, 0, created,
 						   operation);
 	if (result < 0)

@@ -76,6 +76,7 @@ int family_send(struct family *family, uint32_t type, const void *body, const vo
 		free(pending);
 		return result == -EPIPE ? -TETHER_ELOST : result;
 	}
+	pending->type = type;
 	pending->answered = answered;
 	pending->operation = operation;
 	if (operation)
@@ -84,13 +85,14 @@ int family_send(struct family *family, uint32_t type, const void *body, const vo
 	return 0;
 }
 
-int family_expect(struct family *family, answer_fn *answered, struct operation *operation)
+int family_expect(struct family *family, uint32_t type, answer_fn *answered, struct operation *operation)
 {
 	struct pending *pending = calloc(1, sizeof(*pending));
 
 	if (!pending)
 		return -ENOMEM;
 	pending->id = ++family->line.last_id;
+	pending->type = type;
 	pending->answered = answered;
 	pending->operation = operation;
 	if (operation)
@@ -99,19 +101,23 @@ int family_expect(struct family *family, answer_fn *answered, struct operation *
 	return 0;
 }
 
-static void answer_arrived(struct family *family, uint64_t id, const void *body)
+/* False: it answers something else than was asked, so its body is not what is expected. */
+static bool answer_arrived(struct family *family, const struct proto_header *header, const void *body)
 {
 	struct pending *pending;
 
 	LIST_FOREACH(pending, &family->waiting, entry)
-	if (pending->id == id)
+	if (pending->id == header->id)
 		break;
 	if (!pending)
-		return;
+		return true;
+	if (header->type != pending->type + 1)
+		return false;
 	LIST_REMOVE(pending, entry);
 	pending->answered(family, pending->operation, body);
 	operation_put(pending->operation);
 	free(pending);
+	return true;
 }
 
 void family_released(struct family *family, struct operation *operation, const void *body)
@@ -149,6 +155,12 @@ static void farewell(struct family *family)
 	operation_put(operation);
 }
 
+static void protocol_broken(struct family *family)
+{
+	operation_finish(family->birth, -TETHER_EPROTOCOL);
+	family_end(family, "the controller broke the protocol");
+}
+
 void family_receive(struct family *family)
 {
 	_Alignas(8) unsigned char message[PROTO_MESSAGE_MAX];
@@ -165,15 +177,18 @@ void family_receive(struct family *family)
 		if (length == -EAGAIN)
 			return;
 		if (length <= 0) {
-			const char *reason =
-				length == 0 ? "the controller ended" : "the controller broke the protocol";
-			family_end(family, reason);
+			if (length == -EPROTO)
+				protocol_broken(family);
+			else
+				family_end(family, "the controller ended");
 			return;
 		}
-		if (header->type > 256)
+		if (header->type > 256) {
 			follow_event(family, header, header + 1);
-		else
-			answer_arrived(family, header->id, header + 1);
+		} else if (!answer_arrived(family, header, header + 1)) {
+			protocol_broken(family);
+			return;
+		}
 		if (family->leaving)
 			return;
 		if (family->finished) {

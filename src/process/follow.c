@@ -175,9 +175,11 @@ int follow_scan(struct tether *process, int64_t tid, uint64_t t_ns)
 	pthread_mutex_lock(&process->table->lock);
 	int result = rtld_scan(&process->rtld, tid, &memory, &process->objects, &changes);
 	pthread_mutex_unlock(&process->table->lock);
-	if (result < 0)
-		process->table->host->log(process->table->host, 1, "link maps of %lld: %s",
-					  (long long)process->pid, tether_strerror(result));
+	if (result < 0 || process->rtld.refused)
+		process->table->host->log(process->table->host, 1, "link maps of %lld: %s", (long long)process->pid,
+					  result == -EOVERFLOW ? "more than the bounds allow, the rest is left out" :
+					  result < 0           ? tether_strerror(result) :
+								 process->rtld.refused);
 	return result;
 }
 

@@ -124,6 +124,7 @@ typedef void answer_fn(struct family *family, struct operation *operation, const
 struct pending {
 	LIST_ENTRY(pending) entry;
 	uint64_t id;
+	uint32_t type;               /* of the request */
 	answer_fn *answered;
 	struct operation *operation; /* owned reference, may be NULL */
 };
@@ -251,7 +252,7 @@ struct family *family_new(struct operation *birth);
 int family_send(struct family *family, uint32_t type, const void *body, const void *items, size_t count,
 		answer_fn *answered, struct operation *operation);
 /* The same for a request that the caller of the operation has sent itself, in the order in which it did. */
-int family_expect(struct family *family, answer_fn *answered, struct operation *operation);
+int family_expect(struct family *family, uint32_t type, answer_fn *answered, struct operation *operation);
 /* Everything that its line, or the end of the controller, has to tell. */
 void family_receive(struct family *family);
 /*

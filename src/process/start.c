@@ -81,7 +81,7 @@ struct family *start_family(struct operation *operation)
 		return NULL;
 	}
 	line_fill_hello(&hello);
-	result = operation->said ? family_expect(family, welcomed, NULL)
+	result = operation->said ? family_expect(family, PROTO_REQ_hello, welcomed, NULL)
 				 : family_send(family, PROTO_REQ_hello, &hello, NULL, 0, welcomed, NULL);
 	if (result < 0) {
 		family_end(family, "the controller cannot be reached");

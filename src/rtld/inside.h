@@ -88,6 +88,7 @@ struct walk {
 	struct walked *map;
 	size_t maps, room;
 	bool overflow; /* a bound was reached */
+	const char *refused; /* with -EAGAIN: what cannot be, unless the list changed meanwhile; else NULL */
 };
 
 /*

@@ -35,6 +35,7 @@ struct rtld {
 	bool linker_is_program; /* started as `ld.so PROGRAM`: program is known at the first scan */
 	uint64_t seen_changes;  /* scans that found something new or gone */
 	bool started;           /* the initial objects were complete at some scan */
+	const char *refused;    /* what the last scan found that cannot be, unless the list changed meanwhile; or NULL */
 };
 
 /*

@@ -26,6 +26,7 @@ struct scan {
 	struct object_list *list;
 	const struct rtld_changes *changes;
 	struct walk walk;
+	size_t name_bytes; /* of new objects, and of known ones where these are many */
 	unsigned searches; /* through all mappings: dear, so a forged list gets only some */
 	bool changed;
 	bool cut; /* a name was */
@@ -320,7 +321,12 @@ static int new_object(struct scan *scan, const struct walked *walked, int64_t lm
 			    object->bias == rtld->linker.bias;
 	object->is_program = !object->is_linker && lmid == 0 &&
 			     (rtld->linker_is_program ? first : object->dynamic == rtld->program.dynamic);
-	error = read_name(scan->memory, object->name, &object->path);
+	/* Each name has its bound, but there may be many: what goes beyond has none, as if it were nowhere. */
+	bool room = scan->name_bytes < MAX_NAME_BYTES;
+	error = read_name(scan->memory, room ? object->name : 0, &object->path);
+	scan->cut |= !room && object->name != 0;
+	if (error >= 0)
+		scan->name_bytes += strlen(object->path) + 1;
 	scan->cut |= error == 1;
 	if (error < 0) {
 		object_free(object);
@@ -395,6 +401,19 @@ static void put_in_order(struct scan *scan)
 	TAILQ_CONCAT(queue, &ordered, entry);
 }
 
+/* Of so few that they could all have the longest name, nothing needs to be counted. */
+static size_t known_name_bytes(const struct object_list *list)
+{
+	const struct object *object;
+	size_t bytes = 0;
+
+	if (list->count <= MAX_NAME_BYTES / MAX_OBJECT_NAME)
+		return 0;
+	TAILQ_FOREACH(object, &list->queue, entry)
+		bytes += strlen(object->path) + 1;
+	return bytes;
+}
+
 static int apply(struct scan *scan)
 {
 	uint64_t generation = ++scan->list->generation;
@@ -404,6 +423,7 @@ static int apply(struct scan *scan)
 		if (scan->walk.map[i].known != NULL)
 			scan->walk.map[i].known->generation = generation;
 	remove_missing(scan);
+	scan->name_bytes = known_name_bytes(scan->list);
 	int error = add_new(scan);
 	if (scan->changed) {
 		put_in_order(scan);
@@ -459,6 +479,7 @@ int rtld_scan(struct rtld *rtld, int64_t tid, const struct reader *memory, struc
 	struct scan scan = { .rtld = rtld, .tid = tid, .memory = memory, .list = list, .changes = changes };
 	int result = enter_own_objects(rtld, tid, memory, list, changes);
 
+	rtld->refused = NULL;
 	if (result < 0)
 		return result;
 	if (rtld->flavour == RTLD_STATIC) {
@@ -469,6 +490,7 @@ int rtld_scan(struct rtld *rtld, int64_t tid, const struct reader *memory, struc
 	if (result != 0)
 		return result == -EAGAIN ? 0 : result;
 	result = walk_read(&scan.walk, rtld->r_debug, memory, list);
+	rtld->refused = scan.walk.refused;
 	if (result == 0 && scan.walk.ns[0].consistent)
 		scan.walk.ns[0].consistent = base_has_begun(&scan);
 	if (result == 0)

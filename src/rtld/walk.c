@@ -71,6 +71,8 @@ static int read_namespaces(struct reading *reading, vaddr_t r_debug)
 		}
 		if (at != r_debug || !reading->table.have_before) {
 			int error = read_r_debug(reading, at, &words);
+			if (error == -EFAULT)
+				walk->refused = "a list is not mapped";
 			if (error != 0)
 				return error == -EFAULT ? -EAGAIN : error;
 		}
@@ -145,16 +147,24 @@ static int read_link_map(struct reading *reading, vaddr_t at, vaddr_t from, int6
 	int error = 0;
 
 	*ret = (struct walked){ .at = at };
-	if (ahead != NULL && ahead->visited)
+	if (ahead != NULL && ahead->visited) {
+		reading->walk->refused = "an entry is in two lists";
 		return -EAGAIN;
+	}
 	if (ahead == NULL || !ahead->have_words)
 		error = read_exactly(reading, at, &ret->words, sizeof(ret->words));
 	else
 		ret->words = ahead->words;
-	if (error != 0)
-		return error == -ESRCH ? error : -EAGAIN;
-	if (ret->words.prev != from)
+	if (error == -ESRCH)
+		return error;
+	if (error != 0) {
+		reading->walk->refused = "an entry is not mapped";
 		return -EAGAIN;
+	}
+	if (ret->words.prev != from) {
+		reading->walk->refused = "an entry does not lead back to the one before";
+		return -EAGAIN;
+	}
 	if (ahead != NULL) {
 		ahead->words = ret->words;
 		ahead->visited = true;
@@ -194,6 +204,7 @@ int walk_read(struct walk *walk, vaddr_t r_debug, const struct reader *memory, c
 	walk->namespaces = walk->maps = walk->room = 0;
 	walk->map = NULL;
 	walk->overflow = false;
+	walk->refused = NULL;
 	int error = ahead_read(&reading.table, memory, r_debug, list);
 	if (error == 0)
 		error = read_namespaces(&reading, r_debug);

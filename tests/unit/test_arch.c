@@ -187,6 +187,18 @@ static void an_injected_call_has_its_arguments_where_the_kernel_looks(void **sta
 	assert_int_equal(user32.ebp, 16);
 }
 
+static void a_system_call_instruction_is_told_from_others(void **state)
+{
+	const unsigned char wide_call[] = { 0x0f, 0x05 }, narrow_call[] = { 0xcd, 0x80 }, trap[] = { 0xcc, 0x05 };
+
+	(void)state;
+	assert_true(arch_is_syscall(ARCH_X86_64, wide_call));
+	assert_false(arch_is_syscall(ARCH_X86_64, narrow_call));
+	assert_false(arch_is_syscall(ARCH_X86_64, trap));
+	assert_true(arch_is_syscall(ARCH_I386, narrow_call));
+	assert_false(arch_is_syscall(ARCH_I386, wide_call));
+}
+
 static void numbers_of_injected_calls_are_those_of_this_system(void **state)
 {
 	(void)state;
@@ -468,6 +480,7 @@ int main(void)
 		cmocka_unit_test(registers_of_a_32_bit_thread_are_found_by_their_role),
 		cmocka_unit_test(a_call_wound_back_runs_again_with_the_same_arguments),
 		cmocka_unit_test(an_injected_call_has_its_arguments_where_the_kernel_looks),
+		cmocka_unit_test(a_system_call_instruction_is_told_from_others),
 		cmocka_unit_test(numbers_of_injected_calls_are_those_of_this_system),
 		cmocka_unit_test(calls_that_a_stop_disturbs_are_known_with_their_time_outs),
 		cmocka_unit_test(sums_and_differences_equal_the_processors_with_all_flags),
