@@ -26,6 +26,7 @@ class Bench:
         self.victim = str(build / 'bench' / 'bench-victim')
         self.floor = str(build / 'bench' / 'bench-floor')
         self.client = str(build / 'bench' / 'bench-client')
+        self.marker = str(build / 'bench' / 'libbench-marker.so')
         self.tiny = str(build / 'tests' / 'harm' / 'harm-tiny')
         self.plugin = str(build / 'tests' / 'harm' / 'harm-plugin0.so')
         self.environment = dict(os.environ, LC_ALL='C')
@@ -87,17 +88,26 @@ def peer(bench, work, name, command, base, turns):
     bench.row(work, f'{name}: added', microseconds(statistics.median(values) - base))
 
 
-def launch(bench):
-    work = 'launch to main'
+def launch_of(bench, work, program, *marker):
+    """posix_spawn beside tether_create, in turn; the marker notes the time of main in a program of others."""
     plain, held = [], []
     for _ in range(bench.rounds):
-        said = bench.run(bench.client, 'launch', 30, bench.victim)[1]
+        said = bench.run(bench.client, 'launch', 30, program, *marker)[1]
         plain.append(said['plain_ns'])
         held.append(said['tether_ns'])
     ratio = median_ratio(held, plain)
     bench.row(work, 'posix_spawn', microseconds(statistics.median(plain)), '1.00')
     bench.row(work, 'tether_create, stop at main', microseconds(statistics.median(held)), f'{ratio:.2f}', '1.5',
               verdict(ratio, 1.5))
+    return plain
+
+
+def launch(bench):
+    work = 'launch to main'
+    plain = launch_of(bench, f'{work}: the smallest C program', bench.victim)
+    for name in ('bash', 'python3', 'git', 'node', 'redis-server'):
+        if shutil.which(name):
+            launch_of(bench, f'{work}: {name}', shutil.which(name), bench.marker)
     for name, command in [
             ('gdb, whole run', ['gdb', '-nx', '-q', '-batch', '-ex', 'break main', '-ex', 'run', '-ex', 'kill',
                                 '--args', bench.victim, 'launch', '-1']),
