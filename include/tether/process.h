@@ -90,7 +90,14 @@ TETHER_API int tether_create(struct tether_session *session, const struct tether
  *         child is
  * Threads: any; in a handler: yes; in a forked child: -TETHER_EFORKED
  * Victim: left parked, its text as in the file; with TETHER_NO_PARK it runs on. A process that is held
- *         already is shared: the same handle is returned with one more reference, and not parked anew.
+ *         already, by a grab or as a member of a family, is shared: the same handle is returned with one more
+ *         reference, in the mode that it has, and not parked anew. A grab without TETHER_NO_MONITOR of one that was
+ *         taken with it has its family monitored from then on. One that another thread is just taking or letting
+ *         go is waited for.
+ *
+ * TETHER_OBSERVE gives a handle of its own kind, beside a control handle of the same process. After its last
+ * release it stays in a cache (cache_limit of the session) and is found by the next such grab; a control grab makes
+ * it out of date: it serves those who have it, and goes with their last release.
  * Release: tether_release()
  * See: ptrace(2) on PTRACE_SEIZE and access mode checks, credentials(7), pid_namespaces(7),
  *      Documentation/admin-guide/LSM/Yama.rst of the kernel
@@ -110,13 +117,40 @@ TETHER_API struct tether *tether_ref(struct tether *process);
 
 /**
  * tether_release - give a reference back; the last one lets the victim go in its release mode
- * @process: NULL is allowed
- * Return: 0, -TETHER_EFORKED (nothing touched)
+ * @process: NULL is allowed; one that this thread has locked is unlocked first
+ * Return: 0, -TETHER_EFORKED (nothing touched), -TETHER_ECLOSED
  * Blocks: for the last reference, until the controller has let go
  * Threads: any; in a handler: yes, its own handle too; in a forked child: -TETHER_EFORKED
  * See: ptrace(2) on PTRACE_DETACH, kill(2)
  */
 TETHER_API int tether_release(struct tether *process);
+
+/**
+ * tether_lock - keep a handle to this thread for several calls in one piece
+ * Return: 0, -TETHER_EDEADLK (this thread has locked it already), -ENOMEM, -TETHER_EFORKED, -TETHER_ECLOSED
+ * Blocks: while another thread has it locked, and until the library is done with an event of it
+ * Threads: any; in a handler: yes. The thread that locks is the one to unlock. Who locks several handles takes them
+ *          in one order everywhere.
+ * Release: tether_unlock(), tether_release() by the same thread, or the end of the session
+ *
+ * While it is locked no event of the process is acted on: its state, its objects and its memory as the library knows
+ * it stay as they are, but for what this thread asks for. Calls of other threads that would change the process
+ * (tether_continue(), tether_detach(), tether_set_mode(), the last tether_release()) wait; those that only read do
+ * not. Answers come all the same, so every call may be made.
+ *
+ * Hold it briefly. A victim that needs the library (it executes a program, or loads a library) waits for it, at most
+ * the session's question_ms, and then runs on without. When more than a megabyte of events has come the lock no
+ * longer keeps them: tether_unlock() tells.
+ */
+TETHER_API int tether_lock(struct tether *process);
+
+/**
+ * tether_unlock - give back what tether_lock() took; what happened meanwhile is acted on before this returns
+ * Return: 0; -TETHER_ELIMIT (unlocked, but too much came while it was locked: its events were acted on before),
+ *         -TETHER_ESTATE (this thread has not locked it), -TETHER_EFORKED, -TETHER_ECLOSED
+ * Threads: the one that locked it; in a handler: yes
+ */
+TETHER_API int tether_unlock(struct tether *process);
 
 /**
  * tether_continue - let a parked victim run; one that is not parked is left as it is
@@ -131,7 +165,8 @@ TETHER_API int tether_continue(struct tether *process);
  * tether_detach - let go of one process now, whatever references there are; its family stays held
  * @process: a control handle   @mode: TETHER_MODE_RUN, _KILL or _HANG; TETHER_MODE_DEFAULT takes that of the handle
  * Return: 0, -TETHER_EGONE, -TETHER_ELOST, -TETHER_EMODE, -TETHER_EINVALID, -TETHER_EFORKED, -TETHER_ECLOSED
- * Blocks: until the controller has let go
+ * Blocks: until the controller has let go; with TETHER_MODE_HANG until every thread stands in the job-control stop, at
+ *         most the question time longer
  * Threads: any; in a handler: yes; in a forked child: -TETHER_EFORKED
  * See: ptrace(2) on PTRACE_DETACH, kill(2), signal(7) on job control
  */
@@ -162,9 +197,9 @@ struct tether_info {
 	uint32_t mode;       /* enum tether_release_mode */
 	uint32_t flags;      /* enum tether_flags it was taken with */
 	uint32_t reserved;
-	int32_t exit_code;   /* EXITED: status, or -1 */
+	int32_t exit_code;   /* EXITED: status, or -1 (a signal, or not known: TETHER_OBSERVE) */
 	int32_t exit_signal; /* EXITED: signal, or 0 */
-	int64_t controller;  /* pid of the controller; 0 for observe */
+	int64_t controller;  /* pid of the controller that holds or held it; 0 for observe */
 	uint64_t exec_serial;
 };
 

@@ -23,6 +23,7 @@ enum {
 	MAX_PROC_FILE = 16 << 20,      /* any one file of /proc read whole */
 	MAX_THREADS = 1 << 20,         /* tasks of one family */
 	MAX_SITES = 1 << 20,           /* sites of one address space */
+	MAX_KEPT_BYTES = 1 << 20,      /* events of a family kept while handles of it are locked */
 	MAX_CREATE_PAYLOAD = 64 << 20, /* strings of one create */
 };
 

@@ -450,9 +450,13 @@ static void tell_exit(struct controller *c, struct task *t)
 		.max_rss_kb = p->max_rss_kb,
 	};
 
-	/* of one that is being killed, its release is told instead */
-	if (!p->followed || p->released || p->release == PROTO_KILL)
+	if (!p->followed || p->released)
 		return;
+	/* Killed by its release: that is told first, and then how it ended. */
+	if (p->release == PROTO_KILL) {
+		p->released = true;
+		out_plain(c, PROTO_EV_released, p->pid, p->pid, 0, p->release);
+	}
 	event_of(c, &body.event, t);
 	out_event(c, PROTO_EV_exit, &body, sizeof(body));
 }
@@ -476,7 +480,7 @@ static void exit_process(struct controller *c, struct task *t)
 	/* Threads whose end was lost would keep the process for ever; the leader is reaped last. */
 	while ((other = TAILQ_FIRST(&p->tasks)))
 		task_free(c, other);
-	if (p->release && !p->released) {
+	if (p->release && (!p->released || p->release_id)) {
 		p->release_by_ns = 0;
 		release_check(c, p);
 	}

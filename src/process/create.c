@@ -248,12 +248,12 @@ static void created(struct family *family, struct operation *operation, const vo
 		family->finished = true;
 		return;
 	}
-	process->controller = family->controller;
 	process->parent = family->controller;
 	process->stop = operation->stop;
 	process->creator_environment = blob_get(operation->environment);
 	pthread_mutex_lock(&family->table->lock);
 	handle_pin(process);
+	operation->pid = process->pid; /* who grabs it now waits for this call */
 	family->root = process;
 	operation->process = process; /* with the pin of follow_admit() */
 	pthread_mutex_unlock(&family->table->lock);
@@ -440,6 +440,7 @@ int tether_create(struct tether_session *session, const struct tether_create_opt
 		table_leave(table);
 		return error_fill(err, ENOMEM, NULL, "cannot create '%s'", opts.file);
 	}
+	LIST_INSERT_HEAD(&table->births, operation, birth);
 	pthread_mutex_unlock(&table->lock);
 	struct buffer strings = BUFFER_INIT;
 	struct cradle *cradle = NULL;
@@ -454,6 +455,8 @@ int tether_create(struct tether_session *session, const struct tether_create_opt
 	pthread_mutex_lock(&table->lock);
 	result = result < 0 ? result : start_run(operation, opts.timeout_ms, ret, err);
 	operation->newborn = NULL;
+	LIST_REMOVE(operation, birth);
+	pthread_cond_broadcast(&table->changed);
 	table_leave(table);
 	operation_put(operation);
 	if (cradle)

@@ -39,6 +39,8 @@ struct family *family_new(struct operation *birth)
 	family->cache = table->cache;
 	LIST_INIT(&family->members);
 	LIST_INIT(&family->waiting);
+	STAILQ_INIT(&family->settling);
+	STAILQ_INIT(&family->kept);
 	operation_get(birth);
 	family->birth = birth;
 	LIST_INSERT_HEAD(&table->families, family, entry);
@@ -184,7 +186,7 @@ void family_receive(struct family *family)
 			return;
 		}
 		if (header->type > 256) {
-			follow_event(family, header, header + 1);
+			lock_event(family, message, (size_t)length);
 		} else if (!answer_arrived(family, header, header + 1)) {
 			protocol_broken(family);
 			return;
@@ -204,6 +206,8 @@ void family_add(struct family *family, struct tether *process)
 	process->flags = family->flags;
 	process->mode = family->mode;
 	process->monitored = !(family->flags & TETHER_NO_MONITOR);
+	process->controller = family->controller;
+	process->departing = family->departing;
 	LIST_INSERT_HEAD(&family->members, process, sibling);
 	pthread_mutex_lock(&family->table->lock);
 	handle_pin(process);
@@ -226,6 +230,62 @@ void family_remove(struct tether *process)
 	handle_unlist(process);
 	handle_unpin(process); /* may free it */
 	pthread_mutex_unlock(&table->lock);
+}
+
+void family_depart(struct family *family, struct tether *only, bool departing)
+{
+	struct table *table = family->table;
+	struct tether *process;
+
+	pthread_mutex_lock(&table->lock);
+	if (only) {
+		only->departing = departing;
+	} else {
+		family->departing = departing;
+		LIST_FOREACH(process, &family->members, sibling)
+			process->departing = departing;
+	}
+	if (!departing)
+		pthread_cond_broadcast(&table->changed);
+	pthread_mutex_unlock(&table->lock);
+}
+
+void family_hanging(struct family *family, struct hanging *hanging)
+{
+	struct tether *process;
+
+	if (family->mode != TETHER_MODE_HANG)
+		return;
+	LIST_FOREACH(process, &family->members, sibling)
+		hanging_add(hanging, process->pid);
+}
+
+void family_await_end(struct family *family, struct operation *operation)
+{
+	operation_get(operation);
+	STAILQ_INSERT_TAIL(&family->settling, operation, queued);
+}
+
+static void settled(struct family *family, struct operation *operation, const void *body)
+{
+	(void)family;
+	(void)body;
+	operation_finish(operation, 0);
+}
+
+void family_settle(struct operation *operation)
+{
+	struct proto_empty nothing = { 0 };
+	struct family *family;
+
+	LIST_FOREACH(family, &operation->table->families, entry)
+	if (family->controller == operation->pid)
+		break;
+	operation->count = family != NULL;
+	if (family && family->departing)
+		family_await_end(family, operation);
+	else if (!family || family_send(family, PROTO_REQ_sync, &nothing, NULL, 0, settled, operation) < 0)
+		operation_finish(operation, 0);
 }
 
 struct family *family_of(struct tether *process)
@@ -283,6 +343,7 @@ void family_end(struct family *family, const char *reason)
 
 	if (family->dead)
 		return;
+	lock_family_ends(family);
 	family->dead = true;
 	if (!family->released)
 		LIST_FOREACH(process, &family->members, sibling)
@@ -306,6 +367,12 @@ void family_end(struct family *family, const char *reason)
 		pending->answered(family, pending->operation, NULL);
 		operation_put(pending->operation);
 		free(pending);
+	}
+	struct operation *leaver;
+	while ((leaver = STAILQ_FIRST(&family->settling))) {
+		STAILQ_REMOVE_HEAD(&family->settling, queued);
+		operation_finish(leaver, 0);
+		operation_put(leaver);
 	}
 	operation_finish(family->birth, family->welcomed ? -TETHER_ELOST : -TETHER_ECONTROLLER);
 	operation_put(family->birth);

@@ -471,6 +471,10 @@ static void event_released(struct family *family, struct tether *process, const 
 	struct tether_event event = event_of(&from->event, process, TETHER_EVENT_RELEASE);
 
 	event.u.release.mode = (uint32_t)from->value;
+	if (from->value == PROTO_KILL) {
+		follow_post(family, &event); /* its exit follows, and has the last word */
+		return;
+	}
 	if (process->state != TETHER_STATE_LOST) {
 		handle_set_state(process, TETHER_STATE_RELEASED);
 		follow_post(family, &event);

@@ -84,7 +84,6 @@ static void take_in(struct family *family, struct tether *process, struct operat
 	struct os_task_status status;
 	struct host *host = family->table->host;
 
-	process->controller = family->controller;
 	post_grab(family, process, os_task_status(process->pid, &status) == 0 ? status.threads : 1);
 	int result = rtld_survey(&process->rtld, process_live_tid(process), &memory, family->table->cache);
 	if (result < 0) {
@@ -147,8 +146,11 @@ static void grabbed(struct family *family, struct operation *operation, const vo
 		family->finished = true;
 		return;
 	}
+	uint64_t start_time = 0;
+	(void)os_start_time(operation->pid, &start_time);
 	pthread_mutex_lock(&family->table->lock);
 	handle_pin(process);
+	process->start_time = start_time;
 	family->root = process;
 	operation->process = process;
 	pthread_mutex_unlock(&family->table->lock);
@@ -162,6 +164,52 @@ static void grabbed(struct family *family, struct operation *operation, const vo
 	for (size_t i = 0; i < operation->count; i++)
 		admit_descendant(family, (int64_t)operation->addresses[i], operation);
 	operation_arrive(operation);
+}
+
+/* Somebody wants to hear of loads in a family that was taken without: as at a grab, trap first, then link maps. */
+static void start_watching(struct tether *process, struct operation *operation)
+{
+	struct operation *part;
+
+	pthread_mutex_lock(&process->table->lock);
+	process->monitored = true;
+	process->flags &= ~(uint32_t)TETHER_NO_MONITOR;
+	pthread_mutex_unlock(&process->table->lock);
+	part = process->rtld.r_brk ? part_of(operation, process) : NULL;
+	if (part && follow_plant(process, linker_planted, part) < 0) {
+		walk(process);
+		operation_arrive(operation);
+		operation_put(operation);
+	}
+	operation_put(part);
+}
+
+static void monitoring(struct family *family, struct operation *operation, const void *body)
+{
+	const struct proto_result *answer = body;
+	struct tether *process;
+
+	if (!answer || answer->result < 0) {
+		operation_finish(operation, answer ? answer->result : -TETHER_ELOST);
+		return;
+	}
+	family->flags &= ~(uint32_t)TETHER_NO_MONITOR;
+	operation->outstanding = 1; /* this very function */
+	LIST_FOREACH(process, &family->members, sibling)
+		if (!process->monitored)
+			start_watching(process, operation);
+	operation_arrive(operation);
+}
+
+static void start_monitor(struct operation *operation)
+{
+	struct family *family = operation->process->family;
+	struct proto_empty nothing = { 0 };
+	int result = family ? family_send(family, PROTO_REQ_monitor, &nothing, NULL, 0, monitoring, operation)
+			    : -TETHER_EGONE;
+
+	if (result < 0)
+		operation_finish(operation, result);
 }
 
 static void start_grab(struct operation *operation)
@@ -235,36 +283,6 @@ static int check_victim(int64_t pid, uint32_t flags, struct tether_error *err)
 			  (long long)pid);
 }
 
-static int grab_observe(struct table *table, int64_t pid, struct tether **ret, struct tether_error *err)
-{
-	uint64_t start_time;
-	struct tether *process;
-	struct error_details details = { .pid = pid };
-
-	if (os_start_time(pid, &start_time) < 0)
-		return error_fill(err, TETHER_EGONE, &details, "cannot observe %lld", (long long)pid);
-	process = handle_find(table, pid, true);
-	if (process && process->start_time != start_time) {
-		handle_unlist(process);
-		process = NULL;
-	}
-	if (!process) {
-		process = handle_new(table, pid, start_time, true);
-		if (!process)
-			return error_fill(err, ENOMEM, &details, "cannot observe %lld", (long long)pid);
-		process->flags = TETHER_OBSERVE;
-		process->mode = TETHER_MODE_RUN;
-		handle_list(process);
-		process->users = 1; /* with the pin of handle_new() */
-		*ret = process;
-		return 0;
-	}
-	if (process->users++ == 0)
-		handle_pin(process);
-	*ret = process;
-	return 0;
-}
-
 static struct operation *prepare(struct table *table, int64_t pid, const struct tether_grab_opts *opts,
 				 const struct tree *tree)
 {
@@ -283,31 +301,176 @@ static struct operation *prepare(struct table *table, int64_t pid, const struct 
 	return operation;
 }
 
-static int grab_control(struct table *table, int64_t pid, const struct tether_grab_opts *opts, struct tree *tree,
-			struct tether **ret, struct tether_error *err)
+/* Lock held, given up meanwhile. */
+static int grab_anew(struct table *table, int64_t pid, const struct tether_grab_opts *opts,
+		     const struct tree *tree, struct tether **ret, struct tether_error *err)
 {
-	struct tether *process = handle_find(table, pid, false);
-	struct operation *operation;
+	struct operation *operation = prepare(table, pid, opts, tree);
 	int result;
 
-	if (process) {
-		if (process->users++ == 0)
-			handle_pin(process);
-		*ret = process;
-		return 0;
-	}
-	operation = prepare(table, pid, opts, tree);
 	if (!operation)
 		return error_fill(err, ENOMEM, NULL, "cannot grab %lld", (long long)pid);
+	LIST_INSERT_HEAD(&table->births, operation, birth);
 	pthread_mutex_unlock(&table->lock);
 	result = start_controller(operation, -1, NULL, err);
 	pthread_mutex_lock(&table->lock);
 	/* Without bound but the controller's own: it gives up by the question time. */
 	if (result == 0)
 		result = start_run(operation, opts->timeout_ms, ret, err);
+	LIST_REMOVE(operation, birth);
+	pthread_cond_broadcast(&table->changed);
 	pthread_mutex_unlock(&table->lock);
 	operation_put(operation);
 	pthread_mutex_lock(&table->lock);
+	if (result == 0)
+		observe_supersede(table, pid);
+	return result;
+}
+
+/* ---- one handle for a process, whoever asks, and when -----------------------------------------------------
+ *
+ *	found? ─ being born or let go ──► wait, look again
+ *	  │ └─── no ──► a grab of its own ── traced by a controller of this session? ──► settle, look again
+ *	  ▼ yes
+ *	the process that has the pid now? ─ not certain ──► settle, look again
+ *	  ▼ yes
+ *	shared
+ *
+ * To settle is to hear all that a controller has to tell up to now: a child that is held already and has not been
+ * told of has its handle then, and one that was reaped has lost it.
+ */
+
+/* What may come in between so often comes for ever. */
+enum { LOOKS_MAX = 32 };
+
+static struct operation *birth_of(const struct table *table, int64_t pid)
+{
+	struct operation *operation;
+
+	LIST_FOREACH(operation, &table->births, birth)
+	if (operation->pid == pid)
+		break;
+	return operation;
+}
+
+/* A handle of this process that can be shared, NULL: there is none. Lock held, given up meanwhile. */
+static int look(struct table *table, int64_t pid, uint64_t until_ns, struct tether **ret)
+{
+	for (;;) {
+		*ret = handle_find(table, pid, false);
+		if (!(*ret && (*ret)->departing) && !birth_of(table, pid))
+			return 0;
+		int result = table_wait(table, until_ns);
+		if (result < 0)
+			return result;
+	}
+}
+
+/* 1; 0: no such controller is ours; negative code. */
+static int settle(struct table *table, int64_t controller)
+{
+	struct operation *operation = operation_new(table, family_settle);
+	int result;
+
+	if (!operation)
+		return -ENOMEM;
+	operation->pid = controller;
+	result = operation_run(operation, 0);
+	if (result == 0)
+		result = operation->count != 0;
+	pthread_mutex_unlock(&table->lock);
+	operation_put(operation);
+	pthread_mutex_lock(&table->lock);
+	return result;
+}
+
+/* 1: it is the process that has the pid now; 0: look again. */
+static int confirm(struct tether *process)
+{
+	uint64_t start_time = 0;
+	int result;
+
+	if (os_start_time(process->pid, &start_time) == 0 && start_time == process->start_time)
+		return 1;
+	handle_pin(process);
+	result = settle(process->table, process->controller);
+	/* It had the pid before the time was read, and has not been reaped since. */
+	if (process->listed && !process->start_time)
+		process->start_time = start_time;
+	handle_unpin(process);
+	return result < 0 ? result : 0;
+}
+
+/* One held without the linker's breakpoint does not do for who wants to hear of loads. */
+static int take_shared(struct tether *process, uint32_t flags, struct tether **ret)
+{
+	struct table *table = process->table;
+	int result = 0;
+
+	if (process->users++ == 0)
+		handle_pin(process);
+	if (!process->monitored && !(flags & TETHER_NO_MONITOR))
+		result = lock_wait(process);
+	if (result == 0 && !process->monitored && !(flags & TETHER_NO_MONITOR))
+		result = release_run_on(process, start_monitor, 0);
+	if (result < 0) {
+		pthread_mutex_unlock(&table->lock);
+		tether_release(process);
+		pthread_mutex_lock(&table->lock);
+		return result;
+	}
+	table_target(table, process->pid);
+	*ret = process;
+	return 1;
+}
+
+/* Does a controller of this session hold it, or has one let go of it meanwhile? */
+static bool is_ours(struct table *table, int64_t pid, int64_t tracer)
+{
+	struct os_task_status status;
+	int settled = tracer ? settle(table, tracer) : 0;
+
+	return settled > 0 || (settled == 0 && os_task_status(pid, &status) == 0 && status.tracer != tracer);
+}
+
+static int grab_control(struct table *table, int64_t pid, const struct tether_grab_opts *opts, struct tree *tree,
+			struct tether **ret, struct tether_error *err)
+{
+	uint64_t until_ns = os_now_ns() + (opts->timeout_ms ? UINT64_C(1000000) * opts->timeout_ms
+							    : table->host->question_ns);
+	struct tether_error refused = TETHER_ERROR_INIT;
+	struct tether *process = NULL;
+	int result = 0;
+
+	for (int looks = 0; looks < LOOKS_MAX; looks++) {
+		result = look(table, pid, until_ns, &process);
+		if (result == 0 && process) {
+			result = confirm(process);
+			if (result == 0)
+				continue;
+			if (result > 0)
+				result = take_shared(process, opts->flags, ret);
+			if (result > 0)
+				return 0;
+			if (result == -TETHER_EGONE || result == -TETHER_ELOST)
+				continue; /* let go or ended meanwhile: the next look tells which */
+		} else if (result == 0) {
+			result = grab_anew(table, pid, opts, tree, ret, &refused);
+			if (result == -TETHER_ETRACED && is_ours(table, pid, refused.other_pid))
+				continue;
+			if (result == 0)
+				return 0;
+		}
+		break;
+	}
+	if (result == 0)
+		result = -TETHER_ETIMEDOUT;
+	if (refused.code != -result)
+		error_fill(&refused, result, &(struct error_details){ .pid = pid }, "cannot grab %lld",
+			   (long long)pid);
+	if (err)
+		memcpy((char *)err + sizeof(err->size), (char *)&refused + sizeof(err->size),
+		       sizeof(*err) - sizeof(err->size));
 	return result;
 }
 
@@ -340,7 +503,7 @@ int tether_grab(struct tether_session *session, int64_t pid, const struct tether
 		return error_fill(err, result, NULL, "cannot grab %lld", (long long)pid);
 	}
 	if (opts.flags & TETHER_OBSERVE)
-		result = grab_observe(table, pid, ret, err);
+		result = observe_grab(table, pid, ret, err);
 	else
 		result = grab_control(table, pid, &opts, &tree, ret, err);
 	table_leave(table);

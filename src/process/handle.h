@@ -76,6 +76,14 @@ struct tether {
 	LIST_ENTRY(tether) known;    /* in table->all */
 	bool is_known;
 	bool listed;                 /* in the table's hash: alive */
+	bool departing;              /* it is being let go: who wants it waits for that, and takes it anew */
+	bool stale;                  /* observe: a control grab came after it; its last release ends it */
+	bool locked;                 /* for several calls of one thread */
+	bool lock_void;              /* ... but too much came meanwhile: its events are acted on */
+	pthread_t locker;
+	struct operation *unlocking; /* owned; made with the lock */
+	bool idle;                   /* observe: nobody holds it; in table->idle */
+	TAILQ_ENTRY(tether) idler;
 	uint64_t key;                /* pid and kind */
 	UT_hash_handle hh;
 	/* control thread; objects and sites are also read by clients, under table->lock */
@@ -96,6 +104,9 @@ struct tether {
 	bool let_go;                 /* released or to be released: further questions are answered go */
 };
 
+STAILQ_HEAD(operation_queue, operation);
+STAILQ_HEAD(kept_queue, kept);
+
 /* One controller and what it holds. Control thread only. */
 struct family {
 	LIST_ENTRY(family) entry;
@@ -112,6 +123,10 @@ struct family {
 	int ended;                   /* pidfd of the controller: when it has ended, the kernel has detached all */
 	struct operation *farewell;  /* who waits for that after a release */
 	bool released, dead;
+	bool departing;              /* its release is decided: nobody gets a handle of it any more */
+	struct operation_queue settling; /* who waits for its end */
+	struct kept_queue kept;      /* events of locked handles, to be acted on when these are unlocked */
+	size_t kept_bytes;
 	bool leaving;                /* released; only the end of its controller is awaited */
 	bool finished;               /* to be ended once the current message is dealt with */
 	bool welcomed;               /* hello checked */
@@ -127,6 +142,12 @@ struct pending {
 	uint32_t type;               /* of the request */
 	answer_fn *answered;
 	struct operation *operation; /* owned reference, may be NULL */
+};
+
+/* Processes that are being left in a job-control stop. */
+struct hanging {
+	int64_t *pids; /* owned */
+	size_t count;
 };
 
 /* A piece of work for the control thread that a client thread waits for. */
@@ -163,8 +184,9 @@ struct operation {
 	size_t count;
 	struct tether_stats stats;
 	unsigned outstanding;        /* answers and arrivals still to come */
+	struct hanging hanging;      /* what the caller is to see stopped before it returns */
+	LIST_ENTRY(operation) birth; /* in table->births, from before its controller starts to the call's end */
 };
-STAILQ_HEAD(operation_queue, operation);
 
 /* What the session gives to this room. */
 struct host {
@@ -194,6 +216,11 @@ struct table {
 	struct tether *handles;      /* uthash by pid and kind; only live processes, so a recycled pid is never taken for its forerunner */
 	LIST_HEAD(, tether) all;     /* ended ones too, while somebody keeps them */
 	struct operation_queue queue;
+	LIST_HEAD(, operation) births; /* grabs and creates under way */
+	TAILQ_HEAD(idle_queue, tether) idle; /* observe handles without a reference, the latest first */
+	uint32_t idle_count, idle_limit;
+	struct tether *acting;       /* whose event the control thread acts on */
+	unsigned lockers;            /* who waits to lock */
 	bool closing;
 	unsigned calls;              /* client threads inside */
 	int64_t target;
@@ -214,6 +241,13 @@ void table_destroy(struct table *table);
 /* Enter and leave a public call: -TETHER_EFORKED, -TETHER_ECLOSED or 0 with the lock held. */
 int table_enter(struct table *table);
 void table_leave(struct table *table);
+/*
+ * Lock held: wait for the next change, at most until a moment of CLOCK_MONOTONIC (0: without bound). 0,
+ * -TETHER_ETIMEDOUT or -TETHER_ECLOSED.
+ */
+int table_wait(struct table *table, uint64_t until_ns);
+/* Lock held: the first that a caller got is $target. */
+void table_target(struct table *table, int64_t pid);
 
 struct tether *handle_new(struct table *table, int64_t pid, uint64_t start_time, bool observe);
 /* Both with the lock held. */
@@ -243,7 +277,50 @@ struct site_request {
 	uint32_t flags, guard_value;
 };
 
+/* ---- observe.c, lock held ---- */
+/* One reference for the caller. As tether_grab(). */
+int observe_grab(struct table *table, int64_t pid, struct tether **ret, struct tether_error *err);
+/* Its last reference went. */
+void observe_rest(struct tether *process);
+/* A control grab of this process has succeeded: what only observes it is out of date. */
+void observe_supersede(struct table *table, int64_t pid);
+/* Whose traps may be in this memory: an observe handle's process may be held by another handle. */
+const struct tether *observe_owner(const struct tether *process);
+/* Has the process of this handle ended? */
+bool observe_ended(const struct tether *process);
+
+/* ---- hang.c ---- */
+void hanging_add(struct hanging *hanging, int64_t pid);
+void hanging_clear(struct hanging *hanging);
+/* Until each thread of them stands, at most until then; lock not held. */
+void hanging_await(const struct hanging *hanging, uint64_t until_ns);
+
+/* ---- lock.c ---- */
+/* Calling thread, lock held, given up meanwhile: wait until no other thread has locked it. 0 or -TETHER_ECLOSED. */
+int lock_wait(struct tether *process);
+/* As tether_unlock(). */
+int lock_give_back(struct tether *process);
+/* Control thread: act on an event, or keep it while its handle is locked. */
+void lock_event(struct family *family, const void *message, size_t length);
+/* Control thread: no more will come; what is kept is acted on. */
+void lock_family_ends(struct family *family);
+
+/* ---- release.c (calling thread, lock held; given up meanwhile) ---- */
+/* Have start run with the process; mode as the operation's. Its result. */
+int release_run_on(struct tether *process, void (*start)(struct operation *), uint32_t mode);
+
 /* ---- family.c (control thread) ---- */
+/* What of it is left stopped, if that is its mode. */
+void family_hanging(struct family *family, struct hanging *hanging);
+/* All of it is being let go, or one of it; or not, for its release could not be asked for. */
+void family_depart(struct family *family, struct tether *only, bool departing);
+/*
+ * Finish the operation when all that the controller operation->pid had to tell by now is dealt with; one that is
+ * letting go: when it has ended. Count 0: no family has such a controller.
+ */
+void family_settle(struct operation *operation);
+/* Finish the operation when the family's controller has ended. */
+void family_await_end(struct family *family, struct operation *operation);
 struct family *family_new(struct operation *birth);
 /*
  * Send a request and remember who waits for the answer; answered NULL: none is wanted. 0 or negative; on

@@ -23,6 +23,9 @@ int tether_info_get(struct tether *process, struct tether_info *ret)
 	info.exit_signal = process->exit_signal;
 	info.controller = process->controller;
 	info.exec_serial = process->exec_serial;
+	/* Nobody tells of the end of a process that is only observed. */
+	if (process->observe && observe_ended(process))
+		info.state = TETHER_STATE_EXITED;
 	table_leave(process->table);
 
 	memcpy(ret, &info, given < sizeof(info) ? given : sizeof(info));

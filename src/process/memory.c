@@ -109,10 +109,13 @@ int64_t tether_read(struct tether *process, uint64_t address, void *buffer, size
 
 	if (result < 0)
 		return result;
-	/* The lock is kept over the read: what is planted or lifted meanwhile would show half hidden. */
+	/*
+	 * The lock is kept over the read: what is planted or lifted meanwhile would show half hidden. One that only
+	 * observes may read what another handle of the session has planted.
+	 */
 	ssize_t got = read_alive(process, address, buffer, length);
 	if (got > 0)
-		plant_hide(process, address, buffer, (size_t)got);
+		plant_hide(observe_owner(process), address, buffer, (size_t)got);
 	table_leave(table);
 	if (got == -ESRCH)
 		return -TETHER_EGONE;

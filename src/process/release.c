@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <errno.h>
 
+#include "os/sys.h"
 #include "process/handle.h"
 
 /* ---- control thread -------------------------------------------------------------------------------------- */
@@ -8,9 +9,10 @@
 static void answered(struct family *family, struct operation *operation, const void *body)
 {
 	const struct proto_result *answer = body;
+	int result = answer ? answer->result : -TETHER_ELOST;
 
 	(void)family;
-	operation_finish(operation, answer ? answer->result : -TETHER_ELOST);
+	operation_finish(operation, result == -ESRCH ? -TETHER_EGONE : result);
 }
 
 static void send_about(struct operation *operation, uint32_t type, answer_fn *then)
@@ -36,9 +38,33 @@ static void start_continue(struct operation *operation)
 	send_about(operation, PROTO_REQ_resume, answered);
 }
 
+/* Asked for in vain: it is as it was. */
+static void depart_one(struct operation *operation)
+{
+	struct tether *process = operation->process;
+	struct proto_pid about = { .pid = (uint32_t)process->pid, .mode = operation->mode };
+	struct family *family = process->family;
+
+	if (operation->mode == TETHER_MODE_HANG)
+		hanging_add(&operation->hanging, process->pid);
+	family_depart(family, process, true);
+	int result = family_send(family, PROTO_REQ_release, &about, NULL, 0, answered, operation);
+	if (result < 0) {
+		family_depart(family, process, false);
+		operation_finish(operation, result);
+	}
+}
+
 static void start_detach(struct operation *operation)
 {
-	send_about(operation, PROTO_REQ_release, answered);
+	struct family *family = operation->process->family;
+
+	if (!family)
+		operation_finish(operation, -TETHER_EGONE);
+	else if (family->departing)
+		family_await_end(family, operation);
+	else
+		depart_one(operation);
 }
 
 static void mode_set(struct family *family, struct operation *operation, const void *body)
@@ -78,6 +104,20 @@ static void last_stats(struct family *family, struct operation *operation, const
 	pthread_mutex_unlock(&family->table->lock);
 }
 
+static void release_family(struct family *family, struct operation *operation)
+{
+	struct proto_pid whole = { .pid = 0, .mode = family->mode };
+	struct proto_empty nothing = { 0 };
+
+	family_hanging(family, &operation->hanging);
+	(void)family_send(family, PROTO_REQ_stats, &nothing, NULL, 0, last_stats, NULL);
+	int result = family_send(family, PROTO_REQ_release, &whole, NULL, 0, family_released, operation);
+	if (result < 0) {
+		family_depart(family, NULL, false);
+		operation_finish(operation, result);
+	}
+}
+
 /* The last reference of a handle went: the whole family goes unless somebody holds another of its members. */
 static void start_release(struct operation *operation)
 {
@@ -89,32 +129,34 @@ static void start_release(struct operation *operation)
 		operation_finish(operation, 0);
 		return;
 	}
+	if (family->departing) {
+		family_await_end(family, operation); /* another's last release, a moment before */
+		return;
+	}
+	/* In one piece: who looks for a handle now either is counted, or finds it departing. */
 	pthread_mutex_lock(&process->table->lock);
 	LIST_FOREACH(member, &family->members, sibling)
-		others = others || member->users;
+		others = others || (member != process && member->users);
+	bool taken = process->users;
+	bool goes = !taken && !others;
+	if (goes) {
+		family->departing = true;
+		LIST_FOREACH(member, &family->members, sibling)
+			member->departing = true;
+	}
 	pthread_mutex_unlock(&process->table->lock);
-	if (process->users || (others && process != family->root)) {
-		/* Taken again meanwhile; or a followed child, which goes with its family. */
-		operation_finish(operation, 0);
-		return;
-	}
 	operation->mode = family->mode;
-	if (others) {
-		send_about(operation, PROTO_REQ_release, answered);
-		return;
-	}
-	struct proto_pid whole = { .pid = 0, .mode = family->mode };
-	struct proto_empty nothing = { 0 };
-	(void)family_send(family, PROTO_REQ_stats, &nothing, NULL, 0, last_stats, NULL);
-	int result = family_send(family, PROTO_REQ_release, &whole, NULL, 0, family_released, operation);
-	if (result < 0)
-		operation_finish(operation, result);
+	if (goes)
+		release_family(family, operation);
+	else if (!taken && process == family->root && process->family)
+		depart_one(operation);
+	else
+		operation_finish(operation, 0); /* taken again; or a followed child, which goes with its family */
 }
 
 /* ---- calling thread -------------------------------------------------------------------------------------- */
 
-/* Lock held. */
-static int run_on(struct tether *process, void (*start)(struct operation *), uint32_t mode)
+int release_run_on(struct tether *process, void (*start)(struct operation *), uint32_t mode)
 {
 	struct table *table = process->table;
 	struct operation *operation = operation_new(table, start);
@@ -126,6 +168,8 @@ static int run_on(struct tether *process, void (*start)(struct operation *), uin
 	operation->mode = mode;
 	int result = operation_run(operation, 0);
 	pthread_mutex_unlock(&table->lock);
+	if (result == 0)
+		hanging_await(&operation->hanging, os_now_ns() + table->host->question_ns);
 	operation_put(operation);
 	pthread_mutex_lock(&table->lock);
 	return result;
@@ -141,14 +185,16 @@ static int control_call(struct tether *process, void (*start)(struct operation *
 		return result;
 	if (process->observe)
 		result = -TETHER_EMODE;
+	else if ((result = lock_wait(process)) < 0)
+		;
 	else if (process->state == TETHER_STATE_LOST)
 		result = -TETHER_ELOST;
 	else if (start == start_set_mode)
-		result = run_on(process, start, mode);
+		result = release_run_on(process, start, mode);
 	else if (process->state == TETHER_STATE_EXITED || process->state == TETHER_STATE_RELEASED)
 		result = -TETHER_EGONE;
 	else
-		result = run_on(process, start, mode ? mode : process->mode);
+		result = release_run_on(process, start, mode ? mode : process->mode);
 	table_leave(table);
 	return result;
 }
@@ -191,11 +237,16 @@ int tether_release(struct tether *process)
 	result = table_enter(table);
 	if (result < 0)
 		return result;
+	if (lock_give_back(process) == -TETHER_ESTATE && process->users == 1)
+		(void)lock_wait(process); /* another's: it holds a reference, or holds it against the rules */
 	if (process->users && --process->users == 0) {
 		/* A family outlives its first process: what is left of it goes with the last reference too. */
-		if (!process->observe)
-			run_on(process, start_release, 0);
-		handle_unpin(process);
+		if (process->observe) {
+			observe_rest(process);
+		} else {
+			release_run_on(process, start_release, 0);
+			handle_unpin(process);
+		}
 	}
 	table_leave(table);
 	return 0;

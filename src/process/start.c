@@ -139,6 +139,7 @@ int start_run(struct operation *operation, uint32_t timeout_ms, struct tether **
 	if (result == 0) {
 		if (process->users++ == 0)
 			handle_pin(process);
+		table_target(table, process->pid);
 		*ret = process;
 		return 0;
 	}

@@ -16,6 +16,8 @@ int table_init(struct table *table, struct host *host)
 	STAILQ_INIT(&table->queue);
 	LIST_INIT(&table->families);
 	LIST_INIT(&table->all);
+	LIST_INIT(&table->births);
+	TAILQ_INIT(&table->idle);
 	table->host = host;
 	table->owner = getpid();
 	STAILQ_INIT(&table->images);
@@ -37,6 +39,7 @@ void table_destroy(struct table *table)
 
 	while ((process = LIST_FIRST(&table->all))) {
 		process->pins = 1;
+		free(process->unlocking); /* locked to the end */
 		handle_unpin(process);
 	}
 	images_free(table);
@@ -65,6 +68,23 @@ void table_leave(struct table *table)
 	if (table->closing)
 		pthread_cond_broadcast(&table->changed);
 	pthread_mutex_unlock(&table->lock);
+}
+
+int table_wait(struct table *table, uint64_t until_ns)
+{
+	const struct timespec until = { (time_t)(until_ns / 1000000000u), (long)(until_ns % 1000000000u) };
+
+	if (!until_ns)
+		pthread_cond_wait(&table->changed, &table->lock);
+	else if (pthread_cond_timedwait(&table->changed, &table->lock, &until) == ETIMEDOUT)
+		return -TETHER_ETIMEDOUT;
+	return table->closing ? -TETHER_ECLOSED : 0;
+}
+
+void table_target(struct table *table, int64_t pid)
+{
+	if (!table->target)
+		table->target = pid;
 }
 
 struct tether *handle_new(struct table *table, int64_t pid, uint64_t start_time, bool observe)
@@ -112,8 +132,6 @@ void handle_list(struct tether *process)
 	process->listed = process->hh.tbl != NULL; /* out of memory: not found by a second grab, no more */
 	process->is_known = true;
 	process->table->processes++;
-	if (!process->table->target)
-		process->table->target = process->pid;
 }
 
 void handle_unlist(struct tether *process)
@@ -122,6 +140,7 @@ void handle_unlist(struct tether *process)
 		return;
 	HASH_DEL(process->table->handles, process);
 	process->listed = false;
+	pthread_cond_broadcast(&process->table->changed); /* who waited for it to go may take it anew */
 }
 
 void handle_pin(struct tether *process)
@@ -183,6 +202,7 @@ static void operation_drop(struct operation *operation)
 	blob_put(operation->environment);
 	free(operation->park_on_exec);
 	free(operation->path);
+	hanging_clear(&operation->hanging);
 	free(operation);
 }
 
@@ -210,23 +230,12 @@ void operation_submit(struct operation *operation)
 int operation_run(struct operation *operation, uint32_t timeout_ms)
 {
 	struct table *table = operation->table;
-	struct timespec until;
-
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += timeout_ms / 1000;
-	until.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_sec++;
-		until.tv_nsec -= 1000000000;
-	}
+	uint64_t until = timeout_ms ? os_now_ns() + UINT64_C(1000000) * timeout_ms : 0;
+	int waited = 0;
 
 	operation_submit(operation);
-	while (!operation->done && !table->closing) {
-		if (!timeout_ms)
-			pthread_cond_wait(&table->changed, &table->lock);
-		else if (pthread_cond_timedwait(&table->changed, &table->lock, &until) == ETIMEDOUT)
-			break;
-	}
+	while (!operation->done && !table->closing && waited == 0)
+		waited = table_wait(table, until);
 	if (!operation->done) {
 		operation->abandoned = true;
 		operation->result = table->closing ? -TETHER_ECLOSED : -TETHER_ETIMEDOUT;

@@ -216,7 +216,8 @@ struct proto_regs {
 	  PROTO_S_IDLE | PROTO_S_HOLDING | PROTO_S_PARENT)                                             \
 	X(26, regs, struct proto_task, 0, struct proto_regs, PROTO_S_HOLDING)                          \
 	X(28, image, struct proto_image, sizeof(struct proto_image_site), struct proto_result,         \
-	  PROTO_S_IDLE | PROTO_S_HOLDING | PROTO_S_PARENT)
+	  PROTO_S_IDLE | PROTO_S_HOLDING | PROTO_S_PARENT)                                             \
+	X(30, monitor, struct proto_empty, 0, struct proto_result, PROTO_S_HOLDING | PROTO_S_PARENT)
 
 /* ---- events -------------------------------------------------------------------------------------------- */
 

@@ -182,9 +182,11 @@ static void let_all_go(struct tether_session *session)
 {
 	struct table *table = &session->table;
 	uint64_t until = os_now_ns() + session->host.question_ns;
+	struct hanging hanging = { NULL, 0 };
 	struct family *family;
 
 	LIST_FOREACH(family, &table->families, entry) {
+		family_hanging(family, &hanging);
 		struct proto_pid whole = { .pid = 0, .mode = family->mode };
 		if (family_send(family, PROTO_REQ_release, &whole, NULL, 0, family_released, NULL) < 0)
 			family->released = true;
@@ -199,6 +201,8 @@ static void let_all_go(struct tether_session *session)
 		family->released = true; /* it will see end-of-file and do the same by itself */
 		family_end(family, "the session was closed");
 	}
+	hanging_await(&hanging, until);
+	hanging_clear(&hanging);
 }
 
 static void *control_main(void *data)

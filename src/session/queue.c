@@ -160,6 +160,7 @@ static void append(struct tether_session *session, const struct tether_event *ev
 
 	if (!queued) {
 		session->dropped++;
+		session->dropped_total++;
 		return;
 	}
 	if (event->process)

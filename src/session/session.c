@@ -18,7 +18,7 @@
 #define TETHER_VERSION "0.1.0"
 #endif
 
-enum { DEFAULT_QUESTION_MS = 1000, DEFAULT_QUEUE = 65536 };
+enum { DEFAULT_QUESTION_MS = 1000, DEFAULT_QUEUE = 65536, DEFAULT_CACHE = 64 };
 
 struct table *start_table(struct tether_session *session)
 {
@@ -135,6 +135,7 @@ static int session_fill(struct tether_session *session, const struct tether_sess
 		free(session->controller_path);
 		return -ENOMEM;
 	}
+	session->table.idle_limit = opts->cache_limit ? opts->cache_limit : DEFAULT_CACHE;
 	queue_init(session);
 	return 0;
 }

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * process/observe.c - handles that only read, and the cache of those that nobody holds
+ *
+ *	grab ──► held ──last release──► idle, at the head of table->idle ──► the tail goes beyond the limit
+ *	          ▲                       │
+ *	          └──────── grab ─────────┘
+ *
+ *	a control grab of the same process: held ──► stale: found by no grab, gone with its last release
+ *	                                    idle ──► gone at once
+ *
+ * An idle handle has no descriptor and no memory but its own record: all that it tells is read when it is asked for.
+ */
+#include <errno.h>
+
+#include "os/procfs.h"
+#include "process/handle.h"
+
+bool observe_ended(const struct tether *process)
+{
+	uint64_t start_time;
+
+	return os_start_time(process->pid, &start_time) < 0 || start_time != process->start_time;
+}
+
+static void wake_up(struct tether *process)
+{
+	struct table *table = process->table;
+
+	TAILQ_REMOVE(&table->idle, process, idler);
+	table->idle_count--;
+	process->idle = false;
+}
+
+/* Of nobody: its record goes. */
+static void forget(struct tether *process)
+{
+	wake_up(process);
+	handle_unpin(process);
+}
+
+void observe_rest(struct tether *process)
+{
+	struct table *table = process->table;
+
+	if (process->stale || !process->listed) {
+		handle_unpin(process);
+		return;
+	}
+	TAILQ_INSERT_HEAD(&table->idle, process, idler); /* with the pin of its users */
+	table->idle_count++;
+	process->idle = true;
+	while (table->idle_count > table->idle_limit)
+		forget(TAILQ_LAST(&table->idle, idle_queue));
+}
+
+/* It is not to be found any more; whoever holds it keeps it. */
+static void retire(struct tether *process)
+{
+	if (process->idle) {
+		forget(process);
+		return;
+	}
+	process->stale = true;
+	handle_unlist(process);
+}
+
+void observe_supersede(struct table *table, int64_t pid)
+{
+	struct tether *process = handle_find(table, pid, true);
+
+	if (process)
+		retire(process);
+}
+
+const struct tether *observe_owner(const struct tether *process)
+{
+	const struct tether *owner = process->observe ? handle_find(process->table, process->pid, false) : NULL;
+
+	return owner ? owner : process;
+}
+
+int observe_grab(struct table *table, int64_t pid, struct tether **ret, struct tether_error *err)
+{
+	uint64_t start_time;
+	struct tether *process;
+	struct error_details details = { .pid = pid };
+
+	if (os_start_time(pid, &start_time) < 0)
+		return error_fill(err, TETHER_EGONE, &details, "cannot observe %lld", (long long)pid);
+	process = handle_find(table, pid, true);
+	if (process && process->start_time != start_time) {
+		retire(process); /* the pid is another process's by now */
+		process = NULL;
+	}
+	if (!process) {
+		process = handle_new(table, pid, start_time, true); /* with the pin of its users */
+		if (!process)
+			return error_fill(err, ENOMEM, &details, "cannot observe %lld", (long long)pid);
+		process->flags = TETHER_OBSERVE;
+		process->mode = TETHER_MODE_RUN;
+		handle_list(process);
+	} else if (process->idle) {
+		wake_up(process);
+	}
+	process->users++;
+	table_target(table, pid);
+	*ret = process;
+	return 0;
+}
