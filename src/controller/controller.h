@@ -232,6 +232,7 @@ struct controller {
 	uint32_t state;              /* enum proto_state */
 	struct proto_hold hold;
 	uint64_t finish_id; /* request to answer before the exit */
+	uint64_t linger_ns;     /* hang: until then the client's end is waited for, after all is let go */
 	uint64_t finish_by_ns;
 	uint64_t release_check_ns; /* when to look again at what is let go and does not stop; 0: nothing */
 	struct task *hash[TASK_HASH];

@@ -28,6 +28,7 @@ enum {
 };
 #define FINISH_NS UINT64_C(5000000000)
 #define STARVE_NS UINT64_C(60000000000)
+#define LINGER_NS UINT64_C(1000000000)
 
 uint32_t wanted_options(const struct controller *c, const struct process *p)
 {
@@ -101,9 +102,11 @@ static void go_on_to_stop(struct controller *c, struct task *t)
 		t->deliver = 0;
 	if (t->deliver != SIGSTOP)
 		sys(kill, t->process->pid, SIGSTOP);
-	task_set_state(t, TASK_RUNNING);
+	/* One that has just made a child by vfork comes to its stop only when that lets it go, which may hang too. */
+	task_set_state(t, t->vfork_child ? TASK_VFORKING : TASK_RUNNING);
 	trace_go(t->tid, t->deliver);
 	t->deliver = 0;
+	release_check(c, t->process);
 }
 
 void release_stopped(struct controller *c, struct task *t)
@@ -329,12 +332,13 @@ void release_all(struct controller *c, uint32_t mode, uint64_t request)
 /*
  * All is let go, and what is left to wait for may take for ever: the end of the victim that we are the parent
  * of; or, with a victim left hanging, that of the client, for what the kernel sends to its orphaned group
- * must find us (rule 9).
+ * must find us (rule 9). A client that goes away is dead a moment after; one that lives on, for it was we who were told
+ * to end, is not waited for long: meanwhile the victim would not be anybody's to continue.
  */
 static bool waits_for_others(const struct controller *c)
 {
 	if (c->hold.mode == PROTO_HANG)
-		return c->client_gone && !c->client_dead;
+		return c->client_gone && !c->client_dead && (!c->linger_ns || os_now_ns() < c->linger_ns);
 	return c->kept_child != 0;
 }
 
@@ -363,6 +367,8 @@ void finish_check(struct controller *c)
 		c->socket = -1;
 	}
 	c->done = !waits_for_others(c);
+	if (!c->done && c->hold.mode == PROTO_HANG && !c->linger_ns)
+		c->linger_ns = c->release_check_ns = os_now_ns() + LINGER_NS;
 }
 
 /*
@@ -432,6 +438,8 @@ void release_timers(struct controller *c, uint64_t now)
 	finish_check(c);
 	if (pending || (c->finishing && !c->done && !waits_for_others(c)))
 		c->release_check_ns = now + CHECK_NS;
+	else if (!c->done && c->linger_ns)
+		c->release_check_ns = c->linger_ns;
 	if (c->finishing && now > c->finish_by_ns && !waits_for_others(c) && !anything_starves(c))
 		c->done = true; /* something does not die: the kernel detaches it, and its text is whole */
 }

@@ -7,6 +7,7 @@
  * that stands, so the caller waits for that. Nobody tells of it: it is no child of ours, and no tracer is left.
  */
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "os/procfs.h"
@@ -31,14 +32,19 @@ void hanging_clear(struct hanging *hanging)
 	*hanging = (struct hanging){ NULL, 0 };
 }
 
-/* Traced by another by now it is that one's. */
+/*
+ * Traced by another by now it is that one's. One in vfork stands inside the kernel until its child lets it go, and
+ * stops before it runs: nobody waits for that.
+ */
 static int moves(int64_t tid, void *data)
 {
+	const int64_t *pid = data;
 	struct os_task_status status;
 
-	(void)data;
-	return os_task_status(tid, &status) == 0 && status.state != 'T' && status.state != 't' &&
-	       status.state != 'Z' && status.state != 'X';
+	if (os_task_status(tid, &status) || strchr("TtZX", status.state))
+		return 0;
+	long call = status.state == 'D' ? os_blocked_syscall(*pid, tid, NULL) : OS_SYSCALL_RUNNING;
+	return call < 0 || !arch_syscall_forks(ARCH_X86_64, call);
 }
 
 void hanging_await(const struct hanging *hanging, uint64_t until_ns)
@@ -46,6 +52,6 @@ void hanging_await(const struct hanging *hanging, uint64_t until_ns)
 	const struct timespec pause = { 0, LOOK_NS };
 
 	for (size_t i = 0; i < hanging->count; i++)
-		while (os_each_thread(hanging->pids[i], moves, NULL) > 0 && os_now_ns() < until_ns)
+		while (os_each_thread(hanging->pids[i], moves, &hanging->pids[i]) > 0 && os_now_ns() < until_ns)
 			nanosleep(&pause, NULL);
 }

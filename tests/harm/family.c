@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "family.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -34,16 +35,37 @@ static size_t read_text(const char *path, char *text, size_t size)
 	return (size_t)length;
 }
 
-unsigned family_children(pid_t *list, unsigned room)
+static unsigned children_of_task(pid_t pid, pid_t tid, pid_t *list, unsigned room)
 {
 	char path[64], text[4096], *save = NULL;
 	unsigned count = 0;
 
-	snprintf(path, sizeof(path), "/proc/self/task/%d/children", getpid());
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", pid, tid);
 	if (!read_text(path, text, sizeof(text)))
 		return 0;
 	for (char *word = strtok_r(text, " ", &save); word && count < room; word = strtok_r(NULL, " ", &save))
 		list[count++] = atoi(word);
+	return count;
+}
+
+unsigned family_children(pid_t *list, unsigned room)
+{
+	return children_of_task(getpid(), getpid(), list, room);
+}
+
+unsigned family_children_of(pid_t pid, pid_t *list, unsigned room)
+{
+	char path[64];
+	struct dirent *entry;
+	unsigned count = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", pid);
+	DIR *tasks = opendir(path);
+	while (tasks && (entry = readdir(tasks)))
+		if (atoi(entry->d_name) > 0)
+			count += children_of_task(pid, atoi(entry->d_name), list + count, room - count);
+	if (tasks)
+		closedir(tasks);
 	return count;
 }
 

@@ -19,6 +19,8 @@ enum { MAX_CHILDREN = 256 };
 bool family_adopt(void);
 /* The pids of all children of this process; their number. */
 unsigned family_children(pid_t *list, unsigned room);
+/* The same of another process, whichever of its threads has made them. */
+unsigned family_children_of(pid_t pid, pid_t *list, unsigned room);
 /* Kill and reap every child, and theirs as they come; false when some are left after five seconds. */
 bool family_sweep(void);
 /* "name" or "name, zombie" of a process, for a message. */

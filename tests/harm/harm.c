@@ -89,7 +89,7 @@ static unsigned excused(const struct trial *trial, unsigned harms)
 	if (trial->ending != ENDING_CONTROLLER_KILL || trial->hold == HOLD_KILL)
 		return 0;
 	/* One that lives on must have got its text back from the client. */
-	return HARM_DIED | HARM_WRONG | HARM_STUCK | HARM_SIGNALS | HARM_STOPPED |
+	return HARM_LOOSE | HARM_DIED | HARM_WRONG | HARM_STUCK | HARM_SIGNALS | HARM_STOPPED |
 	       (harms & HARM_DIED ? (unsigned)HARM_TEXT : 0);
 }
 

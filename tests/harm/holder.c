@@ -197,7 +197,8 @@ static int parse(struct holder *holder, int argc, char **argv)
 		{ "board", required_argument, NULL, 'b' }, { "no-park", no_argument, NULL, 'n' },
 		{ "no-follow", no_argument, NULL, 'f' },   { "run", no_argument, NULL, 'r' },
 		{ "stop", required_argument, NULL, 's' },  { "question", required_argument, NULL, 'q' },
-		{ "fork", no_argument, NULL, 'c' },        { 0 }
+		{ "fork", no_argument, NULL, 'c' },        { "hang", no_argument, NULL, 'h' },
+		{ 0 }
 	};
 
 	for (int option; (option = getopt_long(argc, argv, "+", options, NULL)) != -1;)
@@ -214,6 +215,9 @@ static int parse(struct holder *holder, int argc, char **argv)
 			break;
 		case 'r':
 			holder->mode = TETHER_MODE_RUN;
+			break;
+		case 'h':
+			holder->mode = TETHER_MODE_HANG;
 			break;
 		case 's':
 			holder->stop = stop_by_name(optarg);

@@ -146,6 +146,27 @@ unsigned judge_tasks(pid_t pid)
 	return harms;
 }
 
+static void look_for_movers(const char *status, void *data)
+{
+	unsigned *movers = data;
+	char state = field(status, "\nState:")[0];
+
+	if (state == 'Z' || state == 'X')
+		return;
+	if (state != 'D')
+		*movers &= ~1U; /* one that really stands */
+	if ((state != 'T' && state != 'D') || atoi(field(status, "\nTracerPid:")))
+		*movers |= 2;
+}
+
+bool judge_stands(pid_t pid)
+{
+	unsigned movers = 1;
+
+	each_status(pid, look_for_movers, &movers);
+	return !movers;
+}
+
 /* A thread that is just ending has given its dispositions back and shows none. */
 static void look_at_signals(const char *status, void *data)
 {

@@ -26,6 +26,7 @@
 	X(ALIVE, "alive", "it should have been killed and was not")                \
 	X(LEFT, "left", "a process of the client or the controller was left over") \
 	X(STALLED, "stalled", "it stood still for longer than the deadline")       \
+	X(LOOSE, "loose", "it was to be left stopped and runs")                    \
 	X(SILENT, "silent", "the client did not do what it was told")
 
 enum harm_kind {
@@ -73,6 +74,8 @@ void judge_living(struct finding *finding, pid_t pid, struct scoreboard *board,
 long judge_text_difference(pid_t pid, char *where, size_t size);
 /* The tasks alone: a set of HARM_TRACED, HARM_STOPPED, and HARM_DIED when there are none. */
 unsigned judge_tasks(pid_t pid);
+/* Does every thread stand in a job-control stop (or in vfork), and none has a tracer? */
+bool judge_stands(pid_t pid);
 /* Does every worker move within so many milliseconds? No longer than the process lives. */
 bool judge_progress(struct scoreboard *board, pid_t pid, unsigned bound_ms);
 

@@ -79,6 +79,11 @@ const char *ending_text(enum ending ending)
 	return ending_names[ending][1];
 }
 
+static bool is_grabbed(const struct trial *trial)
+{
+	return trial->hold == HOLD_GRAB || trial->hold == HOLD_HANG;
+}
+
 /* splitmix64 */
 uint64_t random_next(uint64_t *state)
 {
@@ -271,7 +276,9 @@ static void start_client(struct scene *scene, uint64_t *random)
 	}
 	if (scene->trial->ending == ENDING_FORKED)
 		PUT("--fork");
-	if (scene->trial->hold == HOLD_GRAB) {
+	if (is_grabbed(scene->trial)) {
+		if (scene->trial->hold == HOLD_HANG)
+			PUT("--hang");
 		if (bits & 2)
 			PUT("--no-park");
 		PUT("grab");
@@ -503,11 +510,52 @@ static void judge_killed(struct scene *scene)
 		      atomic_load(&scene->board->errors), atomic_load(&scene->board->last_error));
 }
 
+/* The victim and what it has made, which may have been followed and left stopped like it. */
+static void continue_all(pid_t pid, unsigned depth)
+{
+	pid_t list[MAX_CHILDREN];
+	unsigned count = depth < 8 ? family_children_of(pid, list, MAX_CHILDREN) : 0;
+
+	for (unsigned i = 0; i < count; i++)
+		continue_all(list[i], depth + 1);
+	kill(pid, SIGCONT);
+}
+
+/* It stands, untraced and whole, until somebody lets it go on; then it is as one that was never stopped. */
+static void judge_hanging(struct scene *scene)
+{
+	uint64_t end = now_ns() + SETTLE_MS * UINT64_C(1000000);
+	char where[640] = "";
+	bool stands;
+
+	do {
+		stands = judge_stands(scene->victim);
+		if (!stands)
+			pause_us(200);
+		reap(scene);
+	} while (!stands && !scene->victim_ended && now_ns() < end &&
+		 (scene->outcome->held || judge_tasks(scene->victim)));
+	/* A client that was killed early may never have held it. */
+	if (!stands && scene->outcome->held && !scene->victim_ended)
+		blame(scene, HARM_LOOSE, "not stopped within %d ms", SETTLE_MS);
+	if (stands && judge_text_difference(scene->victim, where, sizeof(where)) > 0)
+		blame(scene, HARM_TEXT, "while it stands: %s", where);
+	if (stands)
+		pause_us(2000);
+	if (stands && !judge_stands(scene->victim))
+		blame(scene, HARM_LOOSE, "it does not stay stopped");
+	continue_all(scene->victim, 0);
+	judge_grabbed(scene);
+}
+
 static void judge(struct scene *scene)
 {
 	switch (scene->trial->hold) {
 	case HOLD_GRAB:
 		judge_grabbed(scene);
+		break;
+	case HOLD_HANG:
+		judge_hanging(scene);
 		break;
 	case HOLD_KILL:
 		judge_killed(scene);
@@ -568,7 +616,7 @@ void trial_run(const struct lab *lab, const struct trial *trial, struct outcome 
 
 	*ret = (struct outcome){ .early = false };
 	scene.board = board_new(&scene.board_fd);
-	if (trial->hold == HOLD_GRAB && !start_victim(&scene)) {
+	if (is_grabbed(trial) && !start_victim(&scene)) {
 		leave(&scene);
 		return;
 	}
@@ -591,12 +639,12 @@ void trial_run(const struct lab *lab, const struct trial *trial, struct outcome 
 		judge(&scene);
 		judged = true;
 	}
-	if (!await_nobody(&scene, trial->hold == HOLD_GRAB, GONE_MS))
+	if (!await_nobody(&scene, is_grabbed(trial), GONE_MS))
 		describe_left(&scene);
 	ret->let_go_ns = now_ns() - ended;
 	if (!judged)
 		judge(&scene);
-	if (trial->hold == HOLD_GRAB && !scene.victim_ended)
+	if (is_grabbed(trial) && !scene.victim_ended)
 		finish_grabbed(&scene);
 	hear_rest(&scene);
 	if (scene.failure[0] && !(ret->finding.harms & HARM_SILENT))

@@ -16,7 +16,8 @@
 #define HOLDS(X)                              \
 	X(GRAB, "grab", "grabbed, mode run")  \
 	X(KILL, "kill", "created, mode kill") \
-	X(RUN, "run", "created, mode run")
+	X(RUN, "run", "created, mode run")    \
+	X(HANG, "hang", "grabbed, mode hang")
 
 enum hold {
 #define X(name, text, what) HOLD_##name,
