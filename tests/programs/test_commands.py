@@ -573,6 +573,26 @@ def test_a_verdict_is_what_happens(t):
             check_true(t, record, hard.pid)
 
 
+LIBRARY_GRAB = """
+import ctypes, sys
+tether = ctypes.CDLL(sys.argv[1])
+session, handle = ctypes.c_void_p(), ctypes.c_void_p()
+assert tether.tether_session_open(None, ctypes.byref(session), None) == 0
+print(tether.tether_grab(session, ctypes.c_int64(int(sys.argv[2])), None, ctypes.byref(handle), None))
+"""
+
+
+def test_the_library_itself_tells_not_dumpable_from_not_permitted(t):
+    user = as_nobody(t)
+    if t.sanitizer:
+        t.skip('python cannot load a library with a sanitizer')
+    library = next((t.build / 'src').glob('libtether.so.0'))
+    with running(t, [*user, PYTHON, '-c', UNDUMPABLE], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as hard:
+        t.equal(hard.stdout.readline(), b'ready\n')
+        result = t.run([*user, PYTHON, '-c', LIBRARY_GRAB, library, str(hard.pid)])
+        t.equal((result.stdout, result.stderr), (b'-4100\n', b''), 'TETHER_EDUMPABLE')
+
+
 def test_the_verdict_on_a_traced_process_names_the_tracer(t):
     strace = t.need('strace')
     with running(t, ['sleep', '1000']) as process, running(t, [strace, '-qq', '-o', '/dev/null', '-p', str(process.pid)]) as tracer:
