@@ -4,10 +4,9 @@
  */
 #include <errno.h>
 #include <signal.h>
-#include <stdio.h>
-#include <string.h>
 
 #include "common.h"
+#include "refusal.h"
 #include "select.h"
 #include "timeline.h"
 
@@ -58,10 +57,7 @@ static bool grab(struct timeline *timeline, const struct attach_options *options
 		grab.flags |= TETHER_NO_MONITOR;
 	result = tether_grab(timeline->session, pid, &grab, &handle, &error);
 	if (result < 0) {
-		char what[48];
-
-		snprintf(what, sizeof(what), "cannot grab %lld", (long long)pid);
-		output_failure(timeline->output, what, result, &error);
+		refusal(timeline->output, "grab", pid, TETHER_ACCESS_CONTROL, result, &error);
 		return false;
 	}
 	timeline_hold(timeline, handle, false);
@@ -93,8 +89,9 @@ static int status_of(const struct timeline *timeline, size_t refused)
 	}
 }
 
-static int attach(const struct attach_options *options, struct output *output)
+static int attach(const void *given, struct output *output)
 {
+	const struct attach_options *options = given;
 	static const int listened[] = { SIGINT, SIGTERM, SIGHUP, 0 };
 	struct timeline timeline;
 	size_t refused;
@@ -115,46 +112,14 @@ static int attach(const struct attach_options *options, struct output *output)
 	return status_of(&timeline, refused);
 }
 
-static int attach_selected(struct attach_options *options, const struct invocation *invocation)
-{
-	struct output output;
-	const char *missing;
-	int status;
-
-	if (!output_open(&output, &options->common.output, invocation->whole_argv))
-		return STATUS_TETHER;
-	if (!select_resolve(&options->selection, &missing)) {
-		output_error(&output, "ESYSTEM", "cannot read /proc", "mount it");
-		status = STATUS_TETHER;
-	} else if (missing) {
-		char text[256];
-
-		snprintf(text, sizeof(text), "no process is named '%s'", missing);
-		output_error(&output, tether_error_name(TETHER_EGONE), text,
-			     "give the name as 'ps -e' shows it, or a pid");
-		status = STATUS_TETHER;
-	} else {
-		status = attach(options, &output);
-	}
-	if (!output_close(&output) && status == 0)
-		status = STATUS_TETHER;
-	return status;
-}
-
 int command_attach(const struct invocation *invocation)
 {
 	struct attach_options options = { 0 };
 	int operands, status;
 
-	if (common_parse(&table, invocation, &options, &operands, &status)) {
-		if (invocation->argv[operands])
-			status =
-				common_misuse(invocation, "unexpected word '%s'", invocation->argv[operands]);
-		else if (!options.selection.count && !options.selection.name_count)
-			status = common_misuse(invocation, "no process is given; use -p PID or -n NAME");
-		else
-			status = attach_selected(&options, invocation);
-	}
+	if (common_parse(&table, invocation, &options, &operands, &status))
+		return select_run(invocation, operands, &options.selection, &options.common.output, false, attach,
+				  &options);
 	select_free(&options.selection);
 	return status;
 }

@@ -42,7 +42,10 @@ static bool read_stop(void *field, const char *argument, struct buffer *why)
 			return true;
 		}
 	}
-	buffer_text(why, "give create, preinit, postinit or main");
+	if (strchr(argument, ':'))
+		buffer_text(why, "a function cannot be a stop yet; give create, preinit, postinit or main");
+	else
+		buffer_text(why, "give create, preinit, postinit or main");
 	return false;
 }
 

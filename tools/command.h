@@ -9,6 +9,7 @@
 
 /* Exit statuses of our own, those of env(1) and timeout(1); all others are the victim's. */
 enum status {
+	STATUS_NO = 1, /* doctor: it may not be held */
 	STATUS_TIMEOUT = 124,
 	STATUS_TETHER = 125,
 	STATUS_CANNOT_RUN = 126,
@@ -23,6 +24,6 @@ struct invocation {
 
 typedef int command_fn(const struct invocation *invocation);
 
-command_fn command_run, command_attach;
+command_fn command_run, command_attach, command_hold, command_resume, command_wait, command_libs, command_doctor;
 
 #endif

@@ -16,41 +16,30 @@ struct common_options {
 
 option_reader option_events, option_format, option_color;
 
-/* The last rows of a table; `type` is the subcommand's struct, `field` its struct common_options. */
-#define COMMON_OPTIONS(type, field)                                                                     \
-	{ 'o',           "output",                                                                      \
-	  "FILE",        "write records to FILE, not to standard error",                                \
-	  option_string, offsetof(type, field.output.path) },                                           \
-		{ 'e',                                                                                  \
-		  "events",                                                                             \
-		  "KIND[,KIND...]",                                                                     \
-		  "only these events; all: threads too",                                                \
-		  option_events,                                                                        \
-		  offsetof(type, field.output.events) },                                                \
-		{ 0,                                                                                    \
-		  "format",                                                                             \
-		  "text|jsonl",                                                                         \
-		  "for eyes, or one JSON object a line",                                                \
-		  option_format,                                                                        \
-		  offsetof(type, field.output.format) },                                                \
-		{ 'q', "quiet", NULL, "errors only", option_flag, offsetof(type, field.output.quiet) }, \
-		{ 0,                                                                                    \
-		  "color",                                                                              \
-		  "auto|always|never",                                                                  \
-		  "colours; auto: on a terminal",                                                       \
-		  option_color,                                                                         \
-		  offsetof(type, field.output.color) },                                                 \
-		{ 0,                                                                                    \
-		  "timeout",                                                                            \
-		  "SECONDS",                                                                            \
-		  "end after that time with status 124",                                                \
-		  option_duration,                                                                      \
-		  offsetof(type, field.timeout_ns) },                                                   \
-		{ 'h', "help", NULL, "show this; -V, --version: the version", option_help, 0 },         \
-		{ 'V', "version", NULL, NULL, option_version, 0 },                                      \
-	{                                                                                               \
-		0                                                                                       \
-	}
+/*
+ * The last rows of a table; `type` is the subcommand's struct, `field` its struct common_options. Those that follow or
+ * wait have EVENT_OPTIONS, TIME_OPTIONS before the rest.
+ */
+#define EVENT_OPTIONS(type, field)                                                           \
+	{ 'e', "events", "KIND[,KIND...]", "only these events; all: threads too", option_events, \
+	  offsetof(type, field.output.events) }
+#define TIME_OPTIONS(type, field)                                                                     \
+	{ 0, "timeout", "SECONDS", "end after that time with status 124", option_duration,            \
+	  offsetof(type, field.timeout_ns) }
+#define RECORD_OPTIONS(type, field)                                                                   \
+	{ 'o', "output", "FILE", "write records to FILE, not to standard error", option_string,       \
+	  offsetof(type, field.output.path) },                                                        \
+	{ 0, "format", "text|jsonl", "for eyes, or one JSON object a line", option_format,            \
+	  offsetof(type, field.output.format) },                                                      \
+	{ 'q', "quiet", NULL, "errors only", option_flag, offsetof(type, field.output.quiet) },       \
+	{ 0, "color", "auto|always|never", "colours; auto: on a terminal", option_color,              \
+	  offsetof(type, field.output.color) }
+#define LAST_OPTIONS                                                                                  \
+	{ 'h', "help", NULL, "show this; -V, --version: the version", option_help, 0 },               \
+	{ 'V', "version", NULL, NULL, option_version, 0 },                                            \
+	{ 0 }
+#define COMMON_OPTIONS(type, field)                                                                   \
+	EVENT_OPTIONS(type, field), RECORD_OPTIONS(type, field), TIME_OPTIONS(type, field), LAST_OPTIONS
 
 /*
  * Parse, and serve -h, -V and errors. True: go on with the operands; false: end with *status.

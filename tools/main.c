@@ -14,6 +14,11 @@ static const struct command {
 } commands[] = {
 	{ "run", "run a command and show what it does", command_run },
 	{ "attach", "show what running processes do", command_attach },
+	{ "hold", "stop running processes and leave them stopped", command_hold },
+	{ "resume", "let stopped processes go on", command_resume },
+	{ "wait", "wait for processes that are no children, show how they end", command_wait },
+	{ "libs", "show the load objects of running processes", command_libs },
+	{ "doctor", "can a process be held; if not, why, and what would allow it", command_doctor },
 };
 
 enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };

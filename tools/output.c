@@ -78,6 +78,30 @@ void output_event(struct output *output, const struct tether_event *event, const
 	sink_added(&output->sink);
 }
 
+void output_ending(struct output *output, const struct output_ending *ending)
+{
+	if (!(output->wanted & TETHER_EVENT_BIT(TETHER_EVENT_EXIT)) || output->sink.error)
+		return;
+	output->writer->ending(output, ending);
+	sink_added(&output->sink);
+}
+
+void output_object(struct output *output, int64_t pid, const struct tether_object *object)
+{
+	if (output->options.quiet || output->sink.error)
+		return;
+	output->writer->object(output, pid, object);
+	sink_added(&output->sink);
+}
+
+void output_verdict(struct output *output, const struct output_verdict *verdict)
+{
+	if (output->options.quiet || output->sink.error)
+		return;
+	output->writer->verdict(output, verdict);
+	sink_added(&output->sink);
+}
+
 void output_summary(struct output *output, const struct tether_stats *stats)
 {
 	struct timespec now;

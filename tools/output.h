@@ -41,12 +41,40 @@ struct output {
 	int columns;     /* of text */
 };
 
+/* How a process ended that nobody held. */
+struct output_ending {
+	int64_t pid;
+	uint64_t t_ns;      /* CLOCK_MONOTONIC */
+	const char *name;   /* of the process, "" when it is not known */
+	const char *unknown; /* why it is not known how it ended, NULL: it is */
+	int code, signal;
+	bool core;
+};
+
+/* One reason of a verdict, kept. */
+struct output_reason {
+	const char *cause; /* static */
+	uint32_t forbids;
+	char *detail, *cure;
+};
+
+struct output_verdict {
+	int64_t pid;      /* 0: the machine */
+	const char *name; /* of the process, "" when it is not known */
+	uint32_t access;  /* set of enum tether_access */
+	const struct output_reason *reasons;
+	size_t count;
+};
+
 /* What a format is. process is what the command knows of the event's process, before the event; it may be
  * NULL. */
 struct output_writer {
 	uint64_t shows; /* without -e */
 	void (*header)(struct output *output, char *const *argv);
 	void (*event)(struct output *output, const struct tether_event *event, const struct process *process);
+	void (*ending)(struct output *output, const struct output_ending *ending);
+	void (*object)(struct output *output, int64_t pid, const struct tether_object *object);
+	void (*verdict)(struct output *output, const struct output_verdict *verdict);
 	void (*summary)(struct output *output, const struct tether_stats *stats);
 	void (*error)(struct output *output, const char *code, const char *message, const char *cure);
 };
@@ -56,6 +84,10 @@ extern const struct output_writer output_text, output_jsonl;
 /* Says itself what is wrong. False: nothing was opened. argv: of this program, for the header. */
 bool output_open(struct output *output, const struct output_options *options, char *const *argv);
 void output_event(struct output *output, const struct tether_event *event, const struct process *process);
+/* Results of the subcommands that follow nobody; none with -q. */
+void output_ending(struct output *output, const struct output_ending *ending);
+void output_object(struct output *output, int64_t pid, const struct tether_object *object);
+void output_verdict(struct output *output, const struct output_verdict *verdict);
 void output_summary(struct output *output, const struct tether_stats *stats);
 /* A failure of the library: code as it returned it, error with the details or NULL. */
 void output_failure(struct output *output, const char *what, int code, const struct tether_error *error);

@@ -216,6 +216,94 @@ static void jsonl_event(struct output *output, const struct tether_event *event,
 	} while (json_end(&json) == JSON_AGAIN);
 }
 
+static void jsonl_ending(struct output *output, const struct output_ending *ending)
+{
+	struct json json;
+
+	json_begin(&json, &output->sink.pending);
+	do {
+		json_bytes(&json, "event", "exit");
+		json_unsigned(&json, "t_ns", since_start(output, ending->t_ns));
+		json_signed(&json, "pid", ending->pid);
+		json_signed(&json, "tid", ending->pid);
+		if (ending->unknown) {
+			json_bytes(&json, "unknown", ending->unknown);
+		} else if (ending->signal) {
+			write_signal_name(&json, ending->signal);
+			json_bool(&json, "core", ending->core);
+		} else {
+			json_signed(&json, "code", ending->code);
+		}
+	} while (json_end(&json) == JSON_AGAIN);
+}
+
+static void jsonl_object(struct output *output, int64_t pid, const struct tether_object *object)
+{
+	struct json json;
+
+	json_begin(&json, &output->sink.pending);
+	do {
+		json_bytes(&json, "event", "object");
+		json_signed(&json, "pid", pid);
+		json_bytes(&json, "object", object->path);
+		json_hex(&json, "base", object->base);
+		json_hex(&json, "low", object->low);
+		json_hex(&json, "end", object->high);
+		json_signed(&json, "lmid", object->lmid);
+		if (object->build_id_size)
+			json_digest(&json, "build_id", object->build_id, object->build_id_size);
+	} while (json_end(&json) == JSON_AGAIN);
+}
+
+static void write_access(struct json *json, const char *key, uint32_t access, uint32_t bit)
+{
+	json_bool(json, key, access & bit);
+}
+
+static void write_verdict_reason(struct json *json, const struct output_reason *reason)
+{
+	static const struct {
+		uint32_t bit;
+		const char *name;
+	} words[] = {
+		{ TETHER_ACCESS_CREATE, "create" },
+		{ TETHER_ACCESS_CONTROL, "control" },
+		{ TETHER_ACCESS_OBSERVE, "observe" },
+	};
+
+	json_open(json, NULL, '{');
+	json_bytes(json, "cause", reason->cause);
+	json_bytes(json, "detail", reason->detail);
+	json_bytes(json, "cure", reason->cure);
+	json_open(json, "forbids", '[');
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		if (reason->forbids & words[i].bit)
+			json_bytes(json, NULL, words[i].name);
+	}
+	json_close(json, ']');
+	json_close(json, '}');
+}
+
+static void jsonl_verdict(struct output *output, const struct output_verdict *verdict)
+{
+	struct json json;
+
+	json_begin(&json, &output->sink.pending);
+	do {
+		json_bytes(&json, "event", "verdict");
+		if (verdict->pid)
+			json_signed(&json, "pid", verdict->pid);
+		else
+			write_access(&json, "create", verdict->access, TETHER_ACCESS_CREATE);
+		write_access(&json, "control", verdict->access, TETHER_ACCESS_CONTROL);
+		write_access(&json, "observe", verdict->access, TETHER_ACCESS_OBSERVE);
+		json_open(&json, "reasons", '[');
+		for (size_t i = 0; i < verdict->count; i++)
+			write_verdict_reason(&json, &verdict->reasons[i]);
+		json_close(&json, ']');
+	} while (json_end(&json) == JSON_AGAIN);
+}
+
 static void jsonl_header(struct output *output, char *const *argv)
 {
 	struct timespec now;
@@ -267,6 +355,9 @@ const struct output_writer output_jsonl = {
 	.shows = TETHER_EVENT_ALL,
 	.header = jsonl_header,
 	.event = jsonl_event,
+	.ending = jsonl_ending,
+	.object = jsonl_object,
+	.verdict = jsonl_verdict,
 	.summary = jsonl_summary,
 	.error = jsonl_error,
 };

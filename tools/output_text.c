@@ -12,6 +12,7 @@
  * is dim, what a person looks for is not. Nothing of a victim's bytes may command the terminal, and no line
  * is longer than the terminal is wide.
  */
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -431,6 +432,108 @@ static void text_event(struct output *output, const struct tether_event *event, 
 		put_exec_extras(output, event, detail_column);
 }
 
+/* ---- results of subcommands that follow nobody --------------------------------------------------------- */
+
+static void text_ending(struct output *output, const struct output_ending *ending)
+{
+	struct line line = line_begin(output, ending->t_ns, ending->pid, 0);
+	int detail_column = line.column + EVENT_WIDTH + 1, name_column = detail_column + 10;
+	char room[16], number[16];
+
+	snprintf(number, sizeof(number), "%d", ending->code);
+	line_styled(&line, LINE_BOLD, tether_event_name(TETHER_EVENT_EXIT));
+	line_put(&line, " ");
+	line_pad(&line, detail_column);
+	if (ending->unknown)
+		line_styled(&line, LINE_YELLOW, "?");
+	else if (ending->signal)
+		line_styled(&line, LINE_BOLD_RED, signal_name(ending->signal, room));
+	else
+		line_styled(&line, ending->code ? LINE_BOLD_RED : LINE_GREEN, number);
+	if (!ending->unknown && ending->signal && ending->core)
+		line_put(&line, ", core dumped");
+	line_put(&line, " ");
+	line_pad(&line, name_column);
+	if (*ending->name)
+		line_word(&line, ending->name);
+	if (ending->unknown) {
+		line_put(&line, *ending->name ? "  " : "");
+		line_put(&line, ending->unknown);
+	}
+	line_end(&line);
+}
+
+enum { BUILD_ID_SHOWN = 8 };
+
+/* Addresses first, as their width is known; of a path that is too long the end is what counts. */
+static void text_result_object(struct output *output, int64_t pid, const struct tether_object *object)
+{
+	struct line line = line_new(output);
+	int after_id;
+
+	line_printf(&line, " %8lld  %012llx-%012llx  ", (long long)pid, (unsigned long long)object->low,
+		    (unsigned long long)object->high);
+	after_id = line.column + 2 * BUILD_ID_SHOWN;
+	line_style(&line, LINE_DIM);
+	for (uint32_t i = 0; i < object->build_id_size && i < BUILD_ID_SHOWN; i++)
+		line_printf(&line, "%02x", object->build_id[i]);
+	line_plain(&line);
+	line_pad(&line, after_id);
+	line_put(&line, "  ");
+	if (object->lmid)
+		line_printf(&line, "[%lld] ", (long long)object->lmid);
+	line_path(&line, object->path);
+	line_end(&line);
+}
+
+/* Of a process: what can be done with it. Sentences are not cut: the cure may stand at their end. */
+static const char *verdict_words(const struct output_verdict *verdict, const char **style)
+{
+	bool control = verdict->access & TETHER_ACCESS_CONTROL, observe = verdict->access & TETHER_ACCESS_OBSERVE;
+
+	*style = control && observe ? LINE_GREEN : control || observe ? LINE_YELLOW : LINE_BOLD_RED;
+	if (verdict->pid)
+		return control && observe ? "may be held and observed"
+		       : control	  ? "may be held, but not observed by this user"
+		       : observe	  ? "may be observed, but not held"
+					  : "may be neither held nor observed";
+	return control && observe				? "processes may be held and observed"
+	       : verdict->access & TETHER_ACCESS_CREATE ? "programs may be started, but running processes not held"
+							: "nothing may be held here";
+}
+
+static void text_verdict(struct output *output, const struct output_verdict *verdict)
+{
+	struct line line = line_new(output);
+	const char *style, *words = verdict_words(verdict, &style);
+
+	line.limit = INT_MAX;
+	if (verdict->pid)
+		line_printf(&line, "%lld%s", (long long)verdict->pid, *verdict->name ? " " : "");
+	if (*verdict->name)
+		line_word(&line, verdict->name);
+	if (verdict->pid)
+		line_put(&line, ": ");
+	line_styled(&line, style, words);
+	line_end(&line);
+	for (size_t i = 0; i < verdict->count; i++) {
+		const struct output_reason *reason = &verdict->reasons[i];
+
+		line = line_new(output);
+		line.limit = INT_MAX;
+		line_put(&line, "  ");
+		line_styled(&line, reason->forbids ? LINE_BOLD : LINE_DIM, reason->forbids ? reason->cause : "note");
+		line_printf(&line, ": %s", reason->detail);
+		line_end(&line);
+		if (!*reason->cure)
+			continue;
+		line = line_new(output);
+		line.limit = INT_MAX;
+		line_printf(&line, "    cure: %s", reason->cure);
+		line_end(&line);
+	}
+}
+
 static void text_header(struct output *output, char *const *argv)
 {
 	(void)output;
@@ -477,6 +580,9 @@ const struct output_writer output_text = {
 	.shows = ~(BIT(CREATE) | BIT(THREAD_START) | BIT(THREAD_EXIT) | BIT(PREINIT) | BIT(POSTINIT)),
 	.header = text_header,
 	.event = text_event,
+	.ending = text_ending,
+	.object = text_result_object,
+	.verdict = text_verdict,
 	.summary = text_summary,
 	.error = text_error,
 };

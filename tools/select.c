@@ -3,12 +3,14 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "common.h"
+#include "proc.h"
 
 static bool add_pid(struct selection *selection, int64_t pid)
 {
@@ -67,56 +69,6 @@ bool option_name(void *field, const char *argument, struct buffer *why)
 	return true;
 }
 
-/* The kernel's name of a process, cut by it to 15 bytes. */
-static bool read_comm(int process, char *text, size_t size)
-{
-	int fd = openat(process, "comm", O_RDONLY | O_CLOEXEC);
-	ssize_t got = fd >= 0 ? read(fd, text, size - 1) : -1;
-
-	if (fd >= 0)
-		close(fd);
-	if (got <= 0)
-		return false;
-	text[got] = '\0';
-	if (text[got - 1] == '\n')
-		text[got - 1] = '\0';
-	return true;
-}
-
-/* Base name of its executable; that of one which was replaced on disk too. */
-static const char *read_program(int process, char *text, size_t size)
-{
-	static const char gone[] = " (deleted)";
-	ssize_t got = readlinkat(process, "exe", text, size - 1);
-	const char *slash;
-
-	if (got <= 0)
-		return NULL;
-	text[got] = '\0';
-	if ((size_t)got > sizeof(gone) && !strcmp(text + got - (sizeof(gone) - 1), gone))
-		text[(size_t)got - (sizeof(gone) - 1)] = '\0';
-	slash = strrchr(text, '/');
-	return slash ? slash + 1 : text;
-}
-
-static bool has_name(int proc, const char *pid, const char *name)
-{
-	char comm[64], path[PATH_MAX];
-	int process = openat(proc, pid, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	const char *program;
-	bool found;
-
-	if (process < 0)
-		return false;
-	found = read_comm(process, comm, sizeof(comm)) && !strcmp(comm, name);
-	if (!found) {
-		program = read_program(process, path, sizeof(path));
-		found = program && !strcmp(program, name);
-	}
-	close(process);
-	return found;
-}
-
 static bool resolve_name(struct selection *selection, DIR *proc, const char *name, bool *found)
 {
 	struct dirent *entry;
@@ -125,7 +77,7 @@ static bool resolve_name(struct selection *selection, DIR *proc, const char *nam
 	while ((entry = readdir(proc))) {
 		long pid = strtol(entry->d_name, NULL, 10);
 
-		if (pid <= 0 || pid == getpid() || !has_name(dirfd(proc), entry->d_name, name))
+		if (pid <= 0 || pid == getpid() || !proc_has_name(pid, name))
 			continue;
 		*found = true;
 		if (!add_pid(selection, pid))
@@ -154,6 +106,68 @@ bool select_resolve(struct selection *selection, const char **missing)
 	}
 	closedir(proc);
 	return good;
+}
+
+bool select_descend(struct selection *selection)
+{
+	struct parentage *list;
+	size_t count;
+	bool good = true;
+
+	if (!selection->tree)
+		return true;
+	if (!proc_parents(&list, &count))
+		return false;
+	/* The list grows at its end while it is walked. */
+	for (size_t i = 0; i < selection->count && good; i++) {
+		for (size_t k = 0; k < count && good; k++) {
+			if (list[k].parent == selection->pids[i] && list[k].pid != getpid())
+				good = add_pid(selection, list[k].pid);
+		}
+	}
+	free(list);
+	return good;
+}
+
+bool select_given(const struct selection *selection)
+{
+	return selection->count || selection->name_count;
+}
+
+bool select_processes(struct selection *selection, struct output *output, bool descend)
+{
+	const char *missing;
+	char text[256];
+
+	if (!select_resolve(selection, &missing) || (descend && !missing && !select_descend(selection))) {
+		output_error(output, "ESYSTEM", "cannot read /proc", "mount it");
+		return false;
+	}
+	if (!missing)
+		return true;
+	snprintf(text, sizeof(text), "no process is named '%s'", missing);
+	output_error(output, tether_error_name(TETHER_EGONE), text, "give the name as 'ps -e' shows it, or a pid");
+	return false;
+}
+
+int select_run(const struct invocation *invocation, int operands, struct selection *selection,
+	       const struct output_options *output_options, bool descend, select_run_fn *run, const void *options)
+{
+	struct output output;
+	int status = STATUS_TETHER;
+
+	if (invocation->argv[operands]) {
+		common_misuse(invocation, "unexpected word '%s'", invocation->argv[operands]);
+	} else if (!select_given(selection)) {
+		common_misuse(invocation, "no process is given; use -p PID or -n NAME");
+	} else if (output_open(&output, output_options, invocation->whole_argv)) {
+		if (select_processes(selection, &output, descend))
+			status = run(options, &output);
+		if (!output_close(&output) && status == 0)
+			status = STATUS_TETHER;
+	}
+	select_free(selection);
+	return status;
 }
 
 void select_free(struct selection *selection)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * select.h - which running processes are meant: -p PID[,PID...] and -n NAME
+ * select.h - which running processes are meant: -p PID[,PID...], -n NAME and --tree
  */
 #ifndef TOOLS_SELECT_H
 #define TOOLS_SELECT_H
@@ -9,7 +9,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "command.h"
 #include "options.h"
+#include "output.h"
 
 struct selection {
 	int64_t *pids; /* each once, in the order given */
@@ -36,6 +38,20 @@ option_reader option_name; /* struct selection */
  * no process has, NULL when each has one.
  */
 bool select_resolve(struct selection *selection, const char **missing);
+/* With --tree: their descendants at this moment, behind them. False without memory, or when /proc cannot be read. */
+bool select_descend(struct selection *selection);
+/* Was any process named? */
+bool select_given(const struct selection *selection);
+/* Names into pids and, where asked for, the tree into its processes. Says itself what is wrong. */
+bool select_processes(struct selection *selection, struct output *output, bool descend);
+
+/*
+ * The frame of a subcommand on processes: refuses operands and an empty choice, opens the output, finds the processes,
+ * has run(options, output) deal with them, closes the output. Returns the exit status; frees the selection.
+ */
+typedef int select_run_fn(const void *options, struct output *output);
+int select_run(const struct invocation *invocation, int operands, struct selection *selection,
+	       const struct output_options *output_options, bool descend, select_run_fn *run, const void *options);
 void select_free(struct selection *selection);
 
 #endif

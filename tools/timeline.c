@@ -6,10 +6,10 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/pidfd.h>
-#include <sys/wait.h>
 #include <unistd.h>
+
+#include "ending.h"
 
 #define BIT(kind) TETHER_EVENT_BIT(TETHER_EVENT_##kind)
 
@@ -216,31 +216,23 @@ static void hand_over_next(struct timeline *timeline)
 
 /* ---- the first process, when it is no longer held ------------------------------------------------------ */
 
-/* <linux/pidfd.h> of Linux 6.15 as far as it is used here: older headers lack it. */
-struct pidfd_exit_info {
-	uint64_t mask, cgroup_id;
-	uint32_t pid, tgid, ppid, ruid, rgid, euid, egid, suid, sgid, fsuid, fsgid;
-	int32_t exit_code; /* a wait status */
-};
-#define PIDFD_EXIT_INFO_ASK _IOWR(0xff, 11, struct pidfd_exit_info)
-#define PIDFD_EXIT_INFO_BIT (UINT64_C(1) << 3)
-
-/*
- * A pidfd is readable from the process's death on, but tells how it ended only when its parent has reaped it,
- * which shows as a hang-up.
- */
 static void first_ended_unseen(struct timeline *timeline, short revents)
 {
-	struct pidfd_exit_info info = { .mask = PIDFD_EXIT_INFO_BIT };
-	int result = ioctl(timeline->first_pidfd, PIDFD_EXIT_INFO_ASK, &info);
+	struct ending ending;
 
-	if (!result && info.mask & PIDFD_EXIT_INFO_BIT)
-		first_ended(timeline, WIFEXITED(info.exit_code) ? WEXITSTATUS(info.exit_code) : -1,
-			    WIFSIGNALED(info.exit_code) ? WTERMSIG(info.exit_code) : 0);
-	else if (result || revents & POLLHUP)
-		timeline->end = END_FIRST;
-	else
+	switch (ending_look(timeline->first_pidfd, timeline->first, revents, &ending)) {
+	case ENDING_ALIVE:
+		break;
+	case ENDING_TOLD:
+		first_ended(timeline, ending.signal ? -1 : ending.code, ending.signal);
+		break;
+	case ENDING_LATER:
 		timeline->first_unreaped = true;
+		break;
+	case ENDING_UNKNOWN:
+		timeline->end = END_FIRST;
+		break;
+	}
 }
 
 /* ---- the loop ------------------------------------------------------------------------------------------ */

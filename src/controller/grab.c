@@ -47,13 +47,16 @@ static bool yama_restricts(void)
 	return scope != '0';
 }
 
-/* A process that is not dumpable has its files in /proc owned by root. */
+/*
+ * A process that is not dumpable has its files in /proc owned by root; not its folder, which belongs to its user
+ * whatever it is.
+ */
 static bool undumpable(pid_t pid, uint32_t uid)
 {
 	char path[32];
 	struct stat status;
 
-	snprintf(path, sizeof(path), "/proc/%d", pid);
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
 	return !sys(newfstatat, AT_FDCWD, path, &status, 0) && status.st_uid != uid;
 }
 
@@ -106,6 +109,17 @@ static bool shares_with_traced(pid_t pid, const struct os_task_status *status, u
 	return true;
 }
 
+/* Held, it could not serve its own victims. One of another build is none of this file. */
+static bool is_controller(pid_t pid)
+{
+	struct stat own, other;
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/%d/exe", pid);
+	return !sys(newfstatat, AT_FDCWD, "/proc/self/exe", &own, 0) && !sys(newfstatat, AT_FDCWD, path, &other, 0) &&
+	       own.st_dev == other.st_dev && own.st_ino == other.st_ino;
+}
+
 /* Whatever can be told before anything is touched. */
 static int examine(struct controller *c, pid_t pid, uint32_t *ret_tracer)
 {
@@ -116,7 +130,7 @@ static int examine(struct controller *c, pid_t pid, uint32_t *ret_tracer)
 		r = os_task_status(pid, &status);
 	if (r)
 		return r == -ESRCH ? -TETHER_EGONE : r;
-	if (pid == (pid_t)sys(getpid, 0))
+	if (pid == (pid_t)sys(getpid, 0) || is_controller(pid))
 		return -TETHER_ESELF;
 	if (status.tgid != pid)
 		return -TETHER_ETHREAD;
