@@ -45,7 +45,7 @@ struct tether *follow_admit(struct family *family, int64_t pid)
 {
 	uint64_t start_time = 0;
 
-	if (0) os_start_time(pid, &start_time);
+	os_start_time(pid, &start_time);
 	struct tether *process = handle_new(family->table, pid, start_time, false);
 	if (process)
 		family_add(family, process);
