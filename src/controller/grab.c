@@ -47,13 +47,13 @@ static bool yama_restricts(void)
 	return scope != '0';
 }
 
-/* A process that is not dumpable has its files in /proc owned by root. */
+/* A process that is not dumpable has its files in /proc owned by root; the folder itself stays its user's. */
 static bool undumpable(pid_t pid, uint32_t uid)
 {
 	char path[32];
 	struct stat status;
 
-	snprintf(path, sizeof(path), "/proc/%d", pid);
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
 	return !sys(newfstatat, AT_FDCWD, path, &status, 0) && status.st_uid != uid;
 }
 
