@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -30,7 +31,27 @@ struct created {
 	struct tether_error error;
 };
 
-static struct created create_at(struct client *c, const char *path, uint32_t stop, uint32_t mode)
+/* A thread of its own goes elsewhere first, and has nothing to do with this one's folders and mounts. */
+struct elsewhere {
+	void (*enter)(const void *data);
+	const void *data;
+	struct client *client;
+	const struct tether_create_opts *opts;
+	struct created *created;
+};
+
+static void *create_there(void *data)
+{
+	struct elsewhere *there = data;
+	struct created *v = there->created;
+
+	there->enter(there->data);
+	v->result = tether_create(there->client->session, there->opts, &v->process, &v->error);
+	return NULL;
+}
+
+static struct created create_at(struct client *c, const char *path, uint32_t stop, uint32_t mode,
+				const struct elsewhere *where)
 {
 	struct created v = { .error = TETHER_ERROR_INIT };
 	int to[2], from[2];
@@ -48,7 +69,14 @@ static struct created create_at(struct client *c, const char *path, uint32_t sto
 		.use_stdio = 3,
 		.stdio = { to[0], from[1] },
 	};
-	v.result = tether_create(c->session, &opts, &v.process, &v.error);
+	if (where) {
+		struct elsewhere there = { where->enter, where->data, c, &opts, &v };
+		pthread_t thread;
+		check_int(pthread_create(&thread, NULL, create_there, &there), 0);
+		pthread_join(thread, NULL);
+	} else {
+		v.result = tether_create(c->session, &opts, &v.process, &v.error);
+	}
 	close(to[0]);
 	close(from[1]);
 	v.in = to[1];
@@ -150,6 +178,7 @@ struct kind {
 	const char *before_main; /* what its constructors write */
 	const char *library;     /* mapped by its linker, NULL: by the kernel at exec, or none */
 	bool is_static, no_main;
+	const struct elsewhere *where; /* from where it is created, NULL: from here */
 };
 
 static const struct {
@@ -219,7 +248,7 @@ static void check_let_go(struct client *c)
 static void check_no_main(const struct kind *kind, size_t i, const char *path)
 {
 	struct client c = client_open();
-	struct created v = create_at(&c, path, stops[i].stop, TETHER_MODE_RUN);
+	struct created v = create_at(&c, path, stops[i].stop, TETHER_MODE_RUN, NULL);
 
 	if (v.result != -TETHER_ENOMAIN)
 		fail("%s at %s: %d, '%s'", kind->name, stops[i].name, v.result, v.error.message);
@@ -236,27 +265,33 @@ static void check_no_main(const struct kind *kind, size_t i, const char *path)
 	client_close(&c);
 }
 
-static void grab_running(const struct kind *kind, const char *path)
+static void grab_running_one(const struct kind *kind, struct victim *v)
 {
-	struct victim v = victim_start(path, NULL);
 	struct client c = client_open();
-	struct pollfd answer = { .fd = fileno(v.out), .events = POLLIN };
-	struct tether *process = client_grab(&c, v.pid, 0);
+	struct pollfd answer = { .fd = fileno(v->out), .events = POLLIN };
+	struct tether *process = client_grab(&c, v->pid, 0);
 
-	check_all_stand(v.pid);
-	check_text_whole(v.pid);
-	victim_say(&v, "x");
+	check_all_stand(v->pid);
+	check_text_whole(v->pid);
+	victim_say(v, "x");
 	if (poll(&answer, 1, 15) != 0)
 		fail("%s answers while it is parked", kind->name);
 	check_int(tether_continue(process), 0);
-	check_same("done", victim_line(&v));
-	victim_ask(&v, "x", "done");
+	check_same("done", victim_line(v));
+	victim_ask(v, "x", "done");
 	check_int(tether_release(process), 0);
-	check_untraced(v.pid);
-	check_text_whole(v.pid);
-	victim_ask(&v, "x", "done");
+	check_untraced(v->pid);
+	check_text_whole(v->pid);
+	victim_ask(v, "x", "done");
 	client_close(&c);
-	check_int(victim_end(&v), 0);
+	check_int(victim_end(v), 0);
+}
+
+static void grab_running(const struct kind *kind, const char *path)
+{
+	struct victim v = victim_start(path, NULL);
+
+	grab_running_one(kind, &v);
 }
 
 static void create_all(const struct kind *kind, const char *path)
@@ -267,7 +302,7 @@ static void create_all(const struct kind *kind, const char *path)
 			continue;
 		}
 		struct client c = client_open();
-		struct created v = create_at(&c, path, stops[i].stop, TETHER_MODE_KILL);
+		struct created v = create_at(&c, path, stops[i].stop, TETHER_MODE_KILL, kind->where);
 		if (v.result)
 			fail("%s at %s: %s", kind->name, stops[i].name, v.error.message);
 		check_before_main(kind, i, &v, &c);
@@ -293,15 +328,15 @@ static void all_stops(const struct kind *kind)
 		all_stops(&(const struct kind){ __VA_ARGS__ });    \
 	}
 
-KIND(a_pie, "kind-pie", "library\nconstructor\n", "libkind.so", 0)
-KIND(a_program_that_is_not_pie, "kind-nopie", "constructor\n", "libc.so", 0)
+KIND(a_pie, "kind-pie", "library\nconstructor\n", "libkind.so", .where = NULL)
+KIND(a_program_that_is_not_pie, "kind-nopie", "constructor\n", "libc.so", .where = NULL)
 KIND(a_static_program, "kind-static", "constructor\n", .is_static = true)
 KIND(a_static_pie, "kind-static-pie", "constructor\n", .is_static = true)
-KIND(a_stripped_program, "kind-stripped", "constructor\n", "libc.so", 0)
-KIND(a_musl_program, "kind-musl", "constructor\n", NULL, 0)
+KIND(a_stripped_program, "kind-stripped", "constructor\n", "libc.so", .where = NULL)
+KIND(a_musl_program, "kind-musl", "constructor\n", NULL, .where = NULL)
 KIND(a_static_musl_program, "kind-musl-static", "constructor\n", .is_static = true)
 KIND(a_static_pie_of_musl, "kind-musl-static-pie", "constructor\n", .is_static = true)
-KIND(a_script, "script", "library\nconstructor\n", "libkind.so", 0)
+KIND(a_script, "script", "library\nconstructor\n", "libkind.so", .where = NULL)
 KIND(a_program_without_a_c_main, "bare", "", .is_static = true, .no_main = true)
 KIND(a_dynamic_program_without_a_c_main, "bare-dynamic", "", "libc.so", .no_main = true)
 
@@ -348,13 +383,13 @@ static int is_this_path(const struct tether_object *object, void *data)
 TEST(all_five_stops_of_a_path_with_spaces_and_a_newline)
 {
 	struct copy copy = copy_as("kind-nopie", " a  b\n\\012 c ", 0755);
-	const struct kind kind = { "kind-nopie", "constructor\n", "libc.so", false, false };
+	const struct kind kind = { "kind-nopie", "constructor\n", "libc.so", false, false, NULL };
 
 	create_all(&kind, copy.path);
 	grab_running(&kind, copy.path);
 
 	struct client c = client_open();
-	struct created v = create_at(&c, copy.path, TETHER_STOP_MAIN, TETHER_MODE_KILL);
+	struct created v = create_at(&c, copy.path, TETHER_STOP_MAIN, TETHER_MODE_KILL, NULL);
 	check_int(v.result, 0);
 	client_drain(&c, 0);
 	check_int(client_count(&c, "exec  a  b\n\\012 c "), 1);
@@ -424,16 +459,26 @@ static void check_runs_alone(struct created *v)
 }
 
 /* Its owner may not read it either. */
-TEST(an_executable_that_may_not_be_read_is_let_go_and_runs)
+static struct copy unreadable(void)
 {
 	struct copy copy = copy_as("kind-nopie", "unreadable", geteuid() == 0 ? 0711 : 0111);
+
+	/* Who becomes an ordinary user must be able to remove it. */
+	if (geteuid() == 0)
+		check_int(chown(copy.folder, 65534, 65534), 0);
+	become_ordinary();
+	return copy;
+}
+
+TEST(an_executable_that_may_not_be_read_is_let_go_and_runs)
+{
+	struct copy copy = unreadable();
 	const char *path = copy.path;
 
-	become_ordinary();
 	for (size_t i = 0; i < sizeof(stops) / sizeof(stops[0]); i++) {
 		for (uint32_t mode = TETHER_MODE_RUN; mode <= TETHER_MODE_KILL; mode++) {
 			struct client c = client_open();
-			struct created v = create_at(&c, path, stops[i].stop, mode);
+			struct created v = create_at(&c, path, stops[i].stop, mode, NULL);
 			if (v.result != -TETHER_EUNOBSERVABLE)
 				fail("at %s: %d, '%s'", stops[i].name, v.result, v.error.message);
 			check(strstr(v.error.message, "read the executable") != NULL);
@@ -443,20 +488,19 @@ TEST(an_executable_that_may_not_be_read_is_let_go_and_runs)
 		}
 	}
 	struct client c = client_open();
-	struct created v = create_at(&c, path, TETHER_STOP_NONE, TETHER_MODE_KILL);
+	struct created v = create_at(&c, path, TETHER_STOP_NONE, TETHER_MODE_KILL, NULL);
 	check_int(v.result, 0);
 	client_await(&c, "lost", 1);
 	check_int(state_of(v.process), TETHER_STATE_LOST);
 	check_runs_alone(&v);
 	created_close(&v);
 	client_close(&c);
+	remove_copy(&copy);
 }
 
 TEST(a_process_of_an_executable_that_may_not_be_read_is_refused_with_the_cause)
 {
-	struct copy copy = copy_as("kind-nopie", "unreadable", geteuid() == 0 ? 0711 : 0111);
-
-	become_ordinary();
+	struct copy copy = unreadable();
 	struct victim v = victim_start(copy.path, NULL);
 	struct client c = client_open();
 	struct tether_error error = TETHER_ERROR_INIT;
@@ -470,6 +514,7 @@ TEST(a_process_of_an_executable_that_may_not_be_read_is_refused_with_the_cause)
 	victim_ask(&v, "x", "done");
 	client_close(&c);
 	check_int(victim_end(&v), 0);
+	remove_copy(&copy);
 }
 
 TEST(root_holds_an_executable_that_others_may_not_read)
@@ -477,7 +522,7 @@ TEST(root_holds_an_executable_that_others_may_not_read)
 	if (geteuid() != 0)
 		skip("only root can");
 	struct copy copy = copy_as("kind-nopie", "unreadable", 0711);
-	const struct kind kind = { "kind-nopie", "constructor\n", "libc.so", false, false };
+	const struct kind kind = { "kind-nopie", "constructor\n", "libc.so", false, false, NULL };
 
 	create_all(&kind, copy.path);
 	grab_running(&kind, copy.path);
@@ -502,7 +547,7 @@ TEST(a_32_bit_program_is_refused_as_such_and_runs)
 	for (size_t i = 0; i < sizeof(stops) / sizeof(stops[0]); i++) {
 		for (uint32_t mode = TETHER_MODE_RUN; mode <= TETHER_MODE_KILL; mode++) {
 			struct client c = client_open();
-			struct created v = create_at(&c, path, stops[i].stop, mode);
+			struct created v = create_at(&c, path, stops[i].stop, mode, NULL);
 			if (v.result != -TETHER_EMACHINE)
 				fail("at %s: %d, '%s'", stops[i].name, v.result, v.error.message);
 			check(strstr(v.error.message, "another machine") != NULL);
@@ -579,6 +624,211 @@ TEST(a_32_bit_program_in_a_family_goes_its_way)
 	check_int(client_count(&c, "lost"), 0);
 	close(pair[0]);
 	close(pair[1]);
+	tether_release(process);
+	client_close(&c);
+}
+
+/* ---- a process whose leader has ended ------------------------------------------------------------------ */
+
+TEST(a_process_with_a_zombie_leader_is_held_as_any_other)
+{
+	struct victim v = victim_start("leaderless", NULL);
+	struct client c = client_open();
+	struct pollfd answer = { .fd = fileno(v.out), .events = POLLIN };
+	struct tether *process;
+
+	for (int i = 0; i < 3; i++) {
+		process = client_grab(&c, v.pid, 0);
+		check_all_stand(v.pid);
+		victim_say(&v, "load");
+		check_int(poll(&answer, 1, 15), 0);
+		check_int(tether_continue(process), 0);
+		free(victim_expects(&v));
+		client_await(&c, "load plugin-a.so", (unsigned)i + 1);
+		client_await(&c, "unload plugin-a.so", (unsigned)i + 1);
+		victim_ask(&v, "fork", "done");
+		client_await(&c, "exit 5", (unsigned)i + 1);
+		check_int(tether_release(process), 0);
+		victim_ask(&v, "load", "done");
+	}
+	/* The thread that is left takes the place of the leader. */
+	client_grab(&c, v.pid, TETHER_NO_PARK);
+	victim_say(&v, "exec");
+	client_await(&c, "exec quiet", 1);
+	client_await(&c, "exit 7", 1);
+	check_int(client_count(&c, "lost"), 0);
+	client_close(&c);
+	check_int(victim_end(&v), 7 << 8);
+}
+
+/* Its leader, whose end is a process's end, had ended before it was held. */
+TEST(the_end_of_a_process_with_a_zombie_leader_is_told)
+{
+	struct victim v = victim_start("leaderless", NULL);
+	struct client c = client_open();
+	struct tether *process = client_grab(&c, v.pid, TETHER_NO_PARK);
+
+	close(v.in);
+	v.in = -1;
+	client_await(&c, "exit 0", 1);
+	check_int(state_of(process), TETHER_STATE_EXITED);
+	check_int(client_count(&c, "exit"), 1);
+	client_close(&c);
+	check_int(victim_end(&v), 0);
+}
+
+/* ---- elsewhere ----------------------------------------------------------------------------------------- */
+
+/* A file of this machine at the same place below a folder. */
+static void take_along(const char *folder, const char *file)
+{
+	char command[1024];
+
+	snprintf(command, sizeof(command), "mkdir -p '%s%.*s' && cp -L '%s' '%s%s'", folder,
+		 (int)(strrchr(file, '/') - file), file, file, folder, file);
+	check_int(system(command), 0);
+}
+
+/* kind-pie with all that it needs. */
+static struct copy other_root(void)
+{
+	struct copy copy = copy_as("kind-pie", "kind-pie", 0755);
+	char proc[256];
+
+	take_along(copy.folder, victim_path("libkind.so"));
+	take_along(copy.folder, "/lib64/ld-linux-x86-64.so.2");
+	take_along(copy.folder, "/lib/x86_64-linux-gnu/libc.so.6");
+	snprintf(proc, sizeof(proc), "%s/proc", copy.folder);
+	check_int(mkdir(proc, 0755), 0);
+	return copy;
+}
+
+static void remove_root(const struct copy *copy)
+{
+	char command[256];
+
+	snprintf(command, sizeof(command), "rm -rf '%s'", copy->folder);
+	check_int(system(command), 0);
+}
+
+static void need_root(void)
+{
+	if (geteuid() != 0)
+		skip("only root can make one");
+}
+
+static void enter_root(const void *data)
+{
+	char proc[256];
+
+	snprintf(proc, sizeof(proc), "%s/proc", (const char *)data);
+	/* The library and its controller need /proc where they are. */
+	if (unshare(CLONE_FS | CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+	    mount("proc", proc, "proc", 0, NULL) || chroot(data) || chdir("/"))
+		fail("%s: %s", (const char *)data, strerror(errno));
+}
+
+TEST(all_five_stops_of_a_program_in_another_root)
+{
+	need_root();
+	struct copy copy = other_root();
+	const struct elsewhere where = { .enter = enter_root, .data = copy.folder };
+
+	create_all(&(const struct kind){ "kind-pie", "library\nconstructor\n", "libkind.so", .where = &where },
+		   "/kind-pie");
+
+	/* Who is there already needs none. */
+	struct victim v = victim_start("/usr/sbin/chroot", copy.folder, "/kind-pie", NULL);
+	grab_running_one(&(const struct kind){ .name = "kind-pie" }, &v);
+	remove_root(&copy);
+}
+
+/* A file system that this process does not see, with the program on it. */
+static void enter_mounts(const void *data)
+{
+	const struct copy *copy = data;
+	char command[1024];
+
+	snprintf(command, sizeof(command),
+		 "mount -t tmpfs tmpfs '%s' && cp '%s' '%s'", copy->folder, victim_path("kind-pie"), copy->path);
+	if (unshare(CLONE_FS | CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+	    system(command) != 0)
+		fail("mounts of our own: %s", strerror(errno));
+}
+
+TEST(all_five_stops_of_a_program_in_another_mount_namespace)
+{
+	need_root();
+	struct copy copy = copy_as("quiet", "hidden", 0755);
+	const struct elsewhere where = { .enter = enter_mounts, .data = &copy };
+	char command[1024];
+
+	create_all(&(const struct kind){ "kind-pie", "library\nconstructor\n", "libkind.so", .where = &where },
+		   copy.path);
+
+	snprintf(command, sizeof(command), "mount -t tmpfs tmpfs '%s' && cp '%s' '%s' && exec '%s'", copy.folder,
+		 victim_path("kind-pie"), copy.path, copy.path);
+	struct victim v = victim_start("/usr/bin/unshare", "-m", "/bin/sh", "-c", command, NULL);
+	grab_running_one(&(const struct kind){ .name = "kind-pie" }, &v);
+	remove_copy(&copy);
+}
+
+static pid_t first_child(pid_t pid)
+{
+	char path[64];
+	int child = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", pid, pid);
+	FILE *file = fopen(path, "re");
+	if (!file || fscanf(file, "%d", &child) != 1)
+		fail("%d has no child", pid);
+	fclose(file);
+	return child;
+}
+
+/* It knows itself by another number than we do, and so do its children. */
+TEST(a_process_in_another_pid_namespace)
+{
+	need_root();
+	struct victim v = victim_start("/usr/bin/unshare", "-pf", "--kill-child", victim_path("leaderless"), NULL);
+	struct victim inner = v;
+	struct client c = client_open();
+
+	inner.pid = first_child(v.pid);
+	for (int i = 0; i < 3; i++) {
+		struct tether *process = client_grab(&c, inner.pid, 0);
+		check_all_stand(inner.pid);
+		check_int(tether_continue(process), 0);
+		victim_ask(&inner, "load", "done");
+		client_await(&c, "unload plugin-a.so", (unsigned)i + 1);
+		victim_ask(&inner, "fork", "done");
+		client_await(&c, "exit 5", (unsigned)i + 1);
+		check_int(tether_release(process), 0);
+		check_untraced(inner.pid);
+		victim_ask(&inner, "load", "done");
+	}
+	client_close(&c);
+	check_int(victim_end(&v), 0);
+}
+
+/* The family goes on into it: exec, loads, stops and exit are told as we number them. */
+TEST(a_family_goes_into_another_pid_and_mount_namespace)
+{
+	need_root();
+	struct client c = client_open();
+	char *const argv[] = { (char[]){ "unshare" }, (char[]){ "-pf" }, (char[]){ "--mount-proc" },
+			       (char[]){ "/bin/sh" }, (char[]){ "-c" },
+			       (char[]){ "[ $$ = 1 ] || exit 3; /bin/true & wait; exec "
+					 "bash -c 'exit $(($$ + 40))'" }, NULL };
+	struct tether_create_opts opts = { .size = sizeof(opts), .file = "unshare", .argv = argv,
+					   .stop = TETHER_STOP_NONE, .timeout_ms = 5000 };
+	struct tether *process;
+
+	check_int(tether_create(c.session, &opts, &process, NULL), 0);
+	client_await(&c, "exit 41", 2);
+	check_int(client_count(&c, "exec true"), 1);
+	check_int(client_count(&c, "exec bash"), 1);
+	check_int(client_count(&c, "lost"), 0);
 	tether_release(process);
 	client_close(&c);
 }

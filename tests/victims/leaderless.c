@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A process whose first thread has ended: /proc/PID of it shows a zombie, and nothing of its memory. "load"
- * opens and closes a library, "fork" makes a child and waits for it, "exec" runs ../victims/quiet 7; the first
+ * opens and closes a library, "fork" makes a child and waits for it, "exec" runs quiet 7; the first
  * two end with "done".
  */
 #include "victim.h"
@@ -11,17 +11,17 @@
 #include <sys/wait.h>
 
 static pthread_t leader;
+/* /proc/self shows nothing any more once the leader has ended. */
+static char *plugin, *program;
 
 static void load(void)
 {
-	char *path = beside("plugin-a.so");
-	void *handle = dlopen(path, RTLD_NOW);
+	void *handle = dlopen(plugin, RTLD_NOW);
 
 	say("expect load plugin-a.so");
 	if (!handle || dlclose(handle))
 		say("wrong: %s", dlerror());
 	say("expect unload plugin-a.so");
-	free(path);
 }
 
 static void make_child(void)
@@ -50,7 +50,7 @@ static void *serve(void *data)
 		else if (strcmp(word, "fork") == 0)
 			make_child();
 		else if (strcmp(word, "exec") == 0)
-			execl(beside("quiet"), "quiet", "7", (char *)NULL);
+			execl(program, "quiet", "7", (char *)NULL);
 		say("done");
 	}
 	return data;
@@ -61,6 +61,8 @@ int main(void)
 	pthread_t thread;
 
 	leader = pthread_self();
+	plugin = beside("plugin-a.so");
+	program = beside("quiet");
 	if (pthread_create(&thread, NULL, serve, NULL))
 		return 99;
 	pthread_exit(NULL);
