@@ -41,6 +41,8 @@ need uthash-dev header uthash.h
 need linux-libc-dev header linux/ptrace.h
 if [ "$purpose" = test ]; then
 	need g++ program g++
+	# 32-bit victims: refused, or followed, and never harmed.
+	need gcc-multilib sh -c 'echo "int main(void){return 0;}" | gcc -m32 -x c -o /dev/null -'
 	need clang program clang
 	need libcmocka-dev header cmocka.h
 	need binutils program nm

@@ -458,6 +458,7 @@ static void tell_exit(struct controller *c, struct task *t)
 		out_plain(c, PROTO_EV_released, p->pid, p->pid, 0, p->release);
 	}
 	event_of(c, &body.event, t);
+	body.event.tid = (uint32_t)p->pid;
 	out_event(c, PROTO_EV_exit, &body, sizeof(body));
 }
 
@@ -495,6 +496,23 @@ static void exit_process(struct controller *c, struct task *t)
 	}
 }
 
+/*
+ * Its leader had ended before it was grabbed and was never held, so nothing will be waited for in its name: the
+ * last thread's end is the whole's, by its status too but where that thread alone left by exit(2).
+ */
+static bool ends_process(const struct process *p, const struct task *t)
+{
+	struct os_task_status status;
+	int r;
+
+	if (t->tid == p->pid)
+		return true;
+	if (p->release || TAILQ_FIRST(&p->tasks) != t || TAILQ_NEXT(t, of_process))
+		return false;
+	r = os_task_status(p->pid, &status);
+	return r == -ESRCH || (!r && status.state == 'Z' && status.threads <= 1);
+}
+
 void exit_task(struct controller *c, struct task *t)
 {
 	struct process *p = t->process;
@@ -510,7 +528,7 @@ void exit_task(struct controller *c, struct task *t)
 	}
 	if (p->space->stepper == t)
 		step_finish(c, t);
-	if (t->tid == p->pid) {
+	if (ends_process(p, t)) {
 		exit_process(c, t);
 	} else {
 		tell_thread(c, t, false, 0);

@@ -47,7 +47,25 @@ static void usage_of(struct process *p, const struct rusage *usage)
 	p->max_rss_kb = (uint64_t)usage->ru_maxrss;
 }
 
-/* A status without a record: the kept child's end, or a child whose maker has not told of it yet. */
+/*
+ * A leader that had ended before its process was grabbed was never held; the thread that calls exec brings the
+ * hold along when it takes the tid over. NULL: it is something else.
+ */
+static struct task *new_leader(struct controller *c, pid_t tid, int status)
+{
+	struct process *p = classify(status, 0) == STOP_EXEC ? process_find(c, tid) : NULL;
+	const struct task *other = p ? TAILQ_FIRST(&p->tasks) : NULL;
+	struct task *t = other ? task_new(c, p, tid, TASK_RUNNING) : NULL;
+
+	if (t)
+		t->options = other->options;
+	return t;
+}
+
+/*
+ * A status without a record: the kept child's end, a child whose maker has not told of it yet, or a leader that
+ * nobody held.
+ */
 static struct task *unknown(struct controller *c, pid_t tid, int status)
 {
 	struct task *t;
@@ -59,7 +77,9 @@ static struct task *unknown(struct controller *c, pid_t tid, int status)
 		}
 		return NULL;
 	}
-	t = task_new(c, NULL, tid, TASK_EARLY);
+	t = new_leader(c, tid, status);
+	if (!t)
+		t = task_new(c, NULL, tid, TASK_EARLY);
 	/* No memory for a record: better untraced than stopped for ever. */
 	if (!t)
 		trace_detach(tid, 0);
@@ -75,7 +95,8 @@ static void took(struct controller *c, pid_t tid, int status, const struct rusag
 	if (!t)
 		return;
 	if (!WIFSTOPPED(status)) {
-		if (t->process && t->tid == t->process->pid)
+		/* the last one's where the leader had ended before */
+		if (t->process && (t->tid == t->process->pid || t->process->task_count == 1))
 			usage_of(t->process, usage);
 		/* The tid may be given to another before this end is acted on. */
 		task_unhash(c, t);

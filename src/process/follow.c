@@ -284,7 +284,11 @@ static enum proto_action enter_image(struct tether *process, const struct proto_
 	if (result < 0) {
 		process->table->host->log(process->table->host, 1, "image of %lld: %s", (long long)process->pid,
 					  tether_strerror(result));
-		return parked ? PROTO_STAY : PROTO_GO;
+		if (result != -EMEDIUMTYPE || !process->rendezvous)
+			return parked ? PROTO_STAY : PROTO_GO;
+		/* No stop but this one would ever come, and the next grab would be refused. */
+		rendezvous_failed(process, TETHER_EMACHINE, 0, NULL);
+		return PROTO_GO;
 	}
 	if (stops_at_main(process) && !main_may_come(&process->rtld))
 		rendezvous_failed(process, TETHER_ENOMAIN, 0, NULL);

@@ -122,6 +122,21 @@ static void abandon(struct operation *late)
 	pthread_mutex_lock(&late->table->lock);
 }
 
+/*
+ * Lock held. The stop that was asked for will not come, but the victim and what it has made are there: without a
+ * handle nobody could ever let them go. By one, they go as by any last reference.
+ */
+static void let_go(struct tether *process)
+{
+	struct table *table = process->table;
+
+	if (process->users++ == 0)
+		handle_pin(process);
+	pthread_mutex_unlock(&table->lock);
+	tether_release(process);
+	pthread_mutex_lock(&table->lock);
+}
+
 int start_run(struct operation *operation, uint32_t timeout_ms, struct tether **ret, struct tether_error *err)
 {
 	struct table *table = operation->table;
@@ -134,6 +149,8 @@ int start_run(struct operation *operation, uint32_t timeout_ms, struct tether **
 	close(operation->socket);
 	if (result == -TETHER_ETIMEDOUT)
 		abandon(operation);
+	else if (result < 0 && result != -TETHER_ECLOSED && process)
+		let_go(process);
 	if (result == 0 && !process)
 		result = -TETHER_EPROTOCOL;
 	if (result == 0) {

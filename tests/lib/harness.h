@@ -92,7 +92,7 @@ struct victim {
 	int status;
 };
 
-/* Path of a file beside the victims: an executable or a library. A static buffer, the last 8 calls live. */
+/* Path of a file beside the victims: an executable or a library; a whole path is left as it is. A static buffer, the last 8 calls live. */
 const char *victim_path(const char *name);
 /* Arguments end with NULL. The victim is not yet ready. */
 struct victim victim_spawn(const char *name, ...) __attribute__((sentinel));

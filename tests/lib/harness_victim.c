@@ -25,6 +25,10 @@ const char *victim_path(const char *name)
 	static char room[8][PATH_MAX];
 	static unsigned next;
 	char *path = room[next++ % 8];
+	if (name[0] == '/') {
+		snprintf(path, PATH_MAX, "%s", name);
+		return path;
+	}
 	ssize_t length = readlink("/proc/self/exe", path, PATH_MAX - 1);
 	if (length < 0)
 		fail("cannot read /proc/self/exe: %s", strerror(errno));
@@ -247,11 +251,22 @@ void check_untraced(pid_t pid)
 		     count_threads(pid));
 }
 
-static void compare_mapping(int memory, uint64_t start, uint64_t end, uint64_t offset, const char *path)
+/* What is mapped, whatever its path leads to by now or from here; only root may ask for it so. */
+static int open_mapped(pid_t pid, uint64_t start, uint64_t end, const char *path)
+{
+	char link[96];
+	snprintf(link, sizeof(link), "/proc/%d/map_files/%llx-%llx", pid, (unsigned long long)start,
+		 (unsigned long long)end);
+	int file = open(link, O_RDONLY | O_CLOEXEC);
+	return file >= 0 ? file : open(path, O_RDONLY | O_CLOEXEC);
+}
+
+static void compare_mapping(pid_t pid, int memory, uint64_t start, uint64_t end, uint64_t offset,
+			    const char *path)
 {
 	enum { PIECE = 1 << 16 };
 	static unsigned char here[PIECE], there[PIECE];
-	int file = open(path, O_RDONLY | O_CLOEXEC);
+	int file = open_mapped(pid, start, end, path);
 	if (file < 0)
 		return; /* deleted since: nothing to compare with */
 	for (uint64_t at = start; at < end;) {
@@ -289,7 +304,7 @@ void check_text_whole(pid_t pid)
 			continue;
 		if (flags[2] != 'x' || file[0] != '/')
 			continue;
-		compare_mapping(memory, start, end, offset, file);
+		compare_mapping(pid, memory, start, end, offset, file);
 		compared++;
 	}
 	fclose(maps);

@@ -385,3 +385,22 @@ TEST(a_controller_of_another_build_is_named_so_however_soon_it_ends)
 	check_int(tether_session_close(session), 0);
 	check_int(victim_end(&v), 0);
 }
+
+/* What nobody else can do any more, the client does: the trap at the linker's breakpoint goes. */
+TEST(the_text_is_put_back_by_the_client_when_its_controller_is_killed)
+{
+	struct victim v = victim_start("loads", NULL);
+	struct client c = client_open();
+	struct tether_info info = { .size = sizeof(info) };
+
+	check_int(tether_info_get(client_grab(&c, v.pid, TETHER_NO_PARK), &info), 0);
+	check(info.controller > 0);
+	kill((pid_t)info.controller, SIGKILL);
+	client_await(&c, "lost", 1);
+	check_untraced(v.pid);
+	check_text_whole(v.pid);
+	victim_say(&v, "dlopen");
+	free(victim_expects(&v));
+	client_close(&c);
+	check_int(victim_end(&v), 0);
+}
