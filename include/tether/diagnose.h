@@ -90,12 +90,15 @@ struct tether_verdict {
  * @pid: a process; 0: the machine: what is allowed with any process of the caller's own user
  * @ret: the caller sets size and owns it; untouched on failure
  * @visit: called for each reason, refusals first; NULL: only the verdict is wanted
+ * @data: handed to @visit
  * Return: what @visit returned last, or 0: also for a process that may not be held or does not exist;
  *         -TETHER_EINVALID (@pid negative, @ret of unknown size), -ENOENT (/proc is not mounted)
  * Blocks: for files of /proc only
  * Threads: any, no session is needed; in a handler: yes. @visit runs on the calling thread. The verdict is that of
  *          the calling thread's user and capabilities.
  * Victim: not touched. The judgement is of this moment: the process may change before it is grabbed.
+ * See: ptrace(2) on access mode checking, capabilities(7), user_namespaces(7), proc_pid_status(5),
+ *      Documentation/admin-guide/LSM/Yama.rst of the kernel
  */
 TETHER_API int tether_diagnose(int64_t pid, struct tether_verdict *ret, tether_reason_fn *visit, void *data);
 
