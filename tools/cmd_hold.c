@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "common.h"
 #include "family.h"
@@ -176,6 +177,25 @@ static bool was_asked_for(const struct selection *selection, int64_t pid)
 	return false;
 }
 
+/*
+ * A stop is begun by one thread and joined by each of the others when it next runs. At most a second, as
+ * anybody may continue or kill the process.
+ */
+static bool stands(int64_t pid)
+{
+	const struct timespec pause = { .tv_nsec = 200000 };
+	uint64_t until = now_ns() + 1000000000;
+	char state;
+
+	while (!proc_stands(pid)) {
+		state = proc_state(pid);
+		if (!state || state == 'Z' || state == 'X' || now_ns() >= until)
+			return false;
+		nanosleep(&pause, NULL);
+	}
+	return true;
+}
+
 /* That one of a tree ends while the others are stopped is no failure: it does not run on. */
 static int tell_one(struct hold *hold, const struct selection *selection, int64_t pid)
 {
@@ -185,23 +205,23 @@ static int tell_one(struct hold *hold, const struct selection *selection, int64_
 		.tid = pid,
 		.u.signal.signal = SIGSTOP,
 	};
-	char text[96], state = proc_state(pid);
+	char text[128], state;
 	bool ended;
 
-	if (state && state != 'Z' && state != 'X') {
-		await_stop(pid);
-		state = proc_state(pid);
-	}
-	if (state == 'T') {
+	if (stands(pid)) {
 		event.t_ns = now_ns();
 		output_event(hold->output, &event, NULL);
 		return 0;
 	}
+	state = proc_state(pid);
 	ended = !state || state == 'Z' || state == 'X';
 	if (ended && !was_asked_for(selection, pid))
 		return 0;
-	snprintf(text, sizeof(text), "cannot hold %lld: it %s", (long long)pid,
-		 ended ? "has ended" : "went on: somebody else continued it");
+	snprintf(text, sizeof(text), "cannot hold %lld: %s", (long long)pid,
+		 ended ? "it has ended"
+		 : state == 'T'
+			 ? "a thread of it does not stop: it waits for a device or for a vfork(2) child"
+			 : "it went on: somebody else continued it");
 	output_error(hold->output, tether_error_name(ended ? TETHER_EGONE : TETHER_ELOST), text, "");
 	return STATUS_TETHER;
 }

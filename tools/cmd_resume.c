@@ -45,10 +45,12 @@ static bool refuse(struct output *output, int64_t pid, const char *code, const c
 }
 
 /*
- * The kernel wakes it at once, but a tracer may keep it: at most a second. False: it stands still. The time
+ * The kernel wakes the threads of a stopped process before kill(2) returns. One that is seen stopped after
+ * that was stopped anew: by a controller that was just letting it go so when its client was killed. So the
+ * signal is sent once more, at most for a second; a tracer may keep it. False: it stands still. The time
  * between two looks is no part of what makes it right.
  */
-static bool goes_on(int64_t pid)
+static bool goes_on(int64_t pid, int fd)
 {
 	const struct timespec pause = { .tv_nsec = 500000 };
 	uint64_t until = now_ns() + 1000000000;
@@ -57,6 +59,8 @@ static bool goes_on(int64_t pid)
 	while ((state = proc_state(pid)) == 'T' || state == 't') {
 		if (now_ns() >= until)
 			return false;
+		if (state == 'T')
+			pidfd_send_signal(fd, SIGCONT, NULL, 0);
 		nanosleep(&pause, NULL);
 	}
 	return true;
@@ -106,7 +110,7 @@ static bool resume_stopped(struct output *output, int64_t pid, int fd)
 				      "run tether as that user, or with CAP_KILL (root has it)");
 		return refuse(output, pid, tether_error_name(errno), strerror(errno), "");
 	}
-	if (!goes_on(pid))
+	if (!goes_on(pid, fd))
 		return refuse(output, pid, tether_error_name(TETHER_ETIMEDOUT), "it stays stopped",
 			      "look who stops it: tether doctor, or its parent");
 	event.t_ns = now_ns();

@@ -81,30 +81,53 @@ static bool read_stat(const char *path, char *state, int64_t *parent)
 	return true;
 }
 
-char proc_state(int64_t pid)
+struct states {
+	char leader;                      /* 0: gone */
+	unsigned stopped, traced, others; /* threads; others: that are alive */
+};
+
+static struct states read_states(int64_t pid)
 {
-	char folder[48], path[PATH_MAX], leader = 0, found = 0;
+	char folder[48], path[PATH_MAX];
+	struct states states = { 0 };
 	struct dirent *entry;
 	int64_t parent;
 	DIR *tasks;
 
 	snprintf(folder, sizeof(folder), "/proc/%lld/task", (long long)pid);
 	tasks = opendir(folder);
-	if (!tasks)
-		return 0;
-	while (found != 'T' && (entry = readdir(tasks))) {
+	while (tasks && (entry = readdir(tasks))) {
 		char state;
 
 		snprintf(path, sizeof(path), "%s/%s/stat", folder, entry->d_name);
 		if (entry->d_name[0] == '.' || !read_stat(path, &state, &parent))
 			continue;
 		if (strtoll(entry->d_name, NULL, 10) == pid)
-			leader = state;
-		if (state == 'T' || state == 't')
-			found = state;
+			states.leader = state;
+		if (state == 'T')
+			states.stopped++;
+		else if (state == 't')
+			states.traced++;
+		else if (state != 'Z' && state != 'X')
+			states.others++;
 	}
-	closedir(tasks);
-	return found ? found : leader;
+	if (tasks)
+		closedir(tasks);
+	return states;
+}
+
+char proc_state(int64_t pid)
+{
+	struct states states = read_states(pid);
+
+	return states.stopped ? 'T' : states.traced ? 't' : states.leader;
+}
+
+bool proc_stands(int64_t pid)
+{
+	struct states states = read_states(pid);
+
+	return states.stopped && !states.traced && !states.others;
 }
 
 bool proc_parents(struct parentage **ret, size_t *count)

@@ -25,6 +25,9 @@ bool proc_has_name(int64_t pid, const char *name);
  */
 char proc_state(int64_t pid);
 
+/* Every thread of it stands in a job-control stop, for nobody but that. */
+bool proc_stands(int64_t pid);
+
 struct parentage {
 	int64_t pid, parent;
 };

@@ -5,6 +5,7 @@ import os
 import pathlib
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -214,20 +215,52 @@ def test_a_server_answers_again_after_resume(t):
         check_text(t, process.pid)
 
 
+def runs_anywhere(program):
+    for pid in filter(str.isdigit, os.listdir('/proc')):
+        with contextlib.suppress(OSError):
+            if os.path.samefile(f'/proc/{pid}/exe', program):
+                return True
+    return False
+
+
 @timeout(60)
 def test_hold_killed_at_any_moment_leaves_the_process_whole(t):
+    # A controller of our own, to see when the one of the killed command has ended.
+    controller = t.tmp / 'tether-controller'
+    shutil.copy(next((t.build / 'src' / 'controller').glob('tether-controller')), controller)
+    environment = {**os.environ, 'TETHER_CONTROLLER': str(controller)}
     with counter(t) as process:
         for _ in range(25):
-            tether = subprocess.Popen([*t.tether, 'hold', '-q', '-p', str(process.pid)], stdin=subprocess.DEVNULL)
-            time.sleep(random.random() * 0.008)
+            tether = subprocess.Popen([*t.tether, 'hold', '-q', '-p', str(process.pid)], stdin=subprocess.DEVNULL,
+                                      env=environment)
+            time.sleep(random.random() * 0.01 * t.slow)
             tether.kill()
             tether.wait()
-            # Either it had come to hold it, or not: nothing between, once its controller has ended.
-            t.check(eventually(lambda: status(process.pid)['TracerPid'].strip() == '0' and
-                               (states(process.pid) == {'T'} or 'T' not in states(process.pid))), states(process.pid))
+            t.check(eventually(lambda: not runs_anywhere(controller)), 'a controller is left over')
+            t.equal(status(process.pid)['TracerPid'].strip(), '0')
+            # It stands whole, each thread as soon as it runs, or was not yet held.
+            t.check(eventually(lambda: states(process.pid) == {'T'} or 'T' not in states(process.pid)), states(process.pid))
             t.equal(ask(t, 'resume', '-p', process.pid)[0], 0)
             check_counts_on(t, process)
         check_text(t, process.pid)
+        check_ends_whole(t, process)
+
+
+@timeout(60)
+def test_resume_wins_over_the_controller_of_a_hold_that_was_killed(t):
+    """It may be about to let the process go stopped, after the SIGCONT."""
+    with counter(t) as process:
+        for _ in range(120):
+            tether = subprocess.Popen([*t.tether, 'hold', '-q', '-p', str(process.pid)], stdin=subprocess.DEVNULL)
+            time.sleep(random.random() * 0.008 * t.slow)
+            tether.kill()
+            tether.wait()
+            result = t.run([*t.tether, 'resume', '-q', '-p', str(process.pid)])
+            t.equal((result.returncode, result.stderr), (0, b''))
+        # Where resume came before the controller had taken it: once more.
+        t.check(eventually(lambda: status(process.pid)['TracerPid'].strip() == '0'), 'it stays traced')
+        t.equal(ask(t, 'resume', '-p', process.pid)[0], 0)
+        check_counts_on(t, process)
         check_ends_whole(t, process)
 
 
@@ -699,6 +732,21 @@ def test_help_of_each_is_short(t):
         t.equal((result.returncode, result.stderr), (0, b''), command)
         t.check(text.startswith(f'usage: tether {command} ') and len(text.splitlines()) < 25 and
                 max(map(len, text.splitlines())) <= 100 and 'Exit status:' in text and 'Example:' in text, text)
+
+
+def test_each_has_its_place_in_the_manual_and_the_readme(t):
+    folder = t.source.parent
+    if not (folder / 'man').exists():
+        t.skip('the tests were copied without the documents')
+    manual, readme = (folder / 'man' / 'tether.1').read_text(), (folder / 'README.md').read_text()
+    overview = t.run([*t.tether, '--help']).stdout.decode()
+    listed = re.findall(r'^  ([a-z]+) ', overview, re.MULTILINE)
+    t.equal(sorted(set(listed) & {*COMMANDS, 'run', 'attach'}), sorted([*COMMANDS, 'run', 'attach']))
+    for command in listed:
+        t.check(f'.Ss tether {command}\n' in manual, f'no section of the manual page is about {command}')
+        t.check(re.search(rf'^tether (\w+ / )?{command}\b', readme, re.MULTILINE), f'{command} is not in the README')
+        for option in re.findall(r'--([a-z-]+)', t.run([*t.tether, command, '--help']).stdout.decode().split('Exit status')[0]):
+            t.check(f'Fl \\-{option}' in manual, f'--{option} of {command} is not in the manual page')
 
 
 def test_mistakes_are_125_with_one_line(t):
