@@ -127,32 +127,32 @@ TETHER_API int tether_release(struct tether *process);
 
 /**
  * tether_lock - keep a handle to this thread for several calls in one piece
- * @process: the caller's
+ * @process: of any kind
  * Return: 0, -TETHER_EDEADLK (this thread has locked it already), -ENOMEM, -TETHER_EFORKED, -TETHER_ECLOSED
  * Blocks: while another thread has it locked, and until the library is done with an event of it
- * Threads: any; in a handler: yes. The thread that locks is the one to unlock. Who locks several handles takes them
- *          in one order everywhere.
+ * Threads: any; in a handler: yes; in a forked child: -TETHER_EFORKED. The thread that locks is the one to unlock.
+ *         Who locks several handles takes them in one order everywhere.
+ * Victim: one that needs the library while its handle is locked (it executes a program, or loads a library) waits for
+ *         it, at most the session's question_ms, and then runs on without: lock briefly
  * Release: tether_unlock(), tether_release() by the same thread, or the end of the session
  * See: pthread_mutex_lock(3)
  *
  * While it is locked no event of the process is acted on: its state, its objects and its memory as the library knows
  * it stay as they are, but for what this thread asks for. Calls of other threads that would change the process
  * (tether_continue(), tether_detach(), tether_set_mode(), the last tether_release()) wait; those that only read do
- * not. Answers come all the same, so every call may be made.
- *
- * Hold it briefly. A victim that needs the library (it executes a program, or loads a library) waits for it, at most
- * the session's question_ms, and then runs on without. When more than a megabyte of events has come the lock no
+ * not. Answers come all the same, so every call may be made. When more than a megabyte of events has come the lock no
  * longer keeps them: tether_unlock() tells.
+ * See: pthread_mutex_lock(3p) for what is the like of it
  */
 TETHER_API int tether_lock(struct tether *process);
 
 /**
  * tether_unlock - give back what tether_lock() took; what happened meanwhile is acted on before this returns
- * @process: the one that was locked
+ * @process: locked by this thread
  * Return: 0; -TETHER_ELIMIT (unlocked, but too much came while it was locked: its events were acted on before),
  *         -TETHER_ESTATE (this thread has not locked it), -TETHER_EFORKED, -TETHER_ECLOSED
- * Threads: the one that locked it; in a handler: yes
- * See: pthread_mutex_lock(3)
+ * Threads: the one that locked it; in a handler: yes; in a forked child: -TETHER_EFORKED
+ * See: tether_lock(3)
  */
 TETHER_API int tether_unlock(struct tether *process);
 

@@ -146,11 +146,8 @@ static void grabbed(struct family *family, struct operation *operation, const vo
 		family->finished = true;
 		return;
 	}
-	uint64_t start_time = 0;
-	(void)os_start_time(operation->pid, &start_time);
 	pthread_mutex_lock(&family->table->lock);
 	handle_pin(process);
-	process->start_time = start_time;
 	family->root = process;
 	operation->process = process;
 	pthread_mutex_unlock(&family->table->lock);
@@ -394,7 +391,7 @@ static int confirm(struct tether *process)
 		return 1;
 	handle_pin(process);
 	result = settle(process->table, process->controller);
-	/* It had the pid before the time was read, and has not been reaped since. */
+	/* It could not be read. It had the pid before it was read now, and has not been reaped since. */
 	if (process->listed && !process->start_time)
 		process->start_time = start_time;
 	handle_unpin(process);

@@ -59,7 +59,14 @@ int tether_objects(struct tether *process, tether_object_fn *visit, void *data)
 	if (result < 0)
 		return result;
 	object_list_init(&list);
-	result = process->observe ? read_afresh(process, &list) : object_list_copy(&list, &process->objects);
+	if (process->observe) {
+		/* Nothing of the session is looked at, and a list that lies is long: others need not wait for it. */
+		pthread_mutex_unlock(&table->lock);
+		result = read_afresh(process, &list);
+		pthread_mutex_lock(&table->lock);
+	} else {
+		result = object_list_copy(&list, &process->objects);
+	}
 	table_leave(table);
 	if (result == 0)
 		result = visit_list(&list, visit, data);

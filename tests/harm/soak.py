@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""Run the harm loops for as long as told: `make soak SECONDS=N`."""
+"""Run the handle stress for at most 30 s, then the harm loops for as long as told: `make soak SECONDS=N`."""
 import argparse
 import os
 import pathlib
+import subprocess
 import sys
 
 parser = argparse.ArgumentParser(description=__doc__)
@@ -20,4 +21,10 @@ for place in ('src/controller', 'src'):
     controller = options.build.resolve() / place / 'tether-controller'
     if controller.exists():
         environment.setdefault('TETHER_CONTROLLER', str(controller))
+STRESS = 'ten_handles_from_ten_threads_in_any_order_leave_the_victim_whole'
+stress = options.build.resolve() / 'tests' / 'live' / 'test_handle_rows'
+if not options.words:
+    environment['TETHER_STRESS_SECONDS'] = str(min(options.seconds, 30))
+    if subprocess.run([stress, STRESS], env=environment, check=False).returncode:
+        sys.exit(f'soak.py: {STRESS} failed')
 os.execve(harm, [harm, '--seconds', str(options.seconds), *options.words], environment)
