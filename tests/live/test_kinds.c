@@ -605,7 +605,7 @@ TEST(a_32_bit_program_in_a_family_goes_its_way)
 		fail("pipe: %s", strerror(errno));
 	/* The second is awaited where it reads, with a pipe for its input that nobody writes to. */
 	snprintf(script, sizeof(script),
-		 "[ \"$(echo x | %s | tr '\\n' ' ')\" = 'constructor main ready done ' ] || exit 1;"
+		 "exec 2> /dev/null; [ \"$(echo x | %s | tr '\\n' ' ')\" = 'constructor main ready done ' ] || exit 1;"
 		 "exec 3<&0; %s <&3 > /dev/null & kill -STOP $!; kill -CONT $!; kill -USR1 $!;"
 		 "wait $!; [ $? = 138 ] || exit 2; exec %s < /dev/null > /dev/null",
 		 path, path, path);
