@@ -135,14 +135,13 @@ TETHER_API int tether_release(struct tether *process);
  * Victim: one that needs the library while its handle is locked (it executes a program, or loads a library) waits for
  *         it, at most the session's question_ms, and then runs on without: lock briefly
  * Release: tether_unlock(), tether_release() by the same thread, or the end of the session
- * See: pthread_mutex_lock(3)
  *
  * While it is locked no event of the process is acted on: its state, its objects and its memory as the library knows
  * it stay as they are, but for what this thread asks for. Calls of other threads that would change the process
  * (tether_continue(), tether_detach(), tether_set_mode(), the last tether_release()) wait; those that only read do
  * not. Answers come all the same, so every call may be made. When more than a megabyte of events has come the lock no
  * longer keeps them: tether_unlock() tells.
- * See: pthread_mutex_lock(3p) for what is the like of it
+ * See: pthread_mutex_lock(3)
  */
 TETHER_API int tether_lock(struct tether *process);
 
