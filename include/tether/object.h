@@ -31,7 +31,8 @@ typedef int tether_object_fn(const struct tether_object *object, void *data);
  *           strings are the library's and live until it returns
  * @data: handed to @visit; the caller's
  * Return: what the callback returned last, or 0; -TETHER_EGONE, -TETHER_EPRIV, -TETHER_EFORKED, -TETHER_ECLOSED,
- *         -ENOMEM; -EOVERFLOW: an observed victim's lists go beyond the bounds, nothing was visited
+ *         -TETHER_EMACHINE (a 32-bit program), -ENOMEM; -EOVERFLOW: an observed victim's lists go beyond the bounds,
+ *         nothing was visited
  * Threads: any; in a handler: yes; in a forked child: -TETHER_EFORKED
  * See: dl_iterate_phdr(3), dlmopen(3) on namespaces, ld.so(8)
  *

@@ -24,6 +24,8 @@ static int read_afresh(struct tether *process, struct object_list *list)
 		result = rtld_scan(&rtld, tid, &memory, list, &changes);
 	if (result == -ESRCH)
 		return -TETHER_EGONE;
+	if (result == -EMEDIUMTYPE)
+		return -TETHER_EMACHINE;
 	return result == -EACCES || result == -EPERM ? -TETHER_EPRIV : result < 0 ? result : 0;
 }
 
