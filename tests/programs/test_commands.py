@@ -215,10 +215,13 @@ def test_a_server_answers_again_after_resume(t):
         check_text(t, process.pid)
 
 
-def runs_anywhere(program):
+def left_over(mark, program):
+    """Is there a process with this in its environment, or one that runs this program? A controller shares its maker's
+    environment until its exec, and has none afterwards."""
     for pid in filter(str.isdigit, os.listdir('/proc')):
         with contextlib.suppress(OSError):
-            if os.path.samefile(f'/proc/{pid}/exe', program):
+            if mark.encode() in pathlib.Path(f'/proc/{pid}/environ').read_bytes() or \
+               os.path.samefile(f'/proc/{pid}/exe', program):
                 return True
     return False
 
@@ -226,9 +229,9 @@ def runs_anywhere(program):
 @timeout(60)
 def test_hold_killed_at_any_moment_leaves_the_process_whole(t):
     # A controller of our own, to see when the one of the killed command has ended.
-    controller = t.tmp / 'tether-controller'
+    controller, mark = t.tmp / 'tether-controller', f'TETHER_TEST_MARK={t.tmp}'
     shutil.copy(next((t.build / 'src' / 'controller').glob('tether-controller')), controller)
-    environment = {**os.environ, 'TETHER_CONTROLLER': str(controller)}
+    environment = {**os.environ, 'TETHER_CONTROLLER': str(controller), 'TETHER_TEST_MARK': str(t.tmp)}
     with counter(t) as process:
         for _ in range(25):
             tether = subprocess.Popen([*t.tether, 'hold', '-q', '-p', str(process.pid)], stdin=subprocess.DEVNULL,
@@ -236,7 +239,7 @@ def test_hold_killed_at_any_moment_leaves_the_process_whole(t):
             time.sleep(random.random() * 0.01 * t.slow)
             tether.kill()
             tether.wait()
-            t.check(eventually(lambda: not runs_anywhere(controller)), 'a controller is left over')
+            t.check(eventually(lambda: not left_over(mark, controller)), 'a controller is left over')
             t.equal(status(process.pid)['TracerPid'].strip(), '0')
             # It stands whole, each thread as soon as it runs, or was not yet held.
             t.check(eventually(lambda: states(process.pid) == {'T'} or 'T' not in states(process.pid)), states(process.pid))
@@ -249,16 +252,20 @@ def test_hold_killed_at_any_moment_leaves_the_process_whole(t):
 @timeout(60)
 def test_resume_wins_over_the_controller_of_a_hold_that_was_killed(t):
     """It may be about to let the process go stopped, after the SIGCONT."""
+    controller, mark = t.tmp / 'tether-controller', f'TETHER_TEST_MARK={t.tmp}'
+    shutil.copy(next((t.build / 'src' / 'controller').glob('tether-controller')), controller)
+    environment = {**os.environ, 'TETHER_CONTROLLER': str(controller), 'TETHER_TEST_MARK': str(t.tmp)}
     with counter(t) as process:
         for _ in range(120):
-            tether = subprocess.Popen([*t.tether, 'hold', '-q', '-p', str(process.pid)], stdin=subprocess.DEVNULL)
+            tether = subprocess.Popen([*t.tether, 'hold', '-q', '-p', str(process.pid)], stdin=subprocess.DEVNULL,
+                                      env=environment)
             time.sleep(random.random() * 0.008 * t.slow)
             tether.kill()
             tether.wait()
             result = t.run([*t.tether, 'resume', '-q', '-p', str(process.pid)])
             t.equal((result.returncode, result.stderr), (0, b''))
         # Where resume came before the controller had taken it: once more.
-        t.check(eventually(lambda: status(process.pid)['TracerPid'].strip() == '0'), 'it stays traced')
+        t.check(eventually(lambda: not left_over(mark, controller)), 'a controller is left over')
         t.equal(ask(t, 'resume', '-p', process.pid)[0], 0)
         check_counts_on(t, process)
         check_ends_whole(t, process)
@@ -548,6 +555,27 @@ def test_libs_of_several_processes_and_of_another_user(t):
 # ---- doctor ----------------------------------------------------------------------------------------------
 
 
+def test_libs_of_programs_without_a_linker_of_ours(t):
+    """Static, and of another machine type: told, or refused by name."""
+    (t.tmp / 'a.c').write_text('#include <unistd.h>\nint main(void) { write(1, "r", 1); pause(); return 0; }\n')
+    compiler = t.need('cc', 'gcc')
+    t.equal(t.run([compiler, '-w', '-static', '-o', 'static', 'a.c']).returncode, 0, 'cc -static')
+    with running(t, [t.tmp / 'static'], stdout=subprocess.PIPE) as process:
+        t.equal(process.stdout.read(1), b'r')
+        code, records, _ = ask(t, 'libs', '-p', process.pid)
+        t.equal((code, [r['object'] for r in records]), (0, [str(t.tmp / 'static')]))
+        t.equal(causes(verdict_of(t, process.pid)), [])
+    if t.run([compiler, '-w', '-m32', '-o', 'narrow', 'a.c']).returncode:
+        return
+    with running(t, [t.tmp / 'narrow'], stdout=subprocess.PIPE) as process:
+        t.equal(process.stdout.read(1), b'r')
+        record = verdict_of(t, process.pid)
+        t.equal((record['control'], record['observe'], causes(record)), (False, True, ['machine']))
+        for command in ('hold', 'attach', 'libs'):
+            code, records, _ = ask(t, command, '-p', process.pid)
+            t.equal((code, [r['code'] for r in records if r['event'] == 'error']), (125, ['EMACHINE']), command)
+
+
 def verdict_of(t, pid, before=()):
     code, records, errors = ask(t, 'doctor', '-p', pid, before=before)
     t.equal((len(records), errors), (1, ''), f'records: {records}')
@@ -600,6 +628,15 @@ def test_a_verdict_is_what_happens(t):
         record = verdict_of(t, hard.pid, before=user)
         t.equal((record['control'], record['observe'], causes(record)[0]), (False, False, 'dumpable'))
         check_true(t, record, hard.pid, user)
+        # A program that may be executed and not read, by a shell: setpriv(1) itself has root's rights until its exec.
+        program = t.tmp / 'unreadable'
+        program.write_bytes(pathlib.Path(t.need('sleep')).resolve().read_bytes())
+        program.chmod(0o111)
+        unread = stack.enter_context(running(t, [*user, 'sh', '-c', 'exec "$0" 1000', program]))
+        t.check(eventually(lambda: status(unread.pid)['Name'].strip() == 'unreadable'), 'it does not run')
+        record = verdict_of(t, unread.pid, before=user)
+        t.equal((record['control'], record['observe'], causes(record)[0]), (False, False, 'dumpable'))
+        check_true(t, record, unread.pid, user)
         if user:
             record = verdict_of(t, hard.pid)
             t.equal((record['control'], record['observe'], causes(record)), (True, True, []), 'for root')
