@@ -97,6 +97,7 @@ struct process {
 	bool fresh;             /* fork child that has not yet run: its copy of the text is to be put right */
 	bool parked, announced; /* asked to park / told that it stands */
 	bool group_stopped;     /* told that job control stopped it */
+	bool stays;             /* let go so: what the client's death sends to its group must not continue it */
 	bool ours_to_kill;      /* EXITKILL applies: belongs to a created family */
 	bool released;          /* told that it was let go; tasks that cannot stop yet may be left */
 	uint32_t release;       /* enum proto_mode: being let go; 0: held */
@@ -332,6 +333,9 @@ bool signals_unlearn(struct controller *c, struct process *p);
 void thaw_process(struct controller *c, struct process *p);
 void signals_wind_back(struct controller *c, struct task *t);
 
+/* release.c: the client is dead, or was waited for long enough: the stopped are let go stopped */
+void release_stays(struct controller *c);
+
 /* family.c: fork, exec, exit */
 void fork_event(struct controller *c, struct task *t);
 void first_stop(struct controller *c, struct task *t);
@@ -405,6 +409,8 @@ void act(struct controller *c, struct task *t);
 void loop(struct controller *c);
 /* Requests, its death, room in the socket. Waits for timeout_ns; without bound when timeout_ms is -1. */
 void look_at_client(struct controller *c, int timeout_ms, uint64_t timeout_ns);
+/* Has it gone? Asked where a stop may come from that very end. */
+bool client_went(struct controller *c);
 /* Take every stop there is now; true when there was one. */
 bool drain(struct controller *c);
 void act_all(struct controller *c);

@@ -193,12 +193,25 @@ void look_at_client(struct controller *c, int timeout_ms, uint64_t timeout_ns)
 		server_read(c);
 }
 
+/* Its line is closed before the kernel sends anything; nothing is read here, and nobody let go. */
+bool client_went(struct controller *c)
+{
+	struct pollfd fd[2] = { { .fd = c->socket }, { .fd = c->client, .events = POLLIN } };
+	const struct timespec now = { 0, 0 };
+
+	if (!c->client_gone && sys(ppoll, fd, 2, &now, 0, 0) > 0)
+		c->client_gone = (fd[0].revents & POLLHUP) || fd[1].revents;
+	return c->client_gone;
+}
+
 static void client_ended(struct controller *c)
 {
 	if (!c->finishing)
 		release_all(c, c->hold.mode, 0);
 	if (!c->hold.mode)
 		c->done = true; /* nothing was ever held */
+	if (c->client_dead)
+		release_stays(c);
 	finish_check(c);
 }
 

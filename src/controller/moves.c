@@ -43,10 +43,14 @@ static void interrupted(struct controller *c, struct task *t)
 	struct process *p = t->process;
 
 	t->vfork_child = 0;
-	if (p->group_stopped) {
+	/* What continues it may be the kernel, for the client has died and left an orphaned group (rule 9): then it
+	 * stands until it is let go, and stays stopped. */
+	if (p->group_stopped && !p->release && client_went(c))
+		return;
+	if (p->group_stopped && !p->stays) {
 		p->group_stopped = false;
 		tell_signal(c, t, PROTO_EV_cont, SIGCONT, NULL);
-	} else {
+	} else if (!p->stays) {
 		signals_wind_back(c, t);
 	}
 	signals_refresh(c, t, true);

@@ -79,14 +79,25 @@ static bool drain_trap(struct controller *c, struct task *t)
 	return true;
 }
 
+/* The kernel sends before it tells that the client is dead. A client that lives on is not waited for for ever. */
+static bool stays_no_more(const struct controller *c)
+{
+	return c->client_dead || os_now_ns() > c->finish_by_ns;
+}
+
 /* hang: nothing but a group-stop survives us, so go on until the SIGSTOP that was sent makes one. */
 static void go_on_to_stop(struct controller *c, struct task *t)
 {
 	enum stop_kind kind = classify(t->status, 0);
 	siginfo_t info;
 
+	if (kind == STOP_GROUP && t->process->stays && !stays_no_more(c)) {
+		trace_listen(t->tid);
+		task_set_state(t, TASK_LISTENING);
+		return;
+	}
 	if (kind == STOP_GROUP) {
-		if (c->finishing && (!c->kept_child || t->process->created)) {
+		if (!t->process->stays && c->finishing && (!c->kept_child || t->process->created)) {
 			trace_listen(t->tid);
 			t->left = true;
 			task_set_state(t, TASK_LISTENING);
@@ -125,7 +136,7 @@ void release_stopped(struct controller *c, struct task *t)
 	}
 	if (drain_trap(c, t))
 		return;
-	if (p->release == PROTO_HANG)
+	if (p->release == PROTO_HANG || p->stays)
 		go_on_to_stop(c, t);
 	else
 		detach(c, t);
@@ -164,8 +175,10 @@ static void release_task(struct controller *c, struct task *t)
 			task_stop(c, t);
 		break;
 	case TASK_LISTENING:
+		if (t->process->stays && !stays_no_more(c))
+			break;
 		/* A group-stop survives our exit, and DETACH from an interrupt in it. */
-		if (exits_soon(c))
+		if (exits_soon(c) && !t->process->stays)
 			t->left = true;
 		else
 			task_stop(c, t);
@@ -254,6 +267,8 @@ void release_process(struct controller *c, struct process *p, uint32_t mode, uin
 	}
 	p->release = mode;
 	p->release_id = request;
+	/* Stopped by somebody else, it is for somebody else to continue it: as in mode hang (rule 9). */
+	p->stays = mode == PROTO_RUN && p->group_stopped && c->finishing && c->client_gone;
 	c->release_check_ns = os_now_ns() + CHECK_NS;
 	if (p->parked) {
 		p->parked = false;
@@ -281,6 +296,20 @@ void release_process(struct controller *c, struct process *p, uint32_t mode, uin
 	}
 	space_go_on(c, s);
 	finish_check(c);
+}
+
+void release_stays(struct controller *c)
+{
+	struct process *p;
+	struct task *t;
+
+	TAILQ_FOREACH(p, &c->processes, entry) {
+		if (!p->stays)
+			continue;
+		TAILQ_FOREACH(t, &p->tasks, of_process)
+			if (t->state == TASK_LISTENING && !t->left)
+				task_stop(c, t);
+	}
 }
 
 /* Processes held only for a memory that no followed one uses any more. */
@@ -423,6 +452,8 @@ void release_timers(struct controller *c, uint64_t now)
 	if (!c->release_check_ns || c->release_check_ns > now)
 		return;
 	c->release_check_ns = 0;
+	if (c->finishing && stays_no_more(c))
+		release_stays(c);
 	for (p = TAILQ_FIRST(&c->processes); p; p = next) {
 		struct task *t;
 
