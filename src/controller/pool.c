@@ -26,21 +26,27 @@ void pages_put(void *pages, size_t bytes)
 
 void *pool_get(struct pool *pool)
 {
-	void *record;
+	void *record = pool->free;
 
-	if (!pool->free) {
+	if (record) {
+		memcpy(&pool->free, record, sizeof(void *));
+		memset(record, 0, pool->size);
+		return record;
+	}
+	if (!pool->fresh_count) {
 		size_t count = CHUNK / pool->size ? CHUNK / pool->size : 1;
 		char *chunk = pool->made < pool->limit ? pages_get(count * pool->size) : NULL;
 
 		if (!chunk)
 			return NULL;
-		for (size_t i = count; i-- > 0;)
-			pool_put(pool, chunk + i * pool->size);
+		pool->fresh = chunk;
+		pool->fresh_count = count;
 		pool->made += count;
 	}
-	record = pool->free;
-	memcpy(&pool->free, record, sizeof(void *));
-	memset(record, 0, pool->size);
+	/* Pages are zero as they come, and touched only when a record of them is wanted. */
+	record = pool->fresh;
+	pool->fresh += pool->size;
+	pool->fresh_count--;
 	return record;
 }
 

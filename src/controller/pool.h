@@ -14,7 +14,9 @@ struct pool {
 	size_t size;  /* of one record; at least a pointer */
 	size_t limit; /* records at most */
 	size_t made;
-	void *free;
+	void *free;  /* given back */
+	char *fresh; /* never handed out, fresh_count of them */
+	size_t fresh_count;
 };
 
 /* Zeroed, or NULL when the limit or the memory is reached. */

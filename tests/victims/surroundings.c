@@ -38,6 +38,9 @@ static void signals(void)
 	say("pending %#llx", (unsigned long long)set);
 	for (int number = 1; number <= 64; number++) {
 		struct action action = { 0 };
+		/* glibc's own: a maker with threads has handlers, whatever it was started with */
+		if (number == 32 || number == 33)
+			continue;
 		syscall(SYS_rt_sigaction, number, NULL, &action, 8);
 		say("signal %d: %s flags %#lx mask %#llx", number,
 		    action.handler == (uintptr_t)SIG_DFL   ? "default"
