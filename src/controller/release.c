@@ -82,7 +82,7 @@ static bool drain_trap(struct controller *c, struct task *t)
 /* The kernel sends before it tells that the client is dead. A client that lives on is not waited for for ever. */
 static bool stays_no_more(const struct controller *c)
 {
-	return c->client_dead || os_now_ns() > c->finish_by_ns;
+	return c->client_dead || os_now_ns() + FINISH_NS > c->finish_by_ns + LINGER_NS;
 }
 
 /* hang: nothing but a group-stop survives us, so go on until the SIGSTOP that was sent makes one. */

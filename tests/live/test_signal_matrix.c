@@ -363,3 +363,23 @@ TEST(stopped_before_the_grab_it_stays_stopped_when_the_client_is_killed)
 	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
 		stopped_while_held(signals[i], true);
 }
+
+/* Its controller is told to end while the client lives: nobody hangs up anything, and nobody is waited for long. */
+TEST(stopped_while_held_it_is_let_go_stopped_when_only_the_controller_ends)
+{
+	struct victim v = victim_start("threads", "steady", "4", NULL);
+	struct client c = client_open();
+	struct tether *process = client_grab(&c, v.pid, TETHER_NO_PARK);
+	struct tether_info info = { .size = sizeof(info) };
+
+	kill(v.pid, SIGSTOP);
+	client_await(&c, "stop SIGSTOP", 1);
+	check_int(tether_info_get(process, &info), 0);
+	kill((pid_t)info.controller, SIGTERM);
+	check(eventually(is_free_and_stopped, &v.pid, 3000));
+	check_text_whole(v.pid);
+	kill(v.pid, SIGCONT);
+	victim_ask(&v, "progress", "progress");
+	client_close(&c);
+	check_int(victim_end(&v), 0);
+}
