@@ -340,6 +340,55 @@ KIND(a_script, "script", "library\nconstructor\n", "libkind.so", .where = NULL)
 KIND(a_program_without_a_c_main, "bare", "", .is_static = true, .no_main = true)
 KIND(a_dynamic_program_without_a_c_main, "bare-dynamic", "", "libc.so", .no_main = true)
 
+static int is_this_path(const struct tether_object *object, void *data)
+{
+	return strcmp(object->path, data) == 0;
+}
+
+/* ---- libraries of musl ----------------------------------------------------------------------------------- */
+
+static void load_under_musl(struct victim *v, struct client *c)
+{
+	client_await(c, "load plugin-musl.so", 1);
+	check_int(tether_objects(c->process[0], is_this_path, (void *)(uintptr_t)victim_path("plugin-musl.so")), 1);
+	victim_ask(v, "load", "done");
+	client_drain(c, 20);
+	check_int(client_count(c, "load plugin-musl.so"), 1);
+	check_int(client_count(c, "unload"), 0);
+	client_close(c);
+	check_untraced(v->pid);
+	check_text_whole(v->pid);
+	victim_ask(v, "load", "done");
+	check_int(victim_end(v), 0);
+}
+
+TEST(a_musl_program_tells_what_it_loads_while_it_is_held)
+{
+	if (access(victim_path("musl-loads"), X_OK) != 0)
+		skip("there is no musl-gcc");
+	struct victim v = victim_start("musl-loads", NULL);
+	struct client c = client_open();
+
+	client_grab(&c, v.pid, TETHER_NO_PARK);
+	client_drain(&c, 20);
+	check_int(client_count(&c, "load plugin-musl.so"), 0);
+	victim_ask(&v, "load", "constructed");
+	check_same("done", victim_line(&v));
+	load_under_musl(&v, &c);
+}
+
+TEST(what_a_musl_program_has_loaded_before_is_told_at_the_grab)
+{
+	if (access(victim_path("musl-loads"), X_OK) != 0)
+		skip("there is no musl-gcc");
+	struct victim v = victim_start("musl-loads", NULL);
+	victim_ask(&v, "load", "done");
+	struct client c = client_open();
+
+	client_grab(&c, v.pid, TETHER_NO_PARK);
+	load_under_musl(&v, &c);
+}
+
 /* ---- names --------------------------------------------------------------------------------------------- */
 
 /* A copy of a victim in a new folder of its own. */
@@ -372,11 +421,6 @@ static void remove_copy(const struct copy *copy)
 {
 	unlink(copy->path);
 	rmdir(copy->folder);
-}
-
-static int is_this_path(const struct tether_object *object, void *data)
-{
-	return strcmp(object->path, data) == 0;
 }
 
 /* One of the bytes is escaped in /proc/PID/maps, and the escape itself is part of the name. */
