@@ -319,7 +319,8 @@ static void parse(struct plan *plan, int argc, char **argv)
 		{ "endings", required_argument, NULL, 'e' },  { "count", required_argument, NULL, 'n' },
 		{ "seed", required_argument, NULL, 's' },     { "seconds", required_argument, NULL, 't' },
 		{ "spread", no_argument, NULL, 'p' },         { "verbose", no_argument, NULL, 'v' },
-		{ "sabotage", required_argument, NULL, 'x' }, { 0 }
+		{ "sabotage", required_argument, NULL, 'x' }, { "keep", no_argument, NULL, 'K' },
+		{ 0 }
 	};
 	bool known = true;
 
