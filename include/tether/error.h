@@ -33,7 +33,8 @@ extern "C" {
 	X(4100, EDUMPABLE, "it has made itself non-dumpable", "run with CAP_SYS_PTRACE")                         \
 	X(4101, EKTHREAD, "a kernel thread", "kernel threads cannot be held")                                   \
 	X(4102, EZOMBIE, "it has ended and waits for its parent", "nothing is left to hold")                    \
-	X(4103, ESELF, "this is the calling process or a part of tether", "ask from another process")           \
+	X(4103, ESELF, "the calling process, one that it descends from, or a part of tether",                 \
+	  "ask from another process")                                                                           \
 	X(4104, EFORKED, "the handle belongs to the parent of this process", "open a session in this process")  \
 	X(4105, EDEADLK, "a wait that could never end", "call it outside the handler")                          \
 	X(4106, EBUSY, "a dispatch is already running", "dispatch from one thread at a time")                   \

@@ -95,6 +95,9 @@ TETHER_API int tether_create(struct tether_session *session, const struct tether
  *         taken with it has its family monitored from then on. One that another thread is just taking or letting
  *         go is waited for.
  *
+ * An ancestor of the calling process is refused with -TETHER_ESELF where it would be stopped: parked, or left in
+ * mode hang. Watched, with TETHER_NO_PARK, it may be. With TETHER_TREE the calling process is left out.
+ *
  * TETHER_OBSERVE gives a handle of its own kind, beside a control handle of the same process. After its last
  * release it stays in a cache (cache_limit of the session) and is found by the next such grab; a control grab makes
  * it out of date: it serves those who have it, and goes with their last release.

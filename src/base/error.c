@@ -87,7 +87,7 @@ int error_fill(struct tether_error *err, int code, const struct error_details *d
 	if (used < 0 || (size_t)used >= sizeof(err->message))
 		return -code;
 
-	const char *cure = tether_error_cure(code);
+	const char *cure = details && details->cure ? details->cure : tether_error_cure(code);
 	char *rest = err->message + used;
 	size_t room = sizeof(err->message) - (size_t)used;
 	if (err->system_error && err->system_error != code)

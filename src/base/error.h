@@ -13,6 +13,7 @@ struct error_details {
 	int64_t pid, other_pid;
 	int system_error, status;
 	const char *path;
+	const char *cure; /* one for this very case; NULL: that of the code */
 };
 
 /*

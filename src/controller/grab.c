@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #include <tether/error.h>
@@ -120,6 +121,15 @@ static bool is_controller(pid_t pid)
 	       own.st_dev == other.st_dev && own.st_ino == other.st_ino;
 }
 
+/* Held with a tree that it stands in, it could not answer for the others. The socket is of its making. */
+static bool is_client(struct controller *c, pid_t pid)
+{
+	struct ucred maker = { 0 };
+	socklen_t length = sizeof(maker);
+
+	return !sys(getsockopt, c->socket, SOL_SOCKET, SO_PEERCRED, &maker, &length) && maker.pid == pid;
+}
+
 /* Whatever can be told before anything is touched. */
 static int examine(struct controller *c, pid_t pid, uint32_t *ret_tracer)
 {
@@ -130,7 +140,7 @@ static int examine(struct controller *c, pid_t pid, uint32_t *ret_tracer)
 		r = os_task_status(pid, &status);
 	if (r)
 		return r == -ESRCH ? -TETHER_EGONE : r;
-	if (pid == (pid_t)sys(getpid, 0) || is_controller(pid))
+	if (pid == (pid_t)sys(getpid, 0) || is_controller(pid) || is_client(c, pid))
 		return -TETHER_ESELF;
 	if (status.tgid != pid)
 		return -TETHER_ETHREAD;
@@ -276,6 +286,7 @@ static int look_at_child(int64_t child, void *data)
 	bool shares = os_same_memory(scan->task->tid, child) == 1;
 	bool tree = (scan->c->hold.flags & PROTO_TREE) && scan->process->followed;
 	const struct task *known;
+	uint32_t ignored = 0;
 
 	known = task_find(scan->c, (pid_t)child);
 	if (known) {
@@ -289,7 +300,7 @@ static int look_at_child(int64_t child, void *data)
 			scan->task->vfork_child = (pid_t)child;
 		return 0;
 	}
-	if (!shares && !tree)
+	if (!shares && (!tree || examine(scan->c, (pid_t)child, &ignored)))
 		return 0;
 	seize_process(scan->c, (pid_t)child, tree, &scan->tracer);
 	forget_empty(scan->c, (pid_t)child);

@@ -250,8 +250,44 @@ static int collect_child(int64_t child, void *data)
 
 	if (tree->count == GRAB_TREE_MAX)
 		return 1;
-	tree->pids[tree->count++] = (vaddr_t)child;
+	/* Of a tree that we stand in we are the ones that cannot be held: its other processes are. */
+	if (child != getpid())
+		tree->pids[tree->count++] = (vaddr_t)child;
 	return os_each_thread(child, collect_thread, data);
+}
+
+/* Parents change while they are read: the number of steps is bounded. */
+enum { ANCESTORS_MAX = 4096 };
+
+static bool is_ancestor(int64_t pid)
+{
+	struct os_task_status status;
+	int64_t ancestor = getppid();
+
+	for (int i = 0; i < ANCESTORS_MAX && ancestor > 0 && ancestor != pid; i++)
+		ancestor = os_task_status(ancestor, &status) == 0 ? status.ppid : 0;
+	return ancestor == pid;
+}
+
+/*
+ * Who waits for us, reads what we write, or is the shell that would set the stopped going again must not be
+ * stopped by us: nobody might be left to end it. To watch it, without a stop, is harmless; pid 1 is an ancestor of
+ * nearly everybody.
+ */
+static int check_ancestor(int64_t pid, const struct tether_grab_opts *opts, struct tether_error *err)
+{
+	bool stops = !(opts->flags & TETHER_NO_PARK) || opts->mode == TETHER_MODE_HANG;
+
+	if (opts->flags & TETHER_OBSERVE || !stops || !is_ancestor(pid))
+		return 0;
+	return error_fill(err, TETHER_ESELF,
+			  &(struct error_details){
+				  .pid = pid,
+				  .cure = "grab it from a process that does not descend from it, or with TETHER_NO_PARK "
+					  "and in mode run",
+			  },
+			  "cannot grab %lld: this process descends from it, and would stop its own caller",
+			  (long long)pid);
 }
 
 /* What can be seen to be hopeless before a controller is started for it. */
@@ -485,7 +521,13 @@ int tether_grab(struct tether_session *session, int64_t pid, const struct tether
 		return error_fill(err, TETHER_EINVALID, NULL, "cannot grab: options of an unknown version");
 	if (opts.flags & ~flags || opts.mode > TETHER_MODE_HANG)
 		return error_fill(err, TETHER_EINVALID, NULL, "cannot grab %lld", (long long)pid);
+	/* Whose session it is comes before what is asked of it. */
+	if (getpid() != table->owner)
+		return error_fill(err, TETHER_EFORKED, &(struct error_details){ .pid = pid }, "cannot grab %lld",
+				  (long long)pid);
 	result = check_victim(pid, opts.flags, err);
+	if (result == 0)
+		result = check_ancestor(pid, &opts, err);
 	if (result < 0)
 		return result;
 	if (opts.flags & TETHER_TREE) {
@@ -497,7 +539,7 @@ int tether_grab(struct tether_session *session, int64_t pid, const struct tether
 	result = table_enter(table);
 	if (result < 0) {
 		free(tree.pids);
-		return error_fill(err, result, NULL, "cannot grab %lld", (long long)pid);
+		return error_fill(err, result, &(struct error_details){ .pid = pid }, "cannot grab %lld", (long long)pid);
 	}
 	if (opts.flags & TETHER_OBSERVE)
 		result = observe_grab(table, pid, ret, err);
