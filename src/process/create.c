@@ -227,6 +227,7 @@ static void create_failed(struct operation *operation, const struct proto_create
 		details.status = WIFSIGNALED(answer->status) ? WTERMSIG(answer->status)
 							     : WEXITSTATUS(answer->status);
 	}
+	operation->unrunnable = answer->stage == OS_STAGE_EXEC;
 	error_fill(&operation->error, code, &details, "cannot %s '%s'", deed, operation->path);
 	operation_finish(operation, -code);
 }
@@ -445,7 +446,12 @@ int tether_create(struct tether_session *session, const struct tether_create_opt
 	struct buffer strings = BUFFER_INIT;
 	struct cradle *cradle = NULL;
 	result = compose(&opts, &operation->create, &strings, envp);
-	if (result < 0)
+	if (result == -E2BIG) {
+		/* More than any kernel takes is refused as the kernel would. */
+		operation->unrunnable = true;
+		result = error_fill(err, TETHER_EEXEC, &(struct error_details){ .system_error = E2BIG },
+				    "cannot run '%s'", opts.file);
+	} else if (result < 0)
 		error_fill(err, result, NULL, "cannot create '%s'", opts.file);
 	else if (newborn_possible())
 		result = start_with_victim(operation, &strings, &cradle, err);
@@ -458,6 +464,8 @@ int tether_create(struct tether_session *session, const struct tether_create_opt
 	LIST_REMOVE(operation, birth);
 	pthread_cond_broadcast(&table->changed);
 	table_leave(table);
+	if (result == -TETHER_EEXEC && operation->unrunnable)
+		unrunnable_explain(err, opts.file, opts.cwd);
 	operation_put(operation);
 	if (cradle)
 		cradle_end(cradle);

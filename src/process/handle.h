@@ -175,6 +175,7 @@ struct operation {
 	struct proto_create create;
 	uint64_t rehearsal;          /* of create: its number, 0: none */
 	const struct image *image;   /* what it found */
+	bool unrunnable;             /* of create: execve(2) itself has failed */
 	bool said;                   /* the caller has sent hello and create itself */
 	struct newborn *newborn;     /* of create, while its caller waits; under table->lock */
 	char **argv;                 /* of create, for the record; borrowed from the waiting caller */

@@ -26,4 +26,10 @@ struct family *start_family(struct operation *operation);
  */
 int start_run(struct operation *operation, uint32_t timeout_ms, struct tether **ret, struct tether_error *err);
 
+/*
+ * Calling thread, lock not held: execve(2) of file has failed with the errno that err (NULL is allowed) has; its message
+ * becomes one that names the cause and what would allow it. cwd: where the victim was to run, NULL: here.
+ */
+void unrunnable_explain(struct tether_error *err, const char *file, const char *cwd);
+
 #endif
