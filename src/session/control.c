@@ -123,6 +123,9 @@ static int set_up(struct tether_session *session)
 	long stated = sys(newfstatat, session->executable, "", &status, AT_EMPTY_PATH);
 	if (stated < 0)
 		return (int)stated;
+	/* Said now, and not by the first victim's fate. */
+	if (!S_ISREG(status.st_mode) || !(status.st_mode & (S_IXUSR | S_IXGRP | S_IXOTH)))
+		return -EACCES;
 	session->executable_device = status.st_dev;
 	session->executable_inode = status.st_ino;
 	struct epoll_event interest = { .events = EPOLLIN };
