@@ -142,6 +142,18 @@ def test_an_argument_list_that_the_script_makes_too_long(t):
     t.check(all(word in text for word in ('./script', 'too long', 'pass less')) and text.count('\n') == 1, text[:500])
 
 
+def test_attach_says_where_its_records_cannot_go_and_lets_go(t):
+    with running(t, ['sleep', '1000']) as process:
+        for path, cause, cure in (('/no/such/folder/file', 'No such file', ''), (str(t.tmp), 'Is a directory', ''),
+                                  ('/dev/full', 'No space left', '')):
+            result = t.run([*t.tether, 'attach', '--timeout=20', '-o', path, '-p', str(process.pid)], timeout=15)
+            text = result.stderr.decode()
+            t.equal(result.returncode, 125, path)
+            t.check(f"'{path}': {cause}" in text and cure in text and text.count('\n') == 1, text)
+            check_free(t, process.pid)
+            t.equal(process.poll(), None)
+
+
 # ---- set-id programs -------------------------------------------------------------------------------------
 
 
