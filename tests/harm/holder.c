@@ -243,7 +243,9 @@ static void end_park(struct holder *holder)
 	    judge_text_difference((pid_t)holder->pid, where, sizeof(where)) > 0)
 		atomic_fetch_add(&holder->board->traps_seen, 1);
 	holder->awaits_park = false;
-	holder->next_ns = now_ns() + random_next(&holder->random) % RUN_US * 1000;
+	/* Every fourth park meets the end of the one before. */
+	uint64_t bits = random_next(&holder->random);
+	holder->next_ns = now_ns() + (bits & 3 ? (bits >> 2) % RUN_US * 1000 : 0);
 }
 
 /* What is next to do about parks. Orders are looked at between any two of its steps, and end it at any of them. */
