@@ -3,6 +3,7 @@
 
 #include "os/sys.h"
 #include "process/handle.h"
+#include "process/park.h"
 
 /* ---- control thread -------------------------------------------------------------------------------------- */
 
@@ -36,6 +37,14 @@ static void start_continue(struct operation *operation)
 	}
 	handle_set_state(process, TETHER_STATE_RUNNING);
 	send_about(operation, PROTO_REQ_resume, answered);
+}
+
+static void start_park(struct operation *operation)
+{
+	if (operation->process->state == TETHER_STATE_PARKED)
+		operation_finish(operation, 0);
+	else
+		send_about(operation, PROTO_REQ_park, answered);
 }
 
 /* Asked for in vain: it is as it was. */
@@ -202,6 +211,11 @@ static int control_call(struct tether *process, void (*start)(struct operation *
 int tether_continue(struct tether *process)
 {
 	return control_call(process, start_continue, 0);
+}
+
+int process_park(struct tether *process)
+{
+	return control_call(process, start_park, 0);
 }
 
 int tether_detach(struct tether *process, uint32_t mode)

@@ -8,6 +8,8 @@
  * together). With --seconds the rows are run round-robin for as long as told. Prints TAP; a victim that was
  * harmed is printed with the seed that tries it again: harm --kinds K --holds H --endings E --count 1 --seed
  *S
+ * --parks: the client parks and continues its victims all the time. When they were hardly parked, or no trap was seen
+ * between two parks, nothing was proved, and that fails.
  * --sabotage H takes a client that does this harm on purpose and passes when each victim is judged so.
  */
 #include <errno.h>
@@ -32,7 +34,7 @@ struct plan {
 	bool kinds[KINDS], holds[HOLD_COUNT], endings[ENDING_COUNT];
 	unsigned count, seconds;
 	uint64_t deadline_ns; /* 0: none */
-	bool spread;
+	bool spread, parks;
 	uint64_t seed;
 	unsigned expect; /* set of enum harm that each victim has to show; none: no harm at all */
 	const char *sabotage;
@@ -40,6 +42,7 @@ struct plan {
 
 struct tally {
 	unsigned victims, harmed, early, not_held;
+	unsigned parks, traps_seen;
 	unsigned of_kind[HARM_KINDS];
 	uint64_t let_go_max_ns, gap_max_ns;
 };
@@ -113,6 +116,8 @@ static void count_outcome(const struct plan *plan, struct tally *tally, const st
 	tally->victims++;
 	tally->early += outcome->early;
 	tally->not_held += !outcome->held;
+	tally->parks += outcome->parks;
+	tally->traps_seen += outcome->traps_seen;
 	if (outcome->let_go_ns > tally->let_go_max_ns)
 		tally->let_go_max_ns = outcome->let_go_ns;
 	if (outcome->longest_gap_ns > tally->gap_max_ns)
@@ -123,9 +128,9 @@ static void count_outcome(const struct plan *plan, struct tally *tally, const st
 		tally->of_kind[kind] += harms >> kind & 1;
 	if (harms & ~excused(trial, harms))
 		tally->harmed++;
-	printf("# %s --kinds %s --holds %s --endings %s --count 1 --seed %lu (%u us after %s): %s: %s\n",
-	       harms & ~excused(trial, harms) ? "HARMED" : "the known risk", trial->kind,
-	       hold_name(trial->hold), ending_name(trial->ending), trial->seed, outcome->moment_us,
+	printf("# %s %s--kinds %s --holds %s --endings %s --count 1 --seed %lu (%u us after %s): %s: %s\n",
+	       harms & ~excused(trial, harms) ? "HARMED" : "the known risk", trial->parks ? "--parks " : "",
+	       trial->kind, hold_name(trial->hold), ending_name(trial->ending), trial->seed, outcome->moment_us,
 	       outcome->early ? "the client's start" : "held", harm_names(harms, names, sizeof(names)),
 	       outcome->finding.detail);
 	fflush(stdout);
@@ -137,6 +142,8 @@ static void add_tally(struct tally *sum, const struct tally *more)
 	sum->harmed += more->harmed;
 	sum->early += more->early;
 	sum->not_held += more->not_held;
+	sum->parks += more->parks;
+	sum->traps_seen += more->traps_seen;
 	for (unsigned kind = 0; kind < HARM_KINDS; kind++)
 		sum->of_kind[kind] += more->of_kind[kind];
 }
@@ -159,6 +166,8 @@ static void report(const struct plan *plan, unsigned number, enum ending ending,
 	       ending_text(ending), kind, hold_text(hold), tally->harmed, tally->victims);
 	if (ending == ENDING_CONTROLLER_KILL && hold != HOLD_KILL)
 		printf(" beyond the known risk, which hit %u", risk);
+	if (plan->parks)
+		printf(", %u parks", tally->parks);
 	if (ending == ENDING_FROZEN)
 		printf(", longest gap %lu ms", tally->gap_max_ns / 1000000);
 	printf(" (%u before it held; all gone within %lu.%lu ms)\n", tally->not_held,
@@ -184,7 +193,8 @@ static struct tally run_row(const struct plan *plan, unsigned kind, unsigned hol
 	struct tally tally = { 0 };
 
 	for (unsigned i = 0; i < count; i++) {
-		struct trial trial = { all_kinds[kind], (enum hold)hold, (enum ending)ending, 0 };
+		struct trial trial = { all_kinds[kind], (enum hold)hold, (enum ending)ending, plan->parks,
+				       0 };
 		struct outcome outcome;
 
 		trial.seed = plan->count == 1 && !plan->seconds ? plan->seed : random_next(seeds) >> 16;
@@ -210,6 +220,9 @@ static struct tally run_all(const struct plan *plan, unsigned *number, uint64_t 
 
 				if (!plan->kinds[kind] || !plan->holds[hold] || !plan->endings[ending])
 					continue;
+				/* A client that stands still leaves parked what it has parked. */
+				if (plan->parks && ending == ENDING_FROZEN)
+					continue;
 				/* Spread evenly: the remainder goes to the first rows. */
 				if (plan->spread)
 					count = plan->count / rows + (row < plan->count % rows);
@@ -226,6 +239,18 @@ static struct tally run_all(const struct plan *plan, unsigned *number, uint64_t 
 	return sum;
 }
 
+/*
+ * Victims were parked, and between two parks they had traps in their text: else nothing was shown. A few may all have
+ * lost their clients before that.
+ */
+static bool parks_prove_nothing(const struct plan *plan, const struct tally *sum)
+{
+	if (!plan->parks || plan->sabotage)
+		return false;
+	printf("# %u parks with whole text, %u traps seen between them\n", sum->parks, sum->traps_seen);
+	return sum->victims >= 8 && (sum->parks < sum->victims / 2 || !sum->traps_seen);
+}
+
 static int soak(struct plan *plan, uint64_t *seeds)
 {
 	struct tally sum = { 0 };
@@ -240,9 +265,10 @@ static int soak(struct plan *plan, uint64_t *seeds)
 		printf("# round %u: %u victims, %u harmed so far\n", ++rounds, sum.victims, sum.harmed);
 		fflush(stdout);
 	}
-	printf("%s 1 - soak: %u of %u victims harmed\n1..1\n", sum.harmed ? "not ok" : "ok", sum.harmed,
-	       sum.victims);
-	return sum.harmed != 0;
+	bool idle = parks_prove_nothing(plan, &sum);
+	printf("%s 1 - soak: %u of %u victims harmed%s\n1..1\n", sum.harmed || idle ? "not ok" : "ok", sum.harmed,
+	       sum.victims, idle ? ", but hardly parked" : "");
+	return sum.harmed || idle;
 }
 
 /* Paths live as long as the program. */
@@ -285,7 +311,7 @@ static void find_lab(struct lab *lab, const char *sabotage)
 static void usage(void)
 {
 	fputs("usage: harm [--kinds K,..] [--holds H,..] [--endings E,..] [--count N] [--spread] [--seed S]\n"
-	      "            [--seconds N] [--verbose] [--keep] [--sabotage HARM]\n"
+	      "            [--seconds N] [--parks] [--verbose] [--keep] [--sabotage HARM]\n"
 	      "kinds:",
 	      stderr);
 	for (unsigned i = 0; i < KINDS; i++)
@@ -319,8 +345,8 @@ static void parse(struct plan *plan, int argc, char **argv)
 		{ "endings", required_argument, NULL, 'e' },  { "count", required_argument, NULL, 'n' },
 		{ "seed", required_argument, NULL, 's' },     { "seconds", required_argument, NULL, 't' },
 		{ "spread", no_argument, NULL, 'p' },         { "verbose", no_argument, NULL, 'v' },
-		{ "sabotage", required_argument, NULL, 'x' }, { "keep", no_argument, NULL, 'K' },
-		{ 0 }
+		{ "sabotage", required_argument, NULL, 'x' }, { "parks", no_argument, NULL, 'P' },
+		{ "keep", no_argument, NULL, 'K' },           { 0 }
 	};
 	bool known = true;
 
@@ -352,6 +378,9 @@ static void parse(struct plan *plan, int argc, char **argv)
 			break;
 		case 'K':
 			plan->lab.keep = true;
+			break;
+		case 'P':
+			plan->parks = true;
 			break;
 		case 'x':
 			known &= choose_sabotage(optarg, plan);
@@ -385,6 +414,9 @@ int main(int argc, char **argv)
 	if (plan.seconds)
 		return soak(&plan, &seeds);
 	sum = run_all(&plan, &number, &seeds);
+	bool idle = parks_prove_nothing(&plan, &sum);
+	if (plan.parks && !plan.sabotage)
+		printf("%s %u - victims with traps were parked\n", idle ? "not ok" : "ok", ++number);
 	printf("1..%u\n# %u victims, %u harmed\n", number, sum.victims, sum.harmed);
-	return sum.harmed ? 1 : 0;
+	return sum.harmed || idle ? 1 : 0;
 }

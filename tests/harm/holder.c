@@ -6,6 +6,8 @@
  *
  * Words on stdout tell how far it is (one line each, unbuffered); letters on stdin tell it to end:
  *	r  tether_release(), then wait      c  tether_session_close(), then wait      q  exit without either
+ * With --parks it has the victim parked and continues it all the time, and looks at each park whether it stands and
+ * its text equals the file.
  * It has no signal handlers: SIGTERM and SIGINT kill it as they kill any client.
  */
 #include <errno.h>
@@ -16,12 +18,21 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <tether/tether.h>
 
+#include "judge.h"
+#include "process/park.h"
 #include "process/plant.h"
-#include "scoreboard.h"
+
+enum {
+	PARK_MS = 5000,    /* until it stands, on a busy machine */
+	RUN_US = 2048,     /* at most, between two parks */
+	LOOK_EVERY = 8,    /* how often a trap is looked for between two parks */
+	NO_PARK = -1000000 /* no code of the library */
+};
 
 struct holder {
 	struct tether_session *session;
@@ -32,6 +43,11 @@ struct holder {
 	uint64_t late; /* late-answer events */
 	uint32_t flags, stop, mode, question_ms;
 	bool forks;
+	bool parks;          /* park and continue it all the time */
+	uint64_t random;     /* how long it runs between two parks */
+	bool awaits_park;    /* asked for, not there yet */
+	uint64_t next_ns;    /* of the next park, or the last moment for this one */
+	unsigned park_count;
 };
 
 static void say(const char *word, long long value)
@@ -104,6 +120,43 @@ static void plant_all(struct holder *holder)
 		fail("plant", result, NULL);
 }
 
+static bool is_parked(const struct holder *holder)
+{
+	struct tether_info info = { .size = sizeof(info) };
+
+	return !tether_info_get(holder->victim, &info) && info.state == TETHER_STATE_PARKED;
+}
+
+/*
+ * It stands: no byte of its text may differ from the file, though sites are planted, and no worker may move. Once its
+ * judge is about to end the hold it may be let go any moment, by others than us.
+ */
+static void look_at_park(const struct holder *holder)
+{
+	struct scoreboard *board = holder->board;
+	uint64_t before[BOARD_WORKERS];
+	char where[640] = "", line[800];
+	unsigned moved = 0;
+	long different;
+
+	for (unsigned i = 0; i < board->workers; i++)
+		before[i] = atomic_load(&board->progress[i]);
+	different = judge_text_difference((pid_t)holder->pid, where, sizeof(where));
+	for (unsigned i = 0; i < board->workers; i++)
+		moved += atomic_load(&board->progress[i]) != before[i];
+	if (atomic_load(&board->ending) || holder->over)
+		return;
+	if (different || moved) {
+		int length = snprintf(line, sizeof(line), "unpark %u moved, %ld differ: %s\n", moved, different,
+				      where);
+
+		if (write(STDOUT_FILENO, line, (size_t)length) < 0)
+			_exit(4);
+		return;
+	}
+	atomic_fetch_add(&board->parks, 1);
+}
+
 static void take_by_grab(struct holder *holder, int64_t pid)
 {
 	struct tether_grab_opts opts = {
@@ -116,8 +169,11 @@ static void take_by_grab(struct holder *holder, int64_t pid)
 		fail("grab", result, &error);
 	holder->pid = pid;
 	plant_all(holder);
-	if (!(holder->flags & TETHER_NO_PARK))
-		tether_continue(holder->victim);
+	if (holder->flags & TETHER_NO_PARK)
+		return;
+	if (is_parked(holder))
+		look_at_park(holder);
+	tether_continue(holder->victim);
 }
 
 /* Sites are known at main; a victim that does not stop there is planted as soon as it says them. */
@@ -140,6 +196,8 @@ static void take_by_create(struct holder *holder, char **argv)
 	while (!atomic_load(&holder->board->sites_known) && !holder->over)
 		tether_dispatch(holder->session, 1);
 	plant_all(holder);
+	if (is_parked(holder))
+		look_at_park(holder);
 	tether_continue(holder->victim);
 }
 
@@ -157,13 +215,78 @@ static void obey(struct holder *holder, char letter)
 			_exit(0);
 }
 
+/* splitmix64 */
+static uint64_t random_next(uint64_t *state)
+{
+	uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);
+
+	z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+	z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
+	return z ^ z >> 31;
+}
+
+/* That it has gone is told by an event, or was ordered by the judge. */
+static void must_work(const struct holder *holder, const char *what, int result)
+{
+	if (result && result != -TETHER_EGONE && result != -TETHER_ELOST && !atomic_load(&holder->board->ending))
+		fail(what, result, NULL);
+}
+
+static void end_park(struct holder *holder)
+{
+	char where[640];
+
+	look_at_park(holder);
+	must_work(holder, "continue", tether_continue(holder->victim));
+	/* Without a trap in it, whole text at the parks would prove nothing. */
+	if (holder->park_count++ % LOOK_EVERY == 0 &&
+	    judge_text_difference((pid_t)holder->pid, where, sizeof(where)) > 0)
+		atomic_fetch_add(&holder->board->traps_seen, 1);
+	holder->awaits_park = false;
+	/* Every fourth park meets the end of the one before. */
+	uint64_t bits = random_next(&holder->random);
+	holder->next_ns = now_ns() + (bits & 3 ? (bits >> 2) % RUN_US * 1000 : 0);
+}
+
+/* What is next to do about parks. Orders are looked at between any two of its steps, and end it at any of them. */
+static void move_on(struct holder *holder)
+{
+	uint64_t now = now_ns();
+
+	if (holder->over || atomic_load(&holder->board->ending))
+		return;
+	if (is_parked(holder)) {
+		end_park(holder);
+	} else if (now >= holder->next_ns && holder->awaits_park) {
+		/* The last look: it may have stood for a while, and this process not have run. */
+		if (!is_parked(holder))
+			must_work(holder, "it does not park", NO_PARK);
+	} else if (now >= holder->next_ns) {
+		must_work(holder, "park", process_park(holder->victim));
+		holder->awaits_park = true;
+		holder->next_ns = now_ns() + PARK_MS * UINT64_C(1000000);
+	}
+}
+
+/* Until something is due; false for never. */
+static bool due_in(const struct holder *holder, struct timespec *ret)
+{
+	uint64_t now = now_ns(), left = holder->next_ns > now ? holder->next_ns - now : 0;
+
+	*ret = (struct timespec){ .tv_sec = (time_t)(left / 1000000000), .tv_nsec = (long)(left % 1000000000) };
+	return holder->parks && !holder->over && !atomic_load(&holder->board->ending);
+}
+
 static void serve(struct holder *holder)
 {
 	struct pollfd polls[] = { { .fd = STDIN_FILENO, .events = POLLIN },
 				  { .fd = tether_fd(holder->session), .events = POLLIN } };
 
 	for (;;) {
-		if (poll(polls, 2, -1) < 0 && errno != EINTR)
+		struct timespec left;
+		bool due = due_in(holder, &left);
+
+		if (ppoll(polls, 2, due ? &left : NULL, NULL) < 0 && errno != EINTR)
 			fail("poll", -errno, NULL);
 		if (polls[1].revents)
 			tether_dispatch(holder->session, 0);
@@ -174,6 +297,8 @@ static void serve(struct holder *holder)
 				letter = 'q';
 			obey(holder, letter);
 		}
+		if (holder->parks)
+			move_on(holder);
 	}
 }
 
@@ -198,7 +323,7 @@ static int parse(struct holder *holder, int argc, char **argv)
 		{ "no-follow", no_argument, NULL, 'f' },   { "run", no_argument, NULL, 'r' },
 		{ "stop", required_argument, NULL, 's' },  { "question", required_argument, NULL, 'q' },
 		{ "fork", no_argument, NULL, 'c' },        { "hang", no_argument, NULL, 'h' },
-		{ 0 }
+		{ "parks", required_argument, NULL, 'p' }, { 0 }
 	};
 
 	for (int option; (option = getopt_long(argc, argv, "+", options, NULL)) != -1;)
@@ -227,6 +352,10 @@ static int parse(struct holder *holder, int argc, char **argv)
 			break;
 		case 'c':
 			holder->forks = true;
+			break;
+		case 'p':
+			holder->parks = true;
+			holder->random = strtoull(optarg, NULL, 0);
 			break;
 		default:
 			exit(2);

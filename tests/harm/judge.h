@@ -27,6 +27,7 @@
 	X(LEFT, "left", "a process of the client or the controller was left over") \
 	X(STALLED, "stalled", "it stood still for longer than the deadline")       \
 	X(LOOSE, "loose", "it was to be left stopped and runs")                    \
+	X(PARK, "park", "its text was not whole at a park, or it did not stand")   \
 	X(SILENT, "silent", "the client did not do what it was told")
 
 enum harm_kind {

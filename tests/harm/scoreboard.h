@@ -32,6 +32,9 @@ struct scoreboard {
 	_Atomic uint32_t begin;        /* the injection victim: session says go */
 	_Atomic uint32_t done;         /* the injection victim: its script has run */
 	_Atomic uint32_t measure;      /* judge: keep gap_ns (two clock readings a turn) */
+	_Atomic uint32_t ending;       /* judge: the hold is about to be ended: what was parked may run any moment */
+	_Atomic uint32_t parks;        /* client: at which it has found the victim standing and its text whole */
+	_Atomic uint32_t traps_seen;   /* client: how often it has seen a trap in the text between two parks */
 };
 
 /* What a worker found wrong. */

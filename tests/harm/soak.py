@@ -1,6 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""Run the handle stress for at most 30 s, then the harm loops for as long as told: `make soak SECONDS=N`."""
+"""Run the handle stress for at most 30 s, then the harm loops for as long as told: `make soak SECONDS=N`.
+
+For a quarter of that time the client parks and continues its victims all the time.
+"""
 import argparse
 import os
 import pathlib
@@ -27,4 +30,8 @@ if not options.words:
     environment['TETHER_STRESS_SECONDS'] = str(min(options.seconds, 30))
     if subprocess.run([stress, STRESS], env=environment, check=False).returncode:
         sys.exit(f'soak.py: {STRESS} failed')
+    parks = max(1, options.seconds // 4)
+    if subprocess.run([harm, '--parks', '--seconds', str(parks)], env=environment, check=False).returncode:
+        sys.exit('soak.py: harm --parks failed')
+    options.seconds = max(1, options.seconds - parks)
 os.execve(harm, [harm, '--seconds', str(options.seconds), *options.words], environment)

@@ -197,6 +197,8 @@ static void hear(struct scene *scene, const char *line)
 		scene->lost = true;
 	else if (!strcmp(word, "late"))
 		scene->late = true;
+	else if (!strcmp(word, "unpark"))
+		blame(scene, HARM_PARK, "parked, %s", line + strlen("unpark "));
 }
 
 /* Hear the client until it says a line that begins with word; false at its end or after bound_ms. */
@@ -255,7 +257,7 @@ static void start_client(struct scene *scene, uint64_t *random)
 {
 	static const char *const stops[] = { "main", "create", "none", "preinit" };
 	const struct lab *lab = scene->lab;
-	char board[16], pid[16], question[16];
+	char board[16], pid[16], question[16], parks[32];
 	char *argv[24];
 	unsigned n = 0;
 	int in[2], out[2];
@@ -276,6 +278,11 @@ static void start_client(struct scene *scene, uint64_t *random)
 	}
 	if (scene->trial->ending == ENDING_FORKED)
 		PUT("--fork");
+	if (scene->trial->parks) {
+		snprintf(parks, sizeof(parks), "%lu", bits);
+		PUT("--parks");
+		PUT(parks);
+	}
 	if (is_grabbed(scene->trial)) {
 		if (scene->trial->hold == HOLD_HANG)
 			PUT("--hang");
@@ -626,6 +633,7 @@ void trial_run(const struct lab *lab, const struct trial *trial, struct outcome 
 	hear_rest(&scene);
 	if (scene.lost)
 		blame(&scene, HARM_DIED, "it was lost or ended while it was held");
+	atomic_store(&scene.board->ending, 1);
 	end_hold(&scene);
 	ended = now_ns();
 	if (client_survives(trial->ending)) {
@@ -649,6 +657,8 @@ void trial_run(const struct lab *lab, const struct trial *trial, struct outcome 
 	hear_rest(&scene);
 	if (scene.failure[0] && !(ret->finding.harms & HARM_SILENT))
 		blame(&scene, HARM_SILENT, "%s", scene.failure);
+	ret->parks = atomic_load(&scene.board->parks);
+	ret->traps_seen = atomic_load(&scene.board->traps_seen);
 	if (lab->keep && ret->finding.harms) {
 		fprintf(stderr, "# kept: victim %d client %d controller %d; %s\n", scene.victim, scene.client,
 			scene.controller, ret->finding.detail);

@@ -56,6 +56,7 @@ struct trial {
 	const char *kind;
 	enum hold hold;
 	enum ending ending;
+	bool parks; /* the client parks and continues it all the time */
 	uint64_t seed;
 };
 
@@ -65,6 +66,8 @@ struct outcome {
 	unsigned moment_us;      /* from the client's start, or from "held" */
 	uint64_t let_go_ns;      /* from the ending until nothing of client and controller was left */
 	uint64_t longest_gap_ns; /* ENDING_FROZEN: of any worker while the client stood still */
+	unsigned parks;          /* at which it stood and its text was whole */
+	unsigned traps_seen;     /* looks between two parks that found a trap in its text */
 };
 
 const char *hold_name(enum hold hold);
