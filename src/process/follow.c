@@ -41,12 +41,18 @@ static struct tether_event event_of(const struct proto_event *from, struct tethe
 	};
 }
 
-struct tether *follow_admit(struct family *family, int64_t pid)
+static struct tether *new_member(struct family *family, int64_t pid)
 {
 	uint64_t start_time = 0;
 
 	os_start_time(pid, &start_time);
-	struct tether *process = handle_new(family->table, pid, start_time, false);
+	return handle_new(family->table, pid, start_time, false);
+}
+
+struct tether *follow_admit(struct family *family, int64_t pid)
+{
+	struct tether *process = new_member(family, pid);
+
 	if (process)
 		family_add(family, process);
 	return process;
@@ -416,11 +422,14 @@ static void inherit(struct tether *child, const struct tether *parent, bool shar
 static void event_fork(struct family *family, struct tether *process, const void *body)
 {
 	const struct proto_ev_fork *from = body;
-	struct tether *child = from->followed ? follow_admit(family, from->child) : NULL;
+	struct tether *child = from->followed ? new_member(family, from->child) : NULL;
 	struct tether_event event = event_of(&from->event, process, TETHER_EVENT_FORK);
 
+	/* Found by its pid from then on: with all that it has. */
 	if (child && process)
 		inherit(child, process, from->shares_memory);
+	if (child)
+		family_add(family, child);
 	event.u.fork.child = from->child;
 	event.u.fork.kind = from->kind;
 	event.u.fork.followed = from->followed;
