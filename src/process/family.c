@@ -53,6 +53,17 @@ struct family *family_new(struct operation *birth)
 	return family;
 }
 
+static void await(struct family *family, struct pending *pending, uint32_t type, answer_fn *answered,
+		  struct operation *operation)
+{
+	pending->type = type;
+	pending->answered = answered;
+	pending->operation = operation;
+	if (operation)
+		operation_get(operation);
+	LIST_INSERT_HEAD(&family->waiting, pending, entry);
+}
+
 int family_send(struct family *family, uint32_t type, const void *body, const void *items, size_t count,
 		answer_fn *answered, struct operation *operation)
 {
@@ -78,12 +89,7 @@ int family_send(struct family *family, uint32_t type, const void *body, const vo
 		free(pending);
 		return result == -EPIPE ? -TETHER_ELOST : result;
 	}
-	pending->type = type;
-	pending->answered = answered;
-	pending->operation = operation;
-	if (operation)
-		operation_get(operation);
-	LIST_INSERT_HEAD(&family->waiting, pending, entry);
+	await(family, pending, type, answered, operation);
 	return 0;
 }
 
@@ -94,12 +100,7 @@ int family_expect(struct family *family, uint32_t type, answer_fn *answered, str
 	if (!pending)
 		return -ENOMEM;
 	pending->id = ++family->line.last_id;
-	pending->type = type;
-	pending->answered = answered;
-	pending->operation = operation;
-	if (operation)
-		operation_get(operation);
-	LIST_INSERT_HEAD(&family->waiting, pending, entry);
+	await(family, pending, type, answered, operation);
 	return 0;
 }
 

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What /proc tells of a process: is it whole, is it free."""
+import contextlib
 import os
 import pathlib
 import re
+import subprocess
 import time
 
 
@@ -77,3 +79,19 @@ def check_text(t, pid):
                 t.fail(f'text of {match[4]} differs at {start + at:#x}: {here[at]:02x} in memory, {text[at]:02x} in the file')
             compared += 1
     t.check(compared > 0, f'no text of {pid} to compare')
+
+
+@contextlib.contextmanager
+def running(t, command, **options):
+    """A program that is ended, and waited for, when the block is left."""
+    options.setdefault('stdin', subprocess.DEVNULL)
+    options.setdefault('stdout', subprocess.DEVNULL)
+    process = subprocess.Popen([os.fspath(word) for word in command], cwd=t.tmp, **options)
+    try:
+        yield process
+    finally:
+        for pipe in (process.stdin, process.stdout):
+            if pipe:
+                pipe.close()
+        process.kill()
+        process.wait()

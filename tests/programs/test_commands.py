@@ -12,28 +12,12 @@ import sys
 import threading
 import time
 
-from processes import check_free, check_text, children, eventually, status, threads
+from processes import check_free, check_text, children, eventually, running, status, threads
 from tether_test import timeout
 
 PYTHON = '/usr/bin/python3' if os.path.exists('/usr/bin/python3') else sys.executable
 NOBODY = 65534
 COMMANDS = ('hold', 'resume', 'wait', 'libs', 'doctor')
-
-
-@contextlib.contextmanager
-def running(t, command, **options):
-    """A program that is ended, and waited for, when the block is left."""
-    options.setdefault('stdin', subprocess.DEVNULL)
-    options.setdefault('stdout', subprocess.DEVNULL)
-    process = subprocess.Popen([os.fspath(word) for word in command], cwd=t.tmp, **options)
-    try:
-        yield process
-    finally:
-        for pipe in (process.stdin, process.stdout):
-            if pipe:
-                pipe.close()
-        process.kill()
-        process.wait()
 
 
 def ask(t, *words, **options):

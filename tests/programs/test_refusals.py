@@ -1,31 +1,14 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Bad input to the command, set-id programs, and clients inside a user namespace."""
-import contextlib
 import json
 import os
 import pathlib
 import shutil
 import subprocess
 
-from processes import check_free, eventually, status
+from processes import check_free, eventually, running, status
 
 NOBODY = 65534
-
-
-@contextlib.contextmanager
-def running(t, command, **options):
-    """A program that is ended, and waited for, when the block is left."""
-    options.setdefault('stdin', subprocess.DEVNULL)
-    options.setdefault('stdout', subprocess.DEVNULL)
-    process = subprocess.Popen([os.fspath(word) for word in command], cwd=t.tmp, **options)
-    try:
-        yield process
-    finally:
-        for pipe in (process.stdin, process.stdout):
-            if pipe:
-                pipe.close()
-        process.kill()
-        process.wait()
 
 
 def as_nobody(t):
