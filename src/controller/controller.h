@@ -112,7 +112,6 @@ struct process {
 	bool unlearnable;     /* seccomp, or the call failed */
 	bool actions_known;   /* stands at the exec that create made it for: trap_ignored is right */
 	bool threaded;        /* has had a second thread since its last exec */
-	bool swallows;        /* its end, or its exec, may have swallowed the event of a fork */
 	uint64_t user_ns, system_ns, max_rss_kb;
 };
 TAILQ_HEAD(process_list, process);
@@ -272,8 +271,9 @@ void task_free(struct controller *c, struct task *t);
 void task_set_state(struct task *t, enum task_state state);
 struct process *process_find(const struct controller *c, pid_t pid);
 struct process *process_new(struct controller *c, pid_t pid, struct space *space);
-void process_move(struct controller *c, struct process *p, struct space *space);
-void process_free(struct controller *c, struct process *p);
+/* swallowed: what ends the old space may have ended a thread on its way out of fork, whose event nobody shows. */
+void process_move(struct controller *c, struct process *p, struct space *space, bool swallowed);
+void process_free(struct controller *c, struct process *p, bool swallowed);
 /* Free the records of processes without tasks: between stops, when nobody stands on one. */
 void processes_sweep(struct controller *c);
 struct space *space_new(struct controller *c);

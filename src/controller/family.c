@@ -384,6 +384,7 @@ void exec_event(struct controller *c, struct task *t)
 	struct proto_ev_exec body = { .old_tid = (uint32_t)t->tid };
 	bool shared = TAILQ_FIRST(&old->processes) != p || TAILQ_NEXT(p, of_space);
 	struct arch_regs regs;
+	bool swallowed;
 	uint64_t old_tid;
 
 	if (!trace_message(t->tid, &old_tid))
@@ -396,10 +397,10 @@ void exec_event(struct controller *c, struct task *t)
 	p->trap_action_known = p->trap_caught = p->unlearnable =
 		false; /* handlers do not survive; ignoring does */
 	fresh = space_new(c);
-	p->swallows = p->threaded;
+	swallowed = p->threaded;
 	p->threaded = false;
 	if (fresh) {
-		process_move(c, p, fresh);
+		process_move(c, p, fresh, swallowed);
 		if (p->parked)
 			freeze(c, fresh); /* caught inside execve by a park, which goes on */
 	} else {
@@ -410,7 +411,7 @@ void exec_event(struct controller *c, struct task *t)
 		space_go_on(c, old);
 		release_unfollowed(c, old);
 	}
-	if (c->early && p->swallows)
+	if (c->early && swallowed)
 		early_resolve(c, p);
 	signals_refresh(c, t, true);
 	if (c->create.process == p)
@@ -467,9 +468,10 @@ static void exit_process(struct controller *c, struct task *t)
 	struct process *p = t->process;
 	struct space *s = p->space;
 	bool shared = TAILQ_FIRST(&s->processes) != p || TAILQ_NEXT(p, of_space);
+	bool swallowed;
 	struct task *other;
 
-	p->swallows = p->threaded || WIFSIGNALED(t->status);
+	swallowed = p->threaded || WIFSIGNALED(t->status);
 	if (c->create.process == p)
 		create_ended(c, p, t->status);
 	else
@@ -489,7 +491,7 @@ static void exit_process(struct controller *c, struct task *t)
 		c->kept_child = 0;
 	if (c->early)
 		early_resolve(c, p);
-	process_free(c, p);
+	process_free(c, p, swallowed);
 	if (shared) {
 		space_go_on(c, s);
 		release_unfollowed(c, s);

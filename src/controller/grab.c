@@ -275,7 +275,7 @@ static void forget_empty(struct controller *c, pid_t pid)
 	struct process *p = process_find(c, pid);
 
 	if (p && TAILQ_EMPTY(&p->tasks))
-		process_free(c, p);
+		process_free(c, p, false);
 }
 
 /* ---- processes that must come too -------------------------------------------------------- */

@@ -19,8 +19,9 @@
 #include "os/sys.h"
 
 /* Parts of the scratch memory. A longer stack (many arguments, a large environment) is asked for. */
-enum { STACK_MAX = 40 << 10, CWD_MAX = 4096, PAGE = 4096, PAGES_AT = 48 << 10 };
-static_assert(STACK_MAX + CWD_MAX <= PAGES_AT && PAGES_AT + 2 * PAGE <= PROTO_MESSAGE_MAX, "scratch is too small");
+enum { STACK_MAX = 40 << 10, CWD_MAX = 4096, PAGES_AT = 48 << 10 };
+static_assert(STACK_MAX + CWD_MAX <= PAGES_AT && PAGES_AT + 2 * PROTO_KEY_PAGE <= PROTO_MESSAGE_MAX,
+	      "scratch is too small");
 static_assert(sizeof(struct proto_header) + sizeof(struct proto_ev_exec) + STACK_MAX + CWD_MAX <= PROTO_MESSAGE_MAX,
 	      "an exec event does not fit");
 
@@ -90,42 +91,25 @@ static bool read_vector(const struct stack *stack, struct shown *shown)
 	return false;
 }
 
-static bool add_page(struct proto_key *key, pid_t tid, vaddr_t page, unsigned char *buffer)
-{
-	if (os_read_memory(tid, page, buffer, PAGE) != PAGE)
-		return false;
-	proto_key_add(key, buffer, PAGE);
-	return true;
-}
-
-/*
- * The name that it was called by belongs to the key: by another one a script may run the same interpreter.
- * So does the directory that a relative one starts from.
- */
 static bool make_key(struct controller *c, pid_t tid, const struct stack *stack, const char *cwd,
 		     struct proto_ev_exec *body)
 {
-	unsigned char *page = c->scratch + PAGES_AT;
-	struct proto_key key = { { 0 } };
+	unsigned char *program = c->scratch + PAGES_AT, *linker = program + PROTO_KEY_PAGE;
+	const char *name;
 	struct shown shown;
-	const char *name, *end;
 
 	if (!read_vector(stack, &shown) || shown.name < stack->sp || shown.name - stack->sp >= stack->length)
 		return false;
 	name = (const char *)stack->bytes + (shown.name - stack->sp);
-	end = memchr(name, '\0', stack->length - (shown.name - stack->sp));
-	if (!end)
+	if (!memchr(name, '\0', stack->length - (shown.name - stack->sp)))
 		return false;
-	proto_key_add(&key, name, (size_t)(end - name));
-	if (*name != '/')
-		proto_key_add(&key, cwd, strlen(cwd));
-	body->base[PROTO_BASE_PROGRAM] = shown.phdr & ~(vaddr_t)(PAGE - 1);
+	body->base[PROTO_BASE_PROGRAM] = shown.phdr & ~(vaddr_t)(PROTO_KEY_PAGE - 1);
 	body->base[PROTO_BASE_LINKER] = shown.linker;
 	body->base[PROTO_BASE_VDSO] = shown.vdso;
-	if (!add_page(&key, tid, body->base[PROTO_BASE_PROGRAM], page) ||
-	    (shown.linker && !add_page(&key, tid, shown.linker, page)))
+	if (os_read_memory(tid, body->base[PROTO_BASE_PROGRAM], program, PROTO_KEY_PAGE) != PROTO_KEY_PAGE ||
+	    (shown.linker && os_read_memory(tid, shown.linker, linker, PROTO_KEY_PAGE) != PROTO_KEY_PAGE))
 		return false;
-	body->key = key;
+	body->key = proto_key_of(name, cwd, program, shown.linker ? linker : NULL);
 	return true;
 }
 

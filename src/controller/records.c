@@ -191,7 +191,7 @@ static void space_unused(struct controller *c, struct space *s, bool swallowed)
 	pool_put(&c->space_pool, s);
 }
 
-void process_move(struct controller *c, struct process *p, struct space *space)
+void process_move(struct controller *c, struct process *p, struct space *space, bool swallowed)
 {
 	struct space *old = p->space;
 	struct task *t;
@@ -207,13 +207,12 @@ void process_move(struct controller *c, struct process *p, struct space *space)
 	TAILQ_REMOVE(&old->processes, p, of_space);
 	p->space = space;
 	TAILQ_INSERT_TAIL(&space->processes, p, of_space);
-	space_unused(c, old, p->swallows);
+	space_unused(c, old, swallowed);
 }
 
-void process_free(struct controller *c, struct process *p)
+void process_free(struct controller *c, struct process *p, bool swallowed)
 {
 	struct space *s = p->space;
-	bool swallows = p->swallows;
 
 	if (c->create.process == p)
 		c->create.process = NULL;
@@ -223,7 +222,7 @@ void process_free(struct controller *c, struct process *p)
 	TAILQ_REMOVE(&s->processes, p, of_space);
 	c->stats.processes--;
 	pool_put(&c->process_pool, p);
-	space_unused(c, s, swallows);
+	space_unused(c, s, swallowed);
 }
 
 void processes_sweep(struct controller *c)
@@ -236,7 +235,7 @@ void processes_sweep(struct controller *c)
 	for (p = TAILQ_FIRST(&c->processes); p; p = next) {
 		next = TAILQ_NEXT(p, entry);
 		if (TAILQ_EMPTY(&p->tasks))
-			process_free(c, p);
+			process_free(c, p, false);
 	}
 }
 

@@ -70,9 +70,7 @@ int os_link(int64_t tid, const char *name, char *buffer, size_t size)
 	return (int)length;
 }
 
-/* The value behind "\nKey:\t", or NULL. A name with a newline is escaped in Name:, so no line can be forged.
- */
-static const char *field(const char *status, const char *key)
+const char *os_status_field(const char *status, const char *key)
 {
 	size_t length = strlen(key);
 
@@ -86,9 +84,9 @@ static const char *field(const char *status, const char *key)
 	return NULL;
 }
 
-static uint64_t number_field(const char *status, const char *key, int base)
+uint64_t os_status_number(const char *status, const char *key, int base)
 {
-	const char *value = field(status, key);
+	const char *value = os_status_field(status, key);
 
 	return value ? strtoull(value, NULL, base) : 0;
 }
@@ -104,25 +102,25 @@ int os_task_status(int64_t tid, struct os_task_status *ret)
 	n = read_once(path, text, sizeof(text));
 	if (n < 0)
 		return (int)n;
-	value = field(text, "State");
+	value = os_status_field(text, "State");
 	status.state = value ? *value : '?';
-	status.tgid = (int64_t)number_field(text, "Tgid", 10);
-	status.ppid = (int64_t)number_field(text, "PPid", 10);
-	status.tracer = (int64_t)number_field(text, "TracerPid", 10);
-	status.uid = (uint32_t)number_field(text, "Uid", 10);
-	status.gid = (uint32_t)number_field(text, "Gid", 10);
-	status.threads = (uint32_t)number_field(text, "Threads", 10);
-	status.sig_pending = number_field(text, "SigPnd", 16);
-	status.sig_shared_pending = number_field(text, "ShdPnd", 16);
-	status.sig_blocked = number_field(text, "SigBlk", 16);
-	status.sig_ignored = number_field(text, "SigIgn", 16);
-	status.sig_caught = number_field(text, "SigCgt", 16);
-	status.seccomp = (uint32_t)number_field(text, "Seccomp", 10);
+	status.tgid = (int64_t)os_status_number(text, "Tgid", 10);
+	status.ppid = (int64_t)os_status_number(text, "PPid", 10);
+	status.tracer = (int64_t)os_status_number(text, "TracerPid", 10);
+	status.uid = (uint32_t)os_status_number(text, "Uid", 10);
+	status.gid = (uint32_t)os_status_number(text, "Gid", 10);
+	status.threads = (uint32_t)os_status_number(text, "Threads", 10);
+	status.sig_pending = os_status_number(text, "SigPnd", 16);
+	status.sig_shared_pending = os_status_number(text, "ShdPnd", 16);
+	status.sig_blocked = os_status_number(text, "SigBlk", 16);
+	status.sig_ignored = os_status_number(text, "SigIgn", 16);
+	status.sig_caught = os_status_number(text, "SigCgt", 16);
+	status.seccomp = (uint32_t)os_status_number(text, "Seccomp", 10);
 	/* "Kthread:" is new (6.9); without it: neither a zombie nor a user of memory. */
-	if (field(text, "Kthread"))
-		status.kernel_thread = number_field(text, "Kthread", 10) != 0;
+	if (os_status_field(text, "Kthread"))
+		status.kernel_thread = os_status_number(text, "Kthread", 10) != 0;
 	else
-		status.kernel_thread = !field(text, "VmSize") && status.state != 'Z' && status.state != 'X';
+		status.kernel_thread = !os_status_field(text, "VmSize") && status.state != 'Z' && status.state != 'X';
 	if (!status.tgid)
 		return -ESRCH;
 	*ret = status;

@@ -23,6 +23,13 @@ struct os_task_status {
 /* 0, -ESRCH (gone), or negative errno. */
 int os_task_status(int64_t tid, struct os_task_status *ret);
 
+/*
+ * The value behind "\nKey:\t" in the text of such a file, or NULL; as a number, 0 when it is missing. The kernel
+ * escapes a newline in the name, so no line can be forged.
+ */
+const char *os_status_field(const char *status, const char *key);
+uint64_t os_status_number(const char *status, const char *key, int base);
+
 /* Only the process's ignored and caught signals: cheap enough for every stop. 0, -ESRCH or negative errno. */
 int os_signal_actions(int64_t tid, uint64_t *ret_ignored, uint64_t *ret_caught);
 

@@ -289,6 +289,13 @@ static void start_rehearsal(struct operation *operation)
 	operation_finish(operation, 0);
 }
 
+/* No create has come of it. */
+static void start_forget(struct operation *operation)
+{
+	image_free(image_rehearsed(operation->table, operation->rehearsal));
+	operation_finish(operation, 0);
+}
+
 /* ---- calling thread -------------------------------------------------------------------------------------- */
 
 static int check(const struct tether_create_opts *opts, struct tether_error *err)
@@ -354,6 +361,21 @@ static struct operation *rehearse(struct operation *operation, char *const *cand
 	return rehearsal;
 }
 
+static void forget(const struct operation *operation)
+{
+	struct table *table = operation->table;
+	struct operation *forgetting = operation_new(table, start_forget);
+
+	/* without memory it is kept until the session ends */
+	if (!forgetting)
+		return;
+	forgetting->rehearsal = operation->rehearsal;
+	pthread_mutex_lock(&table->lock);
+	operation_submit(forgetting);
+	pthread_mutex_unlock(&table->lock);
+	operation_put(forgetting);
+}
+
 /*
  * Hello and what is wanted. The controller is as good as started, and the control thread may not get a
  * processor before the victim has executed. A line that breaks shows itself to the control thread.
@@ -401,6 +423,8 @@ static int start_with_victim(struct operation *operation, struct buffer *strings
 		operation->newborn = newborn;
 		operation->create.pid = (uint32_t)newborn->pid;
 		say(operation, rehearsal);
+	} else if (rehearsal) {
+		forget(operation);
 	}
 	operation_put(rehearsal);
 	return result;

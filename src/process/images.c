@@ -208,17 +208,14 @@ void images_free(struct table *table)
 
 /* ---- before the exec ------------------------------------------------------------------------------------- */
 
-/* The same as the controller makes it of the image itself. */
-static void preview_key(const struct rtld_preview *preview, const char *path, struct proto_key *key)
+static struct proto_key preview_key(const struct rtld_preview *preview, const char *path)
 {
-	char cwd[PATH_MAX];
+	char cwd[PATH_MAX] = "";
 
-	proto_key_add(key, path, strlen(path));
-	if (path[0] != '/' && getcwd(cwd, sizeof(cwd)))
-		proto_key_add(key, cwd, strlen(cwd));
-	proto_key_add(key, preview->program_page, sizeof(preview->program_page));
-	if (preview->linker)
-		proto_key_add(key, preview->linker_page, sizeof(preview->linker_page));
+	/* Without it the key is one that no image has. */
+	if (path[0] != '/' && !getcwd(cwd, sizeof(cwd)))
+		cwd[0] = '\0';
+	return proto_key_of(path, cwd, preview->program_page, preview->linker ? preview->linker_page : NULL);
 }
 
 const struct image *image_rehearse(struct table *table, uint64_t number, const char *path, bool park)
@@ -237,7 +234,7 @@ const struct image *image_rehearse(struct table *table, uint64_t number, const c
 		image = image_make(&preview.rtld, base, &preview.memory, sites, count);
 	}
 	if (image) {
-		preview_key(&preview, path, &image->told.key);
+		image->told.key = preview_key(&preview, path);
 		image->told.id = REHEARSED | number;
 		STAILQ_INSERT_HEAD(&table->rehearsals, image, entry);
 	}

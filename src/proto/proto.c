@@ -95,7 +95,7 @@ int proto_check(const void *message, size_t length)
 }
 
 /* No cryptography: who forges an image to look like another deceives about himself only. */
-void proto_key_add(struct proto_key *key, const void *bytes, size_t length)
+static void key_add(struct proto_key *key, const void *bytes, size_t length)
 {
 	const unsigned char *at = bytes;
 	uint64_t a = key->word[0] ^ length, b = key->word[1] + length;
@@ -113,6 +113,19 @@ void proto_key_add(struct proto_key *key, const void *bytes, size_t length)
 		length -= piece;
 	}
 	*key = (struct proto_key){ { a, b } };
+}
+
+struct proto_key proto_key_of(const char *name, const char *cwd, const void *program_page, const void *linker_page)
+{
+	struct proto_key key = { { 0 } };
+
+	key_add(&key, name, strlen(name));
+	if (*name != '/')
+		key_add(&key, cwd, strlen(cwd));
+	key_add(&key, program_page, PROTO_KEY_PAGE);
+	if (linker_page)
+		key_add(&key, linker_page, PROTO_KEY_PAGE);
+	return key;
 }
 
 size_t proto_body_size(uint32_t type)

@@ -137,7 +137,7 @@ struct proto_planted {
  * A process that executes what has this key is planted by the controller itself, and not held for a question.
  */
 struct proto_key {
-	uint64_t word[2];           /* as proto_key_add() makes it of what the new image shows; 0, 0: none */
+	uint64_t word[2];           /* as proto_key_of() makes it of what the new image shows; 0, 0: none */
 };
 enum proto_base { PROTO_BASE_PROGRAM, PROTO_BASE_LINKER, PROTO_BASE_VDSO, PROTO_BASES };
 struct proto_image {
@@ -342,8 +342,13 @@ enum {
  * 0, or -EPROTO. Checks type, exact body length and the number of items against the length.
  */
 int proto_check(const void *message, size_t length);
-/* Add what length bytes show to a key that began as zeros. */
-void proto_key_add(struct proto_key *key, const void *bytes, size_t length);
+/*
+ * The key of an image, for both ends the same: of the name that it was called by (by another one, a script may run
+ * the same interpreter), of the directory that a relative name starts from, of the page with its program headers
+ * and of the first one of its linker (NULL: it has none).
+ */
+enum { PROTO_KEY_PAGE = 4096 };
+struct proto_key proto_key_of(const char *name, const char *cwd, const void *program_page, const void *linker_page);
 /* Size of the body of a type without items; 0 for a type nobody knows. */
 size_t proto_body_size(uint32_t type);
 /* Size of one of the items behind the body; 0: it has none. */

@@ -6,36 +6,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "os/procfs.h"
+
 enum { ANCESTORS_MAX = 4096, STATUS_SIZE = 8192 };
 
 /* ---- one process -----------------------------------------------------------------------------------------
  */
 
-/* The value behind "\nKey:\t". The kernel escapes a newline in the name, so no line can be forged. */
-static const char *value_of(const char *status, const char *key)
-{
-	size_t length = strlen(key);
-
-	for (const char *line = status; line; line = strchr(line, '\n')) {
-		line += *line == '\n';
-		if (!strncmp(line, key, length) && line[length] == ':') {
-			line += length + 1;
-			return line + strspn(line, " \t");
-		}
-	}
-	return NULL;
-}
-
-static uint64_t number_of(const char *status, const char *key, int base)
-{
-	const char *value = value_of(status, key);
-
-	return value ? strtoull(value, NULL, base) : 0;
-}
-
 static void ids_of(const char *status, const char *key, uint32_t ids[4])
 {
-	const char *value = value_of(status, key);
+	const char *value = os_status_field(status, key);
 	char *end;
 
 	for (int i = 0; value && i < 4; i++) {
@@ -46,7 +26,7 @@ static void ids_of(const char *status, const char *key, uint32_t ids[4])
 
 static void name_of(const char *status, char name[FACTS_NAME])
 {
-	const char *value = value_of(status, "Name");
+	const char *value = os_status_field(status, "Name");
 	size_t length = 0;
 
 	while (value && value[length] && value[length] != '\n' && length < FACTS_NAME - 1) {
@@ -66,29 +46,29 @@ static int who_is(const struct source *source, const char *path, struct who *ret
 
 	if (length < 0)
 		return (int)length;
-	who.pid = (int64_t)number_of(text, "Pid", 10);
-	who.tgid = (int64_t)number_of(text, "Tgid", 10);
-	who.ppid = (int64_t)number_of(text, "PPid", 10);
+	who.pid = (int64_t)os_status_number(text, "Pid", 10);
+	who.tgid = (int64_t)os_status_number(text, "Tgid", 10);
+	who.ppid = (int64_t)os_status_number(text, "PPid", 10);
 	if (!who.tgid)
 		return -ESRCH;
-	state = value_of(text, "State");
+	state = os_status_field(text, "State");
 	who.state = state ? *state : '?';
 	name_of(text, who.name);
 	ids_of(text, "Uid", who.uid);
 	ids_of(text, "Gid", who.gid);
-	who.inheritable = number_of(text, "CapInh", 16);
-	who.permitted = number_of(text, "CapPrm", 16);
-	who.effective = number_of(text, "CapEff", 16);
-	who.bounding = number_of(text, "CapBnd", 16);
-	who.ambient = number_of(text, "CapAmb", 16);
-	who.seccomp = (uint32_t)number_of(text, "Seccomp", 10);
-	who.threads = (uint32_t)number_of(text, "Threads", 10);
-	who.no_new_privileges = number_of(text, "NoNewPrivs", 10) != 0;
+	who.inheritable = os_status_number(text, "CapInh", 16);
+	who.permitted = os_status_number(text, "CapPrm", 16);
+	who.effective = os_status_number(text, "CapEff", 16);
+	who.bounding = os_status_number(text, "CapBnd", 16);
+	who.ambient = os_status_number(text, "CapAmb", 16);
+	who.seccomp = (uint32_t)os_status_number(text, "Seccomp", 10);
+	who.threads = (uint32_t)os_status_number(text, "Threads", 10);
+	who.no_new_privileges = os_status_number(text, "NoNewPrivs", 10) != 0;
 	/* "Kthread:" is new (6.9); without it: neither a zombie nor a user of memory. */
-	if (value_of(text, "Kthread"))
-		who.kernel_thread = number_of(text, "Kthread", 10) != 0;
+	if (os_status_field(text, "Kthread"))
+		who.kernel_thread = os_status_number(text, "Kthread", 10) != 0;
 	else
-		who.kernel_thread = !value_of(text, "VmSize") && who.state != 'Z' && who.state != 'X';
+		who.kernel_thread = !os_status_field(text, "VmSize") && who.state != 'Z' && who.state != 'X';
 	*ret = who;
 	return 0;
 }

@@ -117,27 +117,28 @@ static void requests_and_nothing_else_are_permitted_somewhere(void **state)
 
 static void a_key_tells_apart_what_differs_anywhere(void **state)
 {
-	static unsigned char page[4096];
-	struct proto_key first = { { 0 } }, again = { { 0 } }, order = { { 0 } };
+	static unsigned char program[PROTO_KEY_PAGE], linker[PROTO_KEY_PAGE];
+	struct proto_key first, again, other;
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(page); i++)
-		page[i] = (unsigned char)(i * 7);
-	proto_key_add(&first, "/bin/sh", 7);
-	proto_key_add(&first, page, sizeof(page));
-	proto_key_add(&again, "/bin/sh", 7);
-	proto_key_add(&again, page, sizeof(page));
+	for (size_t i = 0; i < sizeof(program); i++)
+		program[i] = linker[i] = (unsigned char)(i * 7);
+	first = proto_key_of("/bin/sh", "/", program, linker);
+	again = proto_key_of("/bin/sh", "/tmp", program, linker); /* the directory counts for a relative name only */
 	assert_memory_equal(&first, &again, sizeof(first));
-	proto_key_add(&order, page, sizeof(page));
-	proto_key_add(&order, "/bin/sh", 7);
-	assert_memory_not_equal(&first, &order, sizeof(first));
-	for (size_t i = 0; i < sizeof(page); i++) {
-		struct proto_key other = { { 0 } };
+	other = proto_key_of("/bin/sh", "/", program, NULL);
+	assert_memory_not_equal(&first, &other, sizeof(first));
+	other = proto_key_of("/bin/so", "/", program, linker);
+	assert_memory_not_equal(&first, &other, sizeof(first));
+	first = proto_key_of("a", "/one", program, linker);
+	other = proto_key_of("a", "/two", program, linker);
+	assert_memory_not_equal(&first, &other, sizeof(first));
+	for (size_t i = 0; i < 2 * sizeof(program); i++) {
+		unsigned char *byte = i < sizeof(program) ? &program[i] : &linker[i - sizeof(program)];
 
-		page[i] ^= 1;
-		proto_key_add(&other, "/bin/sh", 7);
-		proto_key_add(&other, page, sizeof(page));
-		page[i] ^= 1;
+		*byte ^= 1;
+		other = proto_key_of("a", "/one", program, linker);
+		*byte ^= 1;
 		assert_memory_not_equal(&first, &other, sizeof(first));
 	}
 }
