@@ -149,8 +149,11 @@ static int examine(struct controller *c, pid_t pid, uint32_t *ret_tracer)
 	/* A zombie leader with living threads is a living process. */
 	if (status.state == 'X' || (status.state == 'Z' && status.threads <= 1))
 		return -TETHER_EZOMBIE;
-	if (status.tracer)
-		return why_refused(c, pid, ret_tracer);
+	/* As it was seen: at a second look the tracer may have left, and nothing would be the cause. */
+	if (status.tracer) {
+		*ret_tracer = (uint32_t)status.tracer;
+		return -TETHER_ETRACED;
+	}
 	if (is_32_bit(pid))
 		return -TETHER_EMACHINE;
 	if (shares_with_traced(pid, &status, ret_tracer))
@@ -184,6 +187,17 @@ static void must_pass(struct controller *c, struct task *t, const struct os_task
 		task_stop(c, t);
 }
 
+/* EPERM without a cause is that of a tracer which has left between the call and the look: once more. */
+static int seize_refused(struct controller *c, pid_t tid, uint32_t options, uint32_t *ret_tracer)
+{
+	int r = why_refused(c, tid, ret_tracer), again;
+
+	if (r != -TETHER_EPRIV)
+		return r;
+	again = trace_seize(tid, options);
+	return again == -EPERM ? why_refused(c, tid, ret_tracer) : again == -ESRCH ? -TETHER_EGONE : again;
+}
+
 static int seize_thread(int64_t tid, void *data)
 {
 	struct scan *scan = data;
@@ -203,7 +217,10 @@ static int seize_thread(int64_t tid, void *data)
 		if (!os_task_status(tid, &status) &&
 		    (status.tracer == (int64_t)sys(getpid, 0) || status.state == 'Z' || status.state == 'X'))
 			return 0;
-		r = r == -EPERM ? why_refused(c, (pid_t)tid, &scan->tracer) : r;
+		if (r == -EPERM)
+			r = seize_refused(c, (pid_t)tid, options, &scan->tracer);
+	}
+	if (r) {
 		if (r != -TETHER_EGONE && r != -TETHER_EZOMBIE && !scan->error)
 			scan->error = r;
 		return 0;
