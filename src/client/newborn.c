@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -113,17 +114,17 @@ BORROWED_THREAD static bool executed(const struct newborn *newborn, uint64_t unt
 }
 
 /* Its caller looks at the file meanwhile. */
-BORROWED_THREAD static struct attendance *told(const struct newborn *newborn, uint64_t until)
+BORROWED_THREAD static bool told(const struct newborn *newborn, uint64_t until)
 {
 	while (!__atomic_load_n(&newborn->told, __ATOMIC_ACQUIRE)) {
 		uint64_t now = clock_ns();
 		const struct timespec left = { .tv_nsec = (long)(until - now) };
 
 		if (now >= until)
-			return NULL;
+			return false;
 		kernel(SYS_futex, &newborn->told, FUTEX_WAIT, 0, &left, 0);
 	}
-	return newborn->attendance;
+	return true;
 }
 
 BORROWED_THREAD static long read_memory(pid_t pid, struct iovec *into, struct iovec *from, size_t count)
@@ -260,7 +261,7 @@ BORROWED_THREAD static long write_site(pid_t pid, const struct attendance *atten
 BORROWED_THREAD static bool plant_sites(pid_t pid, const struct attendance *attendance)
 {
 	for (uint32_t i = 0; i < attendance->told.items; i++) {
-		if (write_site(pid, attendance, i, true) >= 0)
+		if (attendance->site[i].site.flags & PROTO_SITE_LATER || write_site(pid, attendance, i, true) >= 0)
 			continue;
 		while (i-- > 0)
 			write_site(pid, attendance, i, false);
@@ -281,14 +282,45 @@ BORROWED_THREAD static void read_directory(struct attendance *attendance)
 	attendance->event.items = attendance->event.stack_size + (uint32_t)length + 1;
 }
 
-BORROWED_THREAD void newborn_attend(struct newborn *newborn)
-{
-	const uint64_t until = clock_ns() + PATIENCE_NS;
-	const pid_t pid = newborn->pid;
-	struct attendance *attendance = executed(newborn, until) ? told(newborn, until) : NULL;
+/*
+ * The victim starts on this processor. Woken up here at its exec, this task would go on to its own exec, and keep
+ * the victim waiting for all of that while another processor idles: the kernel puts a task that wakes up where it
+ * slept. So it sleeps elsewhere, if it may.
+ */
+struct processors {
+	uint64_t allowed[16]; /* what more there may be is not asked about */
+	long size;
+	uint32_t here;
+	bool aside;
+};
 
-	if (!attendance)
+BORROWED_THREAD static void step_aside(struct processors *processors)
+{
+	long size = kernel(SYS_sched_getaffinity, 0, sizeof(processors->allowed), processors->allowed, 0, 0);
+	uint64_t *word, bit, others = 0;
+
+	processors->aside = false;
+	if (size <= 0 || kernel(SYS_getcpu, &processors->here, 0, 0, 0, 0) < 0 || processors->here / 8 >= (size_t)size)
 		return;
+	word = &processors->allowed[processors->here / 64];
+	bit = UINT64_C(1) << processors->here % 64;
+	*word &= ~bit;
+	for (size_t i = 0; i < (size_t)size / sizeof(*word); i++)
+		others |= processors->allowed[i];
+	if (others)
+		processors->aside = kernel(SYS_sched_setaffinity, 0, size, processors->allowed, 0, 0) >= 0;
+	*word |= bit;
+	processors->size = size;
+}
+
+BORROWED_THREAD static void step_back(const struct processors *processors)
+{
+	if (processors->aside)
+		kernel(SYS_sched_setaffinity, 0, processors->size, processors->allowed, 0, 0);
+}
+
+BORROWED_THREAD static void attend(pid_t pid, struct attendance *attendance)
+{
 	attendance->event.event.t_ns = clock_ns();
 	if (!read_stack(pid, attendance) || !read_vector(attendance) || !as_expected(pid, attendance) ||
 	    !plant_sites(pid, attendance))
@@ -298,6 +330,36 @@ BORROWED_THREAD void newborn_attend(struct newborn *newborn)
 	/* Should it have been killed, its end is what the controller hears. */
 	kernel(SYS_ptrace, PTRACE_CONT, pid, 0, 0, 0);
 	read_directory(attendance);
+}
+
+BORROWED_THREAD void newborn_say(struct newborn *newborn)
+{
+	struct proto_create *create = &newborn->request.create;
+	const struct attendance *attendance = newborn->attendance;
+
+	if (newborn->said)
+		return;
+	create->pid = (uint32_t)newborn->pid;
+	if (attendance && attendance->planted) {
+		create->image = attendance->told.id;
+		for (int i = 0; i < PROTO_BASES; i++)
+			create->base[i] = attendance->event.base[i];
+	}
+	newborn->said = arch_kernel(SYS_sendto, newborn->socket, (long)&newborn->request, sizeof(newborn->request),
+				    MSG_DONTWAIT | MSG_NOSIGNAL, 0, 0) == sizeof(newborn->request);
+}
+
+BORROWED_THREAD void newborn_attend(struct newborn *newborn)
+{
+	const uint64_t until = clock_ns() + PATIENCE_NS;
+	struct processors processors;
+
+	step_aside(&processors);
+	if (executed(newborn, until) && told(newborn, until) && newborn->attendance)
+		attend(newborn->pid, newborn->attendance);
+	step_back(&processors);
+	if (told(newborn, 0))
+		newborn_say(newborn);
 }
 
 /* ---- the caller ------------------------------------------------------------------------------------------ */

@@ -42,7 +42,14 @@ struct newborn {
 	pid_t pid;                 /* 0: it was not made */
 	int error;                 /* why: errno of clone or PTRACE_SEIZE */
 	struct os_failure failure; /* of its own steps, when it has ended without an exec */
+	/* What tells the controller of it, but for the pid: from the caller. */
+	struct newborn_request {
+		struct proto_header header;
+		struct proto_create create;
+	} request;
+	bool said; /* it is sent; else the caller does it */
 	/* inside */
+	int socket; /* the library's end of the line */
 	struct attendance *attendance; /* NULL: none; valid when told */
 	uint32_t told; /* futex: 1: attendance is set */
 	uint32_t go;   /* futex: 1: it is held and may begin */
@@ -58,8 +65,13 @@ struct newborn {
 bool newborn_possible(void);
 /* Everything but the plan is set. stacks: so many bytes more for other tasks, above its own. 0 or -ENOMEM. */
 int newborn_init(struct newborn *newborn, size_t stacks);
-/* What to plant at its exec, or NULL: nothing. Once, by the caller; attendance stays until spawn_victim(). */
+/*
+ * What to plant at its exec, or NULL: nothing. Once, by the caller, when the request is filled and all that comes
+ * before it is sent; attendance stays until spawn_victim().
+ */
 void newborn_tell(struct newborn *newborn, struct attendance *attendance);
+/* When it is made: send the request, if that is not done. */
+void newborn_say(struct newborn *newborn);
 /*
  * Let go of it: true: it has left this memory, which may be freed; false: it is stuck in its exec, and all that
  * the plan points to must stay. Waits up to timeout_ms for it.
@@ -73,7 +85,10 @@ enum { NEWBORN_STACK = 65536 };
 /* Make it, seize it, let it go to its exec. */
 void newborn_make(struct newborn *newborn);
 void newborn_undo(struct newborn *newborn);
-/* Wait for its exec, not for long, and plant. */
+/*
+ * Wait for its exec, not for long, plant, and send the request: the caller may not get a processor before the
+ * victim stops again.
+ */
 void newborn_attend(struct newborn *newborn);
 
 #endif

@@ -130,6 +130,8 @@ int spawn_start(struct spawn *spawn, int executable, int payload, struct newborn
 	snprintf(spawn->number[1], sizeof(spawn->number[1]), "%d", self);
 	for (size_t i = 0; extra && extra[i] && i + 4 < SPAWN_ARGUMENTS; i++)
 		spawn->argument[3 + i] = (char *)(uintptr_t)extra[i];
+	if (newborn)
+		newborn->socket = ends[0];
 	if (!result)
 		result = clone_middle(spawn);
 	if (self >= 0)

@@ -104,7 +104,7 @@ size_t capture_list(struct controller *c, struct task *t, const struct site *sit
 	struct r_debug_words words;
 	long got;
 
-	if (!(site->flags & PROTO_SITE_GUARD) || task_read(t, root, &words, sizeof(words)) ||
+	if (!site->guard || task_read(t, root, &words, sizeof(words)) ||
 	    words.base.r_version < 1 || (words.base.r_version > 1 && words.next))
 		return 0;
 	memcpy(window(&capture, root, sizeof(words)), &words, sizeof(words));

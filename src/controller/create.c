@@ -188,6 +188,7 @@ static int adopt(struct controller *c, uint64_t request, const struct proto_crea
 {
 	pid_t pid = (pid_t)body->pid;
 	struct task *t;
+	bool urgent;
 
 	/* Of another process no stop would ever come, and in mode kill it would be killed for nothing. */
 	if (pid <= 0 ||
@@ -209,8 +210,11 @@ static int adopt(struct controller *c, uint64_t request, const struct proto_crea
 		c->create = (struct create){ .report = -1 };
 		return -ENOMEM;
 	}
+	urgent = c->out.urgent;
 	settle_create(c, t->process);
-	t->process->actions_known = false; /* it runs */
+	/* It runs, and would have to make room for the client: its next stop, or a moment, is soon enough. */
+	c->out.urgent = urgent;
+	t->process->actions_known = false;
 	return 0;
 }
 

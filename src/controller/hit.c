@@ -89,6 +89,7 @@ static void hit_site(struct controller *c, struct task *t, struct site *site, st
 	if (site->flags & PROTO_SITE_ONCE) {
 		/* From here on the original stands; who has hit it meanwhile finds the tombstone. */
 		space_lift_hit(t->process->space, site);
+		space_plant_later(t->process->space);
 		t->over = 0;
 	}
 	if (site->flags & (PROTO_SITE_REPORT | PROTO_SITE_ASK) && t->process->followed &&

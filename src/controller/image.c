@@ -194,7 +194,7 @@ static bool place_sites(const struct image *image, const uint64_t base[PROTO_BAS
 		site[i].address += by;
 		recipe_move(&site[i].recipe, by);
 		site[i].flags |= PROTO_SITE_WITNESS;
-		if (site[i].flags & PROTO_SITE_GUARD)
+		if (site[i].guard)
 			site[i].guard += base[image->site[i].guard_base];
 	}
 	return true;

@@ -351,6 +351,8 @@ static int plant_one(struct space *s, struct site *site, const struct found *fou
 	memcpy(site->original, bytes, ARCH_TRAP_SIZE);
 	site->known = true;
 	identify(site, found);
+	if (site->flags & PROTO_SITE_LATER)
+		return 0;
 	if (!s->lifted) {
 		if (!s->probed) {
 			/* Rule 14: rewrite what is there; space_write() finds out which way works. */
@@ -364,6 +366,18 @@ static int plant_one(struct space *s, struct site *site, const struct found *fou
 	if (!r)
 		site->planted = true;
 	return r;
+}
+
+void space_plant_later(struct space *s)
+{
+	struct site *site;
+
+	SITES_EACH(&s->sites, site) {
+		if (!(site->flags & PROTO_SITE_LATER))
+			continue;
+		site->flags &= ~(uint32_t)PROTO_SITE_LATER;
+		site->planted = site->known && (s->lifted || !site_write(s, site, true));
+	}
 }
 
 static void describe(struct site *site, const struct proto_site *from)
@@ -438,7 +452,8 @@ int space_adopt(struct controller *c, struct space *s, const struct proto_site *
 		describe(site, &sites[i]);
 		site->recipe = sites[i].recipe;
 		memcpy(site->original, site->recipe.home, ARCH_TRAP_SIZE);
-		site->known = site->planted = true;
+		site->known = true;
+		site->planted = !(site->flags & PROTO_SITE_LATER);
 		batch[search.count++] = site;
 	}
 	r = search.count ? find_mappings(s, &search) : 0;

@@ -350,32 +350,32 @@ static struct attendance *attendance_for(const struct operation *operation)
 	return (operation->create.mask | operation->create.ignored) & trap ? NULL : operation->attendance;
 }
 
-/* It may have executed already, and then runs with the traps in it. */
+/* It may have executed already: this is its event. */
 static void note_attendance(struct operation *operation)
 {
-	struct attendance *attendance = operation->attendance;
+	struct proto_ev_exec *exec = operation->create.image ? &operation->attendance->event : NULL;
 
-	if (!attendance || !attendance->planted)
-		return;
-	attendance->event.event.pid = attendance->event.event.tid = attendance->event.old_tid = operation->create.pid;
-	operation->create.image = attendance->told.id;
-	memcpy(operation->create.base, attendance->event.base, sizeof(operation->create.base));
+	if (exec)
+		exec->event.pid = exec->event.tid = exec->old_tid = operation->create.pid;
 }
 
 /*
- * Hello and what is wanted, before the controller has started: the control thread may not get a processor before
- * the victim has executed. A line that breaks shows itself to the control thread.
+ * Hello and the image, before the controller has started; what is wanted is then sent by whoever can: the control
+ * thread may not get a processor before the victim has executed, nor this one. A line that breaks shows itself
+ * to the control thread.
  */
-static void say(struct operation *operation, int socket)
+static void introduce(struct operation *operation, struct newborn *newborn)
 {
-	struct line line = { .socket = socket };
+	struct line line = { .socket = newborn->socket };
 	struct proto_hello hello;
 	uint64_t id;
 
 	line_fill_hello(&hello);
 	if (line_hello(&line, &hello, NULL, 0, &id) == 0 && operation->rehearsed)
 		image_tell(&line, operation->rehearsed);
-	line_create(&line, &operation->create, NULL, 0, &id);
+	line_head(&line, PROTO_REQ_create, &newborn->request.header);
+	newborn->request.create = operation->create;
+	newborn_tell(newborn, attendance_for(operation));
 	operation->said = true;
 }
 
@@ -394,14 +394,14 @@ static int start_with_victim(struct operation *operation, struct buffer *strings
 	if (result < 0)
 		return result;
 	rehearse(operation, newborn->plan.candidate);
-	newborn_tell(newborn, attendance_for(operation));
+	introduce(operation, newborn);
 	spawn_victim(&spawn);
 	bool made = newborn->pid;
 	if (made) {
-		note_attendance(operation);
 		operation->newborn = newborn;
-		operation->create.pid = (uint32_t)newborn->pid;
-		say(operation, spawn.socket);
+		newborn_say(newborn);
+		operation->create = newborn->request.create;
+		note_attendance(operation);
 	}
 	result = start_controller_end(operation, &spawn, err);
 	if (result == 0 && !made) {

@@ -77,13 +77,24 @@ static struct site_request main_site(const struct rtld *rtld, bool parks)
 
 size_t follow_sites(const struct rtld *rtld, bool fresh, bool parks, struct site_request sites[OWN_SITES])
 {
+	/* Before it has begun, the linker passes r_brk for nothing. */
+	bool begins = fresh && rtld->begin && !rtld->linker_is_program;
 	size_t count = 0;
 
+	if (begins) {
+		sites[count++] = (struct site_request){
+			.address = rtld->begin,
+			.id = SITE_LINKER,
+			.flags = PROTO_SITE_ASK | PROTO_SITE_ONCE,
+			.guard = rtld->r_state,
+		};
+	}
 	if (rtld->r_brk) {
 		sites[count++] = (struct site_request){
 			.address = rtld->r_brk,
 			.id = SITE_LINKER,
-			.flags = PROTO_SITE_ASK | (rtld->r_state ? PROTO_SITE_GUARD : 0),
+			.flags = PROTO_SITE_ASK | (rtld->r_state ? PROTO_SITE_GUARD : 0) |
+				 (begins ? PROTO_SITE_LATER : 0),
 			.guard = rtld->r_state,
 			.guard_value = rtld->consistent,
 		};

@@ -350,7 +350,7 @@ void family_answer(struct family *family, uint64_t question, enum proto_action a
 /* ---- follow.c (control thread): what each event means ---- */
 void follow_event(struct family *family, const struct proto_header *header, const void *body);
 /* The linker's breakpoint, and main's for a fresh image. How many. */
-enum { OWN_SITES = 2 };
+enum { OWN_SITES = 3 };
 size_t follow_sites(const struct rtld *rtld, bool fresh, bool parks, struct site_request sites[OWN_SITES]);
 /* Plant the linker's breakpoint in a running image. As plant_sites(). */
 int follow_plant(struct tether *process, answer_fn *answered, struct operation *operation);

@@ -97,7 +97,7 @@ static bool describe_site(const struct rtld *rtld, const uint64_t base[PROTO_BAS
 			  const struct site_request *request, struct proto_image_site *ret)
 {
 	enum proto_base at = base_of(rtld, request->address), guard = base_of(rtld, request->guard);
-	bool guarded = request->flags & PROTO_SITE_GUARD;
+	bool guarded = request->guard;
 	struct recipe *recipe = &ret->site.recipe;
 	uint8_t bytes[RECIPE_INSN_MAX];
 
@@ -251,7 +251,7 @@ static void capture_start(struct image *image, const struct rtld_preview *previe
 	if (!image->program || !image->linker)
 		return;
 	for (uint32_t i = 0; i < image->told.items; i++)
-		if (image->site[i].site.id == SITE_LINKER)
+		if (image->site[i].site.id == SITE_LINKER && image->site[i].site.flags & PROTO_SITE_ONCE)
 			image->site[i].site.flags |= PROTO_SITE_CAPTURE;
 }
 

@@ -117,7 +117,8 @@ enum {
 	PROTO_SITE_ONCE = 1 << 3,   /* lifted at its first hit: the thread then runs the original instruction */
 	PROTO_SITE_PARK = 1 << 5,   /* with REPORT: the process parks there, as by PROTO_STAY, without being asked for */
 	PROTO_SITE_GUARD = 1 << 4,  /* report or ask only when the 32-bit word at guard equals guard_value */
-	PROTO_SITE_CAPTURE = 1 << 7, /* with ASK and the guard of a linker's list: the first time tell what is listed, not ask */
+	PROTO_SITE_CAPTURE = 1 << 7, /* with ASK: the first time tell what the linker lists, not ask; guard: its r_state */
+	PROTO_SITE_LATER = 1 << 8,  /* planted when one that is ONCE is hit in its address space */
 	PROTO_SITE_WITNESS = 1 << 6, /* planted only where all of recipe.home stands, whatever its length */
 };
 struct proto_site {
@@ -152,7 +153,7 @@ struct proto_image {
 	uint32_t items;             /* struct proto_image_site each, PROTO_IMAGE_SITES at most */
 	uint32_t reserved;
 };
-enum { PROTO_IMAGE_SITES = 2 };
+enum { PROTO_IMAGE_SITES = 3 };
 struct proto_image_site {
 	struct proto_site site;     /* address, guard and recipe as if the base were at 0 */
 	uint32_t base, guard_base;  /* enum proto_base */

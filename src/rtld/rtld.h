@@ -25,6 +25,7 @@ struct rtld {
 	vaddr_t main;        /* first instruction of main, 0: not found (yet, while main_slot is not 0) */
 	vaddr_t main_slot;   /* pointer that the linker will fill with main (main in a library), else 0 */
 	vaddr_t r_brk;       /* where to trap, 0: none (static) */
+	vaddr_t begin;       /* run once, when the initial objects are whole and no constructor has run; 0: not known */
 	vaddr_t r_debug;     /* 0: not known yet (taken from DT_DEBUG at a hit) */
 	vaddr_t r_state;     /* the 32-bit r_state of the base namespace, for a site's guard; 0: none */
 	uint32_t consistent; /* value of r_state when a scan is worth while */
