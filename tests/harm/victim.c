@@ -119,6 +119,22 @@ static void step_turn(struct worker *worker, long n)
 	hot_turn(worker, n);
 }
 
+/*
+ * Who lets go of the linker's lock may have it again before the others are awake, turn after turn. Where it is measured
+ * how long a worker stands still, two take turns: what is left is the time for which somebody is kept by a tracer.
+ */
+static void take_turns(const struct worker *worker)
+{
+	const struct timespec moment = { .tv_nsec = 100000 };
+	struct scoreboard *board = worker->victim->board;
+	_Atomic uint64_t *other = &board->progress[worker->number ^ 1];
+	uint64_t mine = atomic_load(&board->progress[worker->number]);
+
+	while (atomic_load_explicit(&board->measure, memory_order_relaxed) && !atomic_load(&board->stop) &&
+	       atomic_load(other) < mine)
+		nanosleep(&moment, NULL);
+}
+
 static void dl_turn(struct worker *worker, long n)
 {
 	unsigned which = worker->number % 2;
@@ -134,6 +150,7 @@ static void dl_turn(struct worker *worker, long n)
 		wrong(WRONG_SYMBOL, 0);
 	if (dlclose(plugin))
 		wrong(WRONG_CLOSE, 0);
+	take_turns(worker);
 }
 
 static void await_child(pid_t child)
