@@ -71,6 +71,9 @@ struct task {
 	bool masked;         /* signals blocked for a step: own_mask is to be put back */
 	bool has_held_info;  /* held_info waits to be delivered with `deliver` */
 	uint64_t last_mask;  /* its signal mask as last seen (rule 8) */
+	uint64_t blocking[3]; /* masks with SIGTRAP in them, seen since it was last seen without; 0: none */
+	unsigned blocking_next;
+	int delivered;       /* the last signal that it went on with: its handler blocks more */
 	uint64_t own_mask;
 	vaddr_t over;            /* stands on this site, hit and counted: run its instruction first */
 	vaddr_t rehit, rehit_sp; /* was sent away from there by a signal: the next hit is not counted */
@@ -318,6 +321,8 @@ void pass_signal(struct controller *c, struct task *t);
 
 /* signals.c */
 void signals_refresh(struct controller *c, struct task *t, bool dispositions);
+/* What it blocks, at a moment when no trap of ours can have changed that. */
+void signals_saw_mask(struct task *t, uint64_t mask);
 /* At a trap stop, before anything else. True: a call is under way, and hit_ours() comes after it. */
 bool signals_repair(struct controller *c, struct task *t);
 /* After a single step, whose SIGTRAP does the same. True: a call is under way, step_left() comes after it. */

@@ -30,7 +30,7 @@ void pass_signal(struct controller *c, struct task *t)
 {
 	siginfo_t info;
 
-	t->deliver = WSTOPSIG(t->status);
+	t->deliver = t->delivered = WSTOPSIG(t->status);
 	if (c->hold.events & PROTO_WANT_SIGNAL)
 		tell_signal(c, t, PROTO_EV_signal, t->deliver, trace_get_info(t->tid, &info) ? NULL : &info);
 	signals_refresh(c, t, t->deliver != SIGCHLD);

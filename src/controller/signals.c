@@ -56,6 +56,20 @@ static bool blocks_all_others(uint64_t mask)
 	return (mask | libc | BIT(SIGKILL) | BIT(SIGSTOP) | BIT(SIGTRAP)) == ~UINT64_C(0);
 }
 
+void signals_saw_mask(struct task *t, uint64_t mask)
+{
+	t->last_mask = mask;
+	if (!(mask & BIT(SIGTRAP)))
+		memset(t->blocking, 0, sizeof(t->blocking));
+	/* A thread is born with all blocked by its C library: that is recognized, and tells nothing of later. */
+	if (!(mask & BIT(SIGTRAP)) || blocks_all_others(mask))
+		return;
+	for (size_t i = 0; i < ARRAY_LEN(t->blocking); i++)
+		if (t->blocking[i] == mask)
+			return;
+	t->blocking[t->blocking_next++ % ARRAY_LEN(t->blocking)] = mask;
+}
+
 /*
  * A trap that is queued behind this stop has had its effect already: what the kernel shows now is what it
  * made of the victim's state, not what is to be put back.
@@ -85,7 +99,7 @@ void signals_refresh(struct controller *c, struct task *t, bool dispositions)
 	 */
 	if (!t->masked && !trace_get_mask(t->tid, &mask) &&
 	    !(t->last_mask & ~mask & BIT(SIGTRAP) && trace_trap_queued(t->tid) == 1))
-		t->last_mask = mask;
+		signals_saw_mask(t, mask);
 	if (dispositions && t->process->space->sites.used)
 		refresh_disposition(t);
 }
@@ -189,6 +203,22 @@ static void learned(struct controller *c, struct task *t, const struct call *cal
 	settle(c, t);
 }
 
+/* A thread that runs has to stop, and asks for the handler then. No trap stands meanwhile, so the others may run. */
+static bool learn_by_another(struct controller *c, struct process *p)
+{
+	struct task *t;
+
+	TAILQ_FOREACH(t, &p->tasks, of_process) {
+		if (t->state != TASK_RUNNING || t->unhashed)
+			continue;
+		space_lift(c, p->space); /* until it is known: learned() plants */
+		p->learner = t;
+		task_stop(c, t);
+		return true;
+	}
+	return false;
+}
+
 bool signals_unlearn(struct controller *c, struct process *p)
 {
 	struct space *s = p->space;
@@ -197,7 +227,9 @@ bool signals_unlearn(struct controller *c, struct process *p)
 	p->learn_first = false;
 	if (s->parks || s->closed || s->still || s->freezing)
 		return false; /* what holds it for other reasons plants again and lets go */
-	space_replant(c, s);
+	/* Not found out: by another then, before a trap stands that can destroy it. */
+	if (!s->lifted || !signals_must_learn(p) || !learn_by_another(c, p))
+		space_replant(c, s);
 	thaw_process(c, p);
 	return true;
 }
@@ -257,14 +289,7 @@ void signals_learn_first(struct controller *c, struct process *p)
 				return;
 		}
 	}
-	TAILQ_FOREACH(t, &p->tasks, of_process) {
-		if (t->state != TASK_RUNNING)
-			continue;
-		space_lift(c, p->space); /* until it is known: learned() plants */
-		p->learner = t;
-		task_stop(c, t);
-		return;
-	}
+	(void)learn_by_another(c, p);
 }
 
 /* The kernel has reset the disposition of this process to the default; put back what was there. */
@@ -287,12 +312,43 @@ static bool repair_disposition(struct controller *c, struct task *t, call_done_f
 	return false;
 }
 
+/* Nobody but a trap under a blocked SIGTRAP has taken the handler away that was there. */
+static bool disposition_is_lost(const struct task *t)
+{
+	uint64_t ignored, caught;
+
+	return t->process->trap_caught && t->process->trap_action_known &&
+	       !os_signal_actions(t->tid, &ignored, &caught) && !((ignored | caught) & BIT(SIGTRAP));
+}
+
+/*
+ * Did a thread that now blocks these block SIGTRAP too, when it ran into the trap? It did when all others are, since
+ * nobody blocks all signals but this one; when it was so whenever else these were blocked; and inside a signal handler,
+ * which blocks more than what it has interrupted and nothing less.
+ */
+static bool blocked_trap(const struct task *t, uint64_t mask)
+{
+	const uint64_t others = ~BIT(SIGTRAP);
+	bool ever = false;
+
+	if (blocks_all_others(mask))
+		return true;
+	for (size_t i = 0; i < ARRAY_LEN(t->blocking); i++) {
+		uint64_t seen = t->blocking[i];
+
+		if (!seen)
+			continue;
+		ever = true;
+		if (((seen ^ mask) & others) == 0 ||
+		    (t->delivered && mask & BIT(t->delivered) && !(seen & ~mask & others)))
+			return true;
+	}
+	return ever && disposition_is_lost(t);
+}
+
 /*
  * A trap under a blocked or ignored SIGTRAP makes the kernel unblock it and reset the disposition
- * (force_sig): at this very stop both are put back. Whether it was blocked is not told. It was when all
- * others are, since nobody blocks all signals but this one; and when it was so last and no other signal has
- * changed since. A thread is born with all blocked by its C library, so that what was last seen alone proves
- * nothing.
+ * (force_sig): at this very stop both are put back.
  */
 bool signals_repair(struct controller *c, struct task *t)
 {
@@ -302,9 +358,8 @@ bool signals_repair(struct controller *c, struct task *t)
 
 	if (trace_get_mask(t->tid, &mask))
 		return false;
-	blocked = blocks_all_others(mask) ||
-		  (t->last_mask & BIT(SIGTRAP) && ((t->last_mask ^ mask) & ~BIT(SIGTRAP)) == 0);
-	t->last_mask = blocked ? mask | BIT(SIGTRAP) : mask;
+	blocked = blocked_trap(t, mask);
+	signals_saw_mask(t, blocked ? mask | BIT(SIGTRAP) : mask);
 	if (blocked)
 		trace_set_mask(t->tid, mask | BIT(SIGTRAP));
 	if (p->trap_ignored || (p->trap_caught && blocked))

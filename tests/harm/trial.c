@@ -655,6 +655,8 @@ void trial_run(const struct lab *lab, const struct trial *trial, struct outcome 
 		blame(&scene, HARM_SILENT, "%s", scene.failure);
 	ret->parks = atomic_load(&scene.board->parks);
 	ret->traps_seen = atomic_load(&scene.board->traps_seen);
+	ret->looks = atomic_load(&scene.board->looks);
+	ret->glimpses = atomic_load(&scene.board->glimpses);
 	if (lab->keep && ret->finding.harms) {
 		fprintf(stderr, "# kept: victim %d client %d controller %d; %s\n", scene.victim, scene.client,
 			scene.controller, ret->finding.detail);
