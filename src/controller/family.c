@@ -58,6 +58,7 @@ static struct process *child_process(struct controller *c, struct process *paren
 	p->fresh = !shares;
 	p->ours_to_kill = parent->ours_to_kill;
 	p->trap_ignored = parent->trap_ignored;
+	p->owes_ignore = parent->owes_ignore;
 	p->trap_caught = parent->trap_caught;
 	p->trap_action_known = parent->trap_action_known;
 	memcpy(p->trap_action, parent->trap_action, sizeof(p->trap_action));

@@ -34,6 +34,8 @@ void pass_signal(struct controller *c, struct task *t)
 	if (c->hold.events & PROTO_WANT_SIGNAL)
 		tell_signal(c, t, PROTO_EV_signal, t->deliver, trace_get_info(t->tid, &info) ? NULL : &info);
 	signals_refresh(c, t, t->deliver != SIGCHLD);
+	if (t->deliver == SIGTRAP && signals_ignored(t))
+		t->deliver = 0;
 	slot_leave(c, t);
 	settle(c, t);
 }

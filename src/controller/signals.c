@@ -41,8 +41,9 @@ static void refresh_disposition(struct task *t)
 		return;
 	ignored = (all_ignored & BIT(SIGTRAP)) != 0;
 	caught = (all_caught & BIT(SIGTRAP)) != 0;
-	if (!ignored && !caught && reset_may_be_ours(p, t))
+	if (!ignored && !caught && (p->owes_ignore || reset_may_be_ours(p, t)))
 		return;
+	p->owes_ignore = false;
 	p->trap_ignored = ignored;
 	p->trap_caught = caught;
 	p->trap_action_known = p->trap_action_known && caught;
@@ -312,6 +313,70 @@ static bool repair_disposition(struct controller *c, struct task *t, call_done_f
 	return false;
 }
 
+/*
+ * To ignore a signal is to discard those of it that wait, in every thread (POSIX): also the SIGTRAP of a thread that
+ * has just run into a trap, which would then run on from the middle of an instruction. So what the kernel has made the
+ * default is left so while other threads may have one; what a SIGTRAP would do meanwhile is done by us: nothing.
+ */
+static bool owe(struct controller *c, struct task *t)
+{
+	struct process *p = t->process;
+
+	if (p->task_count <= 1) {
+		p->owes_ignore = false;
+		return false;
+	}
+	if (!p->owes_ignore)
+		tell_sigstate(c, t);
+	return p->owes_ignore = true;
+}
+
+bool signals_ignored(const struct task *t)
+{
+	siginfo_t info;
+
+	/* What the processor raises, the kernel does not let anybody ignore. */
+	return t->process->trap_ignored && !trace_get_info(t->tid, &info) && info.si_code <= 0;
+}
+
+static void ignored_again(struct controller *c, struct task *t, const struct call *call, int64_t result)
+{
+	(void)call;
+	if (result < 0)
+		tell_sigstate(c, t);
+	release_drained(c, t->process);
+	/* The kernel has to look again at whether a call, whose registers are back, is to be restarted. */
+	if (!trace_interrupt(t->tid)) {
+		task_set_state(t, TASK_STOPPING);
+		trace_go(t->tid, 0);
+		return;
+	}
+	settle(c, t);
+}
+
+bool signals_ignore_again(struct controller *c, struct task *t)
+{
+	const uint64_t ignore = (uint64_t)(uintptr_t)SIG_IGN;
+	struct process *p = t->process;
+
+	if (t->deliver || classify(t->status, 0) != STOP_INTERRUPT) {
+		/*
+		 * A signal goes first, and what has interrupted a system call is gone through: the interrupt behind is
+		 * answered before any user code runs.
+		 */
+		t->regroup = true;
+		task_run(c, t);
+		return true;
+	}
+	p->owes_ignore = false;
+	memset(p->trap_action, 0, sizeof(p->trap_action));
+	memcpy(p->trap_action, &ignore, sizeof(ignore));
+	if (call_sigaction(c, t, true, true, ignored_again))
+		return true;
+	tell_sigstate(c, t);
+	return false;
+}
+
 /* Nobody but a trap under a blocked SIGTRAP has taken the handler away that was there. */
 static bool disposition_is_lost(const struct task *t)
 {
@@ -362,6 +427,8 @@ bool signals_repair(struct controller *c, struct task *t)
 	signals_saw_mask(t, blocked ? mask | BIT(SIGTRAP) : mask);
 	if (blocked)
 		trace_set_mask(t->tid, mask | BIT(SIGTRAP));
+	if (p->trap_ignored && owe(c, t))
+		return false;
 	if (p->trap_ignored || (p->trap_caught && blocked))
 		return repair_disposition(c, t, action_restored);
 	/* A handler is seen whole here, before a trap under a blocked SIGTRAP destroys it. */
@@ -380,7 +447,7 @@ static void action_restored_after_step(struct controller *c, struct task *t, con
 /* An ignored SIGTRAP does not survive a single step; a blocked one is let through for it (step.c). */
 bool signals_repair_step(struct controller *c, struct task *t)
 {
-	if (!t->process->trap_ignored)
+	if (!t->process->trap_ignored || owe(c, t))
 		return false;
 	return repair_disposition(c, t, action_restored_after_step);
 }
