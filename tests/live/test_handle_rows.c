@@ -902,13 +902,19 @@ static void *feed(void *data)
 	return NULL;
 }
 
-/* Five seconds, or TETHER_STRESS_SECONDS: the victim loads libraries in eight threads all the time. */
+#if defined(__SANITIZE_THREAD__)
+enum { STRESS_SECONDS = 30 };
+#else
+enum { STRESS_SECONDS = 5 };
+#endif
+
+/* So long, or TETHER_STRESS_SECONDS: the victim loads libraries in eight threads all the time. */
 TEST_SECONDS(ten_handles_from_ten_threads_in_any_order_leave_the_victim_whole, 120)
 {
 	const char *seconds = getenv("TETHER_STRESS_SECONDS");
 	struct victim v = victim_start("loads", NULL);
 	struct client c = client_open();
-	uint64_t until_ns = now_ns() + UINT64_C(1000000000) * (seconds ? strtoul(seconds, NULL, 10) : 5);
+	uint64_t until_ns = now_ns() + UINT64_C(1000000000) * (seconds ? strtoul(seconds, NULL, 10) : STRESS_SECONDS);
 	struct stresser s[STRESSERS + 1];
 	pthread_t thread[STRESSERS + 1];
 	struct stresser sum = { 0 };
