@@ -172,6 +172,12 @@ static void call_again(struct controller *c, struct task *t)
 
 static void call_signal(struct controller *c, struct task *t)
 {
+	/* Nobody masks this one: it has its time when the call is done. */
+	if (WSTOPSIG(t->status) == SIGSTOP && !t->deliver) {
+		t->deliver = SIGSTOP;
+		call_again(c, t);
+		return;
+	}
 	/* All others are masked: the injected instruction itself has failed. */
 	call_done(c, t);
 }

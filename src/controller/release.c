@@ -204,6 +204,14 @@ void release_stopped(struct controller *c, struct task *t)
 		trace_go(t->tid, 0);
 		return;
 	}
+	/*
+	 * It was made to do a call inside one of its own, whose registers are back: only at a stop on its way out does the
+	 * kernel look again at whether that one is to be restarted. Let go from here, the program would see ERESTARTSYS.
+	 */
+	if (t->regroup) {
+		task_run(c, t);
+		return;
+	}
 	if (drain_trap(c, t) || gather(c, t))
 		return;
 	if (p->release == PROTO_HANG || p->stays)

@@ -345,12 +345,7 @@ static void ignored_again(struct controller *c, struct task *t, const struct cal
 	if (result < 0)
 		tell_sigstate(c, t);
 	release_drained(c, t->process);
-	/* The kernel has to look again at whether a call, whose registers are back, is to be restarted. */
-	if (!trace_interrupt(t->tid)) {
-		task_set_state(t, TASK_STOPPING);
-		trace_go(t->tid, 0);
-		return;
-	}
+	t->regroup = true; /* it may stand inside a call of its own */
 	settle(c, t);
 }
 
