@@ -140,7 +140,7 @@ static bool no_trap_behind_others(const struct task *t)
  */
 static bool must_gather(const struct process *p)
 {
-	return (p->trap_ignored || p->owes_ignore) && p->space->sites.used && p->release == PROTO_RUN && !p->stays &&
+	return (p->trap_ignored || p->owes_ignore) && p->space->sites.used && p->release != PROTO_KILL && !p->stays &&
 	       !p->gathered;
 }
 
@@ -245,7 +245,7 @@ static void release_task(struct controller *c, struct task *t)
 
 	switch (t->state) {
 	case TASK_RUNNING:
-		if (hang)
+		if (hang && !must_gather(t->process))
 			break; /* SIGSTOP reaches it */
 		if (can_be_left(c, t))
 			t->left = true;
@@ -359,7 +359,7 @@ void release_process(struct controller *c, struct process *p, uint32_t mode, uin
 		c->kept_child = mode == PROTO_KILL ? 0 : p->pid;
 	if (mode == PROTO_KILL)
 		sys(kill, p->pid, SIGKILL);
-	if (mode == PROTO_HANG && !p->group_stopped)
+	if (mode == PROTO_HANG && !p->group_stopped && !must_gather(p))
 		sys(kill, p->pid, SIGSTOP);
 	for (t = mode == PROTO_KILL ? NULL : TAILQ_FIRST(&p->tasks); t; t = next) {
 		next = TAILQ_NEXT(t, of_process);
