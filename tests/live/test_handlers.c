@@ -14,25 +14,6 @@
 #include <string.h>
 #include <unistd.h>
 
-static uint32_t state_of(struct tether *process)
-{
-	struct tether_info info = { .size = sizeof(info) };
-
-	check_int(tether_info_get(process, &info), 0);
-	return info.state;
-}
-
-static struct tether *grab_it(struct tether_session *session, pid_t pid, uint32_t flags)
-{
-	struct tether_grab_opts opts = { .size = sizeof(opts), .flags = flags, .mode = TETHER_MODE_RUN, .timeout_ms = 5000 };
-	struct tether_error error = TETHER_ERROR_INIT;
-	struct tether *process = NULL;
-
-	if (tether_grab(session, pid, &opts, &process, &error))
-		fail("%s", error.message);
-	return process;
-}
-
 static int count_object(const struct tether_object *object, void *data)
 {
 	(void)object;
@@ -111,12 +92,12 @@ static void create_in_handler(struct nested *nested)
 static void grab_in_handler(struct nested *nested)
 {
 	struct tether_stats stats = { .size = sizeof(stats) };
-	struct tether *process = grab_it(nested->session, nested->other, 0), *same, *observer;
+	struct tether *process = grab(nested->session, nested->other, 0, TETHER_MODE_RUN), *same, *observer;
 	unsigned objects = 0;
 	char bytes[16];
 
 	check_int(state_of(process), TETHER_STATE_PARKED);
-	same = grab_it(nested->session, nested->other, 0);
+	same = grab(nested->session, nested->other, 0, TETHER_MODE_RUN);
 	check(same == process);
 	check_int(tether_release(same), 0);
 	check_int(tether_lock(process), 0);
@@ -129,7 +110,7 @@ static void grab_in_handler(struct nested *nested)
 	check_int(tether_unlock(process), 0);
 	check_int(tether_stats_get(nested->session, &stats), 0);
 	check_int(tether_read(process, 1, bytes, sizeof(bytes)), -TETHER_EMEMORY);
-	observer = grab_it(nested->session, nested->other, TETHER_OBSERVE);
+	observer = grab(nested->session, nested->other, TETHER_OBSERVE, TETHER_MODE_RUN);
 	check_int(tether_release(observer), 0);
 	check(tether_ref(process) == process);
 	check_int(tether_detach(process, TETHER_MODE_RUN), 0);
@@ -175,7 +156,7 @@ TEST_SECONDS(every_other_call_may_be_made_in_a_handler_and_waits_there, 60)
 	struct nested nested = { .session = c.session, .other = other.pid };
 
 	check_int(tether_session_set_handler(c.session, call_everything, &nested), 0);
-	nested.process = grab_it(c.session, v.pid, TETHER_NO_PARK);
+	nested.process = grab(c.session, v.pid, TETHER_NO_PARK, TETHER_MODE_RUN);
 	check(tether_dispatch(c.session, 5000) > 0);
 	check(nested.done);
 	check_untraced(v.pid);
@@ -338,7 +319,7 @@ TEST(a_visitor_of_reasons_may_call_what_it_likes)
 	struct victim v = victim_start("threads", "steady", "2", NULL);
 	struct client c = client_open();
 	struct tether_verdict verdict = { .size = sizeof(verdict) };
-	struct visitor visitor = { .client = &c, .process = grab_it(c.session, v.pid, 0) };
+	struct visitor visitor = { .client = &c, .process = grab(c.session, v.pid, 0, TETHER_MODE_RUN) };
 
 	/* Held by us: one reason, that it is traced. */
 	check_int(tether_diagnose(v.pid, &verdict, call_from_reason, &visitor), 0);
@@ -417,7 +398,7 @@ TEST(a_call_from_the_log_callback_is_refused_where_it_would_wait_for_itself)
 
 	if (tether_session_open(&opts, &logger.session, &error))
 		fail("%s", error.message);
-	logger.process = grab_it(logger.session, v.pid, TETHER_NO_PARK);
+	logger.process = grab(logger.session, v.pid, TETHER_NO_PARK, TETHER_MODE_RUN);
 	victim_ask(&v, "ring", "done");
 	check(eventually(is_logged, &logger, 5000));
 	check_int(tether_release(logger.process), 0);

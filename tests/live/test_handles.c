@@ -13,14 +13,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static uint32_t state_of(struct tether *process)
-{
-	struct tether_info info = { .size = sizeof(info) };
-
-	check_int(tether_info_get(process, &info), 0);
-	return info.state;
-}
-
 TEST(a_process_has_one_handle_and_the_last_release_lets_it_go)
 {
 	struct victim v = victim_start("threads", "steady", "2", NULL);
