@@ -337,7 +337,17 @@ struct logger {
 	pid_t pid;
 	pthread_mutex_t lock;
 	unsigned logged;
+	int wrong_line, wrong_value; /* of the first call that was answered otherwise: nothing can be printed there */
 };
+
+static void expect_at(int line, struct logger *logger, int64_t got, int64_t expected)
+{
+	if (got == expected || logger->wrong_line)
+		return;
+	logger->wrong_line = line;
+	logger->wrong_value = (int)got;
+}
+#define expect(got, expected) expect_at(__LINE__, logger, (got), (expected))
 
 static void call_from_log(int level, const char *message, void *data)
 {
@@ -353,26 +363,29 @@ static void call_from_log(int level, const char *message, void *data)
 
 	(void)level;
 	(void)message;
-	check_int(tether_dispatch(logger->session, -1), -TETHER_EDEADLK);
-	check_int(tether_session_close(logger->session), -TETHER_EDEADLK);
-	check_int(tether_session_set_handler(logger->session, NULL, NULL), -TETHER_EDEADLK);
-	check_int(tether_fd(logger->session), -TETHER_EDEADLK);
-	check_int(tether_target(logger->session), -TETHER_EDEADLK);
-	check_int(tether_stats_get(logger->session, &stats), -TETHER_EDEADLK);
-	check_int(tether_create(logger->session, &opts, &other, &error), -TETHER_EDEADLK);
-	check(strstr(error.message, "outside the handler") != NULL);
-	check_int(tether_grab(logger->session, logger->pid, NULL, &other, &error), -TETHER_EDEADLK);
-	check(other == NULL && strstr(error.message, "could never end") != NULL);
-	check_int(tether_continue(logger->process), -TETHER_EDEADLK);
-	check_int(tether_detach(logger->process, TETHER_MODE_RUN), -TETHER_EDEADLK);
-	check_int(tether_set_mode(logger->process, TETHER_MODE_KILL), -TETHER_EDEADLK);
-	check_int(tether_lock(logger->process), -TETHER_EDEADLK);
-	check_int(tether_unlock(logger->process), -TETHER_EDEADLK);
-	check_int(tether_objects(logger->process, count_object, &objects), -TETHER_EDEADLK);
-	check_int(tether_read(logger->process, 0, &byte, 1), -TETHER_EDEADLK);
-	check_int(tether_info_get(logger->process, &info), -TETHER_EDEADLK);
-	check_int(tether_release(tether_ref(logger->process)), -TETHER_EDEADLK);
-	check_int(tether_pid(logger->process), logger->pid);
+	/* The main thread has written down what there is to be called with. */
+	pthread_mutex_lock(&logger->lock);
+	pthread_mutex_unlock(&logger->lock);
+	expect(tether_dispatch(logger->session, -1), -TETHER_EDEADLK);
+	expect(tether_session_close(logger->session), -TETHER_EDEADLK);
+	expect(tether_session_set_handler(logger->session, NULL, NULL), -TETHER_EDEADLK);
+	expect(tether_fd(logger->session), -TETHER_EDEADLK);
+	expect(tether_target(logger->session), -TETHER_EDEADLK);
+	expect(tether_stats_get(logger->session, &stats), -TETHER_EDEADLK);
+	expect(tether_create(logger->session, &opts, &other, &error), -TETHER_EDEADLK);
+	expect(strstr(error.message, "outside the handler") != NULL, true);
+	expect(tether_grab(logger->session, logger->pid, NULL, &other, &error), -TETHER_EDEADLK);
+	expect(other == NULL && strstr(error.message, "could never end") != NULL, true);
+	expect(tether_continue(logger->process), -TETHER_EDEADLK);
+	expect(tether_detach(logger->process, TETHER_MODE_RUN), -TETHER_EDEADLK);
+	expect(tether_set_mode(logger->process, TETHER_MODE_KILL), -TETHER_EDEADLK);
+	expect(tether_lock(logger->process), -TETHER_EDEADLK);
+	expect(tether_unlock(logger->process), -TETHER_EDEADLK);
+	expect(tether_objects(logger->process, count_object, &objects), -TETHER_EDEADLK);
+	expect(tether_read(logger->process, 0, &byte, 1), -TETHER_EDEADLK);
+	expect(tether_info_get(logger->process, &info), -TETHER_EDEADLK);
+	expect(tether_release(tether_ref(logger->process)), -TETHER_EDEADLK);
+	expect(tether_pid(logger->process), logger->pid);
 	pthread_mutex_lock(&logger->lock);
 	logger->logged++;
 	pthread_mutex_unlock(&logger->lock);
@@ -399,8 +412,12 @@ TEST(a_call_from_the_log_callback_is_refused_where_it_would_wait_for_itself)
 	if (tether_session_open(&opts, &logger.session, &error))
 		fail("%s", error.message);
 	logger.process = grab(logger.session, v.pid, TETHER_NO_PARK, TETHER_MODE_RUN);
+	pthread_mutex_lock(&logger.lock);
+	pthread_mutex_unlock(&logger.lock);
 	victim_ask(&v, "ring", "done");
 	check(eventually(is_logged, &logger, 5000));
+	if (logger.wrong_line)
+		fail("line %d was answered with %d", logger.wrong_line, logger.wrong_value);
 	check_int(tether_release(logger.process), 0);
 	check_int(tether_session_close(logger.session), 0);
 	check_untraced(v.pid);
