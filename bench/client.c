@@ -11,6 +11,7 @@
  * Each prints one line of JSON on stderr (stdout is the victim's).
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <spawn.h>
 #include <stdbool.h>
@@ -97,6 +98,30 @@ static void dispatch_to_end(struct tether_session *session, struct counter *coun
 			give_up("dispatch", 0, NULL);
 }
 
+/* Until the caller knows that main has begun, as tether_create() has it. */
+static uint64_t spawn_to_main(struct bench_page *page, const char *path, char **argv)
+{
+	int ends[2];
+	char byte;
+	pid_t child;
+
+	if (pipe2(ends, 0))
+		give_up("pipe", -errno, NULL);
+	fcntl(ends[0], F_SETFD, FD_CLOEXEC);
+	atomic_store(&page->tell, ends[1]);
+	uint64_t start = now_ns();
+	if (posix_spawn(&child, path, NULL, NULL, argv, environ))
+		give_up("posix_spawn", -errno, NULL);
+	if (read(ends[0], &byte, 1) != 1)
+		give_up("main", -EPIPE, NULL);
+	start = now_ns() - start;
+	atomic_store(&page->tell, 0);
+	waitpid(child, NULL, 0);
+	close(ends[0]);
+	close(ends[1]);
+	return start;
+}
+
 static int launch(long rounds, const char *path, const char *marker)
 {
 	uint64_t *plain = calloc((size_t)rounds, sizeof(uint64_t)),
@@ -112,14 +137,9 @@ static int launch(long rounds, const char *path, const char *marker)
 		struct counter counter = { .over = false };
 		struct tether_session *session = session_new(&counter);
 		struct tether *victim;
-		uint64_t start = now_ns();
-		pid_t child;
+		uint64_t start;
 
-		if (posix_spawn(&child, path, NULL, NULL, argv, environ))
-			give_up("posix_spawn", -errno, NULL);
-		waitpid(child, NULL, 0);
-		plain[i] = atomic_load(&page->main_ns) - start;
-
+		plain[i] = spawn_to_main(page, path, argv);
 		start = now_ns();
 		victim = create(session, argv, TETHER_STOP_MAIN);
 		held[i] = now_ns() - start;

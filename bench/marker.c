@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * bench/marker.c - preloaded into a program that nobody here wrote: notes the time at which its main begins
+ * bench/marker.c - preloaded into a program that nobody here wrote: tells that its main begins
  *
  * The page to write to is the inherited fd that BENCH_PAGE names. Both runs that are compared carry it.
  */
@@ -16,12 +16,11 @@ static main_function *real_main;
 static int marked_main(int argc, char **argv, char **envp)
 {
 	const char *number = getenv("BENCH_PAGE");
-	uint64_t now = now_ns();
 	struct bench_page *page;
 
 	page = number ? mmap(NULL, sizeof(*page), PROT_READ | PROT_WRITE, MAP_SHARED, atoi(number), 0) : MAP_FAILED;
 	if (page != MAP_FAILED)
-		atomic_store(&page->main_ns, now);
+		main_begins(page);
 	return real_main(argc, argv, envp);
 }
 

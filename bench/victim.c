@@ -2,7 +2,7 @@
 /*
  * bench/victim.c - programs to be launched, followed and grabbed; each measures itself
  *
- *	bench-victim launch PAGE_FD              note the time of main, end
+ *	bench-victim launch PAGE_FD              tell that main has begun, end
  *	bench-victim fork PAGE_FD TURNS TINY     fork, exec, wait
  *	bench-victim dl PAGE_FD TURNS PLUGIN     dlopen, dlclose
  *	bench-victim threads PAGE_FD THREADS     stand still until told to stop
@@ -118,7 +118,6 @@ static int run_threads(struct bench_page *page, long threads)
 
 int main(int argc, char **argv)
 {
-	const uint64_t start = now_ns();
 	struct bench_page none = { .begin = 1 }, *page = &none;
 
 	if (argc < 3)
@@ -127,7 +126,7 @@ int main(int argc, char **argv)
 		page = mmap(NULL, sizeof(*page), PROT_READ | PROT_WRITE, MAP_SHARED, atoi(argv[2]), 0);
 	if (page == MAP_FAILED)
 		return 2;
-	atomic_store(&page->main_ns, start);
+	main_begins(page);
 	if (!strcmp(argv[1], "launch"))
 		return 0;
 	if (argc > 4 && !strcmp(argv[1], "fork"))

@@ -50,6 +50,13 @@ int line_send(struct line *line, uint32_t type, const void *body, const void *it
 	return 0;
 }
 
+void line_head(struct line *line, uint32_t type, struct proto_header *header)
+{
+	*header = (struct proto_header){
+		.type = type, .size = (uint32_t)proto_body_size(type), .id = ++line->last_id
+	};
+}
+
 /*
  * What a controller answers is handed to the client as it is, so it has to be a code: of the system, or of the
  * library. Only these begin otherwise: hello, sync, stats.

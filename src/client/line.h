@@ -20,6 +20,9 @@ struct line {
 int line_send(struct line *line, uint32_t type, const void *body, const void *items, size_t item_size,
 	      size_t count, uint64_t *id);
 
+/* The header of such a message without items, to be sent by somebody else in its turn. */
+void line_head(struct line *line, uint32_t type, struct proto_header *header);
+
 /* line_hello(line, &body, items, count, &id), line_create(...), ... for each row of PROTO_REQUESTS */
 #define X(number, name, body, item, answer, when)                                                     \
 	static inline int line_##name(struct line *line, const body *request, const void *items,      \

@@ -2,230 +2,159 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <linux/futex.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "arch/kernel.h"
+#include <linux/futex.h>
+
+#include "client/borrowed.h"
 #include "client/spawn.h"
 #include "os/sys.h"
 
-enum { SPAWN_STACK = 65536, SPAWN_ARGUMENTS = 16 };
-/* The victim's own, and those of middle process and controller-to-be, one above the other. */
-enum { NEWBORN_STACKS = 3 };
+enum { SPAWN_STACK = SPAWN_STACKS / 2 };
 
-/* Shared between the caller, the middle process and the controller-to-be: all three run in one memory. */
-struct birth {
-	int executable;
-	int keep[3];         /* fds that must survive the exec: cleared in the child's own table only */
-	char *arguments[SPAWN_ARGUMENTS];
-	char *stack;         /* two stacks, one above the other */
-	struct newborn *newborn; /* or NULL */
-	pid_t controller;
-	int error;
+/* Where the controller-to-be is. */
+enum spawn_here {
+	SPAWN_GONE, /* it has executed, or ended; or was never made */
+	SPAWN_ON_ITS_WAY,
+	SPAWN_MADE, /* the victim is made and attended to, or there will be none */
 };
-
-/*
- * ThreadSanitizer takes every clone(3) for a fork and from then on ignores what the calling thread synchronises
- * with: it shares its bookkeeping with the child, which shares our memory. The other name is not intercepted.
- */
-#if defined(__SANITIZE_THREAD__)
-int __clone(int (*start)(void *), void *stack, int flags, void *argument, ...);
-#define clone __clone
-#endif
-
-/*
- * These two run on a borrowed thread descriptor: no allocation, no locks, bare system calls only. What a
- * sanitizer puts around the C library's functions would leave its mark on the thread that lends.
- */
-#define BORROWED_THREAD __attribute__((no_sanitize("address", "thread", "undefined")))
-
-#define kernel(number, a, b, c, d, e) \
-	arch_kernel(number, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), 0)
-
-BORROWED_THREAD static int become_victim(void *data)
-{
-	struct newborn *newborn = data;
-
-	/* Should the controller-to-be die before its word: it is its child. */
-	kernel(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-	while (!__atomic_load_n(&newborn->go, __ATOMIC_ACQUIRE))
-		kernel(SYS_futex, &newborn->go, FUTEX_WAIT, 0, 0, 0);
-	kernel(SYS_prctl, PR_SET_PDEATHSIG, 0, 0, 0, 0);
-	os_become(&newborn->plan, &newborn->failure);
-	kernel(SYS_exit_group, 127, 0, 0, 0, 0);
-	__builtin_unreachable();
-}
-
-BORROWED_THREAD static void undo_victim(struct newborn *newborn)
-{
-	kernel(SYS_kill, newborn->pid, SIGKILL, 0, 0, 0);
-	kernel(SYS_wait4, newborn->pid, 0, __WALL, 0, 0);
-	newborn->pid = 0;
-}
-
-/*
- * The tracer is this very task, and stays it over its exec. Whatever the mode: should no controller come of
- * it, nobody would know of the victim, so that ends too. At its exec the controller sets what the mode says.
- */
-BORROWED_THREAD static void make_victim(struct newborn *newborn)
-{
-	pid_t pid;
-	long error;
-
-	newborn->here = 1;
-	pid = clone(become_victim, newborn->stack + SPAWN_STACK, CLONE_VM | CLONE_CHILD_CLEARTID | SIGCHLD, newborn,
-		    NULL, NULL, &newborn->here);
-	if (pid < 0) {
-		newborn->here = 0;
-		newborn->error = errno;
-		return;
-	}
-	newborn->pid = pid;
-	error = kernel(SYS_ptrace, PTRACE_SEIZE, pid, 0, os_trace_options(true), 0);
-	if (error < 0) {
-		newborn->error = (int)-error;
-		undo_victim(newborn);
-		return;
-	}
-	__atomic_store_n(&newborn->go, 1, __ATOMIC_RELEASE);
-	kernel(SYS_futex, &newborn->go, FUTEX_WAKE, 1, 0, 0);
-}
 
 BORROWED_THREAD static int become_controller(void *data)
 {
-	struct birth *birth = data;
+	struct spawn *spawn = data;
 	static char *const no_environment[] = { NULL };
+	long error = 0;
 
-	if (birth->newborn)
-		make_victim(birth->newborn);
-	for (size_t i = 0; i < ARRAY_LEN(birth->keep); i++)
-		if (birth->keep[i] >= 0 && syscall(SYS_fcntl, birth->keep[i], F_SETFD, 0) < 0) {
-			birth->error = errno;
-			syscall(SYS_exit_group, 127);
-		}
-	syscall(SYS_execveat, birth->executable, "", birth->arguments, no_environment, AT_EMPTY_PATH);
-	birth->error = errno;
-	if (birth->newborn && birth->newborn->pid)
-		undo_victim(birth->newborn);
-	syscall(SYS_exit_group, 127);
-	__builtin_unreachable();
+	if (spawn->newborn) {
+		newborn_make(spawn->newborn);
+		if (spawn->newborn->pid)
+			newborn_attend(spawn->newborn);
+		__atomic_store_n(&spawn->here, SPAWN_MADE, __ATOMIC_RELEASE);
+		kernel(SYS_futex, &spawn->here, FUTEX_WAKE, 1, 0, 0);
+	}
+	for (size_t i = 0; !error && i < ARRAY_LEN(spawn->keep); i++)
+		if (spawn->keep[i] >= 0)
+			error = kernel(SYS_fcntl, spawn->keep[i], F_SETFD, 0, 0, 0);
+	if (!error)
+		error = kernel(SYS_execveat, spawn->executable, "", spawn->argument, no_environment, AT_EMPTY_PATH);
+	spawn->error = (int)-error;
+	if (spawn->newborn && spawn->newborn->pid)
+		newborn_undo(spawn->newborn);
+	return 127;
 }
 
 BORROWED_THREAD static int be_middle(void *data)
 {
-	struct birth *birth = data;
+	struct spawn *spawn = data;
 
-	birth->controller = clone(become_controller, birth->stack + SPAWN_STACK, CLONE_VM | CLONE_VFORK | SIGCHLD,
-				  birth);
-	if (birth->controller < 0)
-		birth->error = errno;
-	syscall(SYS_exit_group, 0);
-	__builtin_unreachable();
+	spawn->here = SPAWN_ON_ITS_WAY;
+	spawn->pid = arch_clone(become_controller, spawn, spawn->stack + SPAWN_STACK,
+				CLONE_VM | CLONE_CHILD_CLEARTID | SIGCHLD, &spawn->here);
+	if (spawn->pid < 0) {
+		spawn->error = (int)-spawn->pid;
+		spawn->here = SPAWN_GONE;
+	}
+	return 0;
 }
 
-static char *stacks_new(size_t count)
+static char *stacks_new(void)
 {
-	char *stack = mmap(NULL, count * SPAWN_STACK, PROT_READ | PROT_WRITE,
+	char *stack = mmap(NULL, SPAWN_STACKS, PROT_READ | PROT_WRITE,
 			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
 
 	return stack == MAP_FAILED ? NULL : stack;
 }
 
-static int clone_twice(struct birth *birth)
+static int clone_middle(struct spawn *spawn)
 {
 	sigset_t all, before;
 
 	/* Unmapping costs a stop of the other processor, while the victim runs in this memory there: later. */
-	birth->stack = birth->newborn ? birth->newborn->stack + SPAWN_STACK : stacks_new(2);
-	if (!birth->stack)
+	spawn->stack = spawn->newborn ? spawn->newborn->stack + NEWBORN_STACK : stacks_new();
+	if (!spawn->stack)
 		return -ENOMEM;
 
 	/* A handler of the host must not run in the children, which share its memory. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	pid_t middle = clone(be_middle, birth->stack + 2 * SPAWN_STACK, CLONE_VM | CLONE_VFORK, birth);
-	int error = middle < 0 ? errno : birth->error;
-	if (middle > 0)
-		sys(wait4, middle, NULL, __WCLONE, NULL);
+	/* It runs at once, not when the caller sleeps: VFORK. */
+	spawn->middle = arch_clone(be_middle, spawn, spawn->stack + SPAWN_STACKS, CLONE_VM | CLONE_VFORK, NULL);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (!birth->newborn)
-		munmap(birth->stack, 2 * SPAWN_STACK);
-	return -error;
+	if (spawn->middle < 0 && !spawn->newborn)
+		munmap(spawn->stack, SPAWN_STACKS);
+	return spawn->middle < 0 ? (int)spawn->middle : 0;
 }
 
-bool newborn_possible(void)
+static void reap_middle(struct spawn *spawn)
 {
-	enum { DUMPABLE = 1 };
-
-	return prctl(PR_GET_DUMPABLE) == DUMPABLE;
+	if (spawn->middle)
+		while (arch_kernel(SYS_wait4, (long)spawn->middle, 0, __WCLONE, 0, 0, 0) == -EINTR)
+			;
+	spawn->middle = 0;
 }
 
-int newborn_init(struct newborn *newborn)
+/* The kernel's wake at the end of a task is not private (set_tid_address(2)). */
+static void wait_while(const uint32_t *futex, uint32_t value)
 {
-	memset(newborn, 0, sizeof(*newborn));
-	newborn->stack = stacks_new(NEWBORN_STACKS);
-	return newborn->stack ? 0 : -ENOMEM;
+	while (__atomic_load_n(futex, __ATOMIC_ACQUIRE) == value)
+		arch_kernel(SYS_futex, (long)futex, FUTEX_WAIT, (long)value, 0, 0, 0);
 }
 
-bool newborn_end(struct newborn *newborn, int timeout_ms)
+int spawn_start(struct spawn *spawn, int executable, int payload, struct newborn *newborn,
+		const char *const *extra)
 {
-	const struct timespec patience = { .tv_sec = timeout_ms / 1000,
-					   .tv_nsec = (long)(timeout_ms % 1000) * 1000000 };
-
-	/* The kernel wakes one when it writes the 0 (set_tid_address(2)). */
-	while (__atomic_load_n(&newborn->here, __ATOMIC_ACQUIRE))
-		if (arch_kernel(SYS_futex, (long)&newborn->here, FUTEX_WAIT, 1, (long)&patience, 0, 0) == -ETIMEDOUT)
-			return false;
-	munmap(newborn->stack, NEWBORN_STACKS * SPAWN_STACK);
-	newborn->stack = NULL;
-	return true;
-}
-
-int client_spawn(int executable, int payload, struct newborn *newborn, const char *const *extra,
-		 struct spawned *ret)
-{
+	static const char name[] = "tether-controller";
 	int ends[2];
-	char number[2][16];
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
 		return -errno;
 	int self = (int)syscall(SYS_pidfd_open, getpid(), 0);
-	if (self < 0) {
-		int error = errno;
-		close(ends[0]);
-		close(ends[1]);
-		return -error;
-	}
+	int result = self < 0 ? -errno : 0;
 
-	snprintf(number[0], sizeof(number[0]), "%d", ends[1]);
-	snprintf(number[1], sizeof(number[1]), "%d", self);
-	struct birth birth = {
+	*spawn = (struct spawn){
+		.socket = ends[0],
 		.executable = executable,
 		.keep = { ends[1], self, payload },
 		.newborn = newborn,
-		.arguments = { (char[]){ "tether-controller" }, number[0], number[1] },
+		.argument = { (char *)(uintptr_t)name, spawn->number[0], spawn->number[1] },
 	};
+	snprintf(spawn->number[0], sizeof(spawn->number[0]), "%d", ends[1]);
+	snprintf(spawn->number[1], sizeof(spawn->number[1]), "%d", self);
 	for (size_t i = 0; extra && extra[i] && i + 4 < SPAWN_ARGUMENTS; i++)
-		birth.arguments[3 + i] = (char *)(uintptr_t)extra[i];
-
-	int result = clone_twice(&birth);
-	close(self);
+		spawn->argument[3 + i] = (char *)(uintptr_t)extra[i];
+	if (newborn)
+		newborn->socket = ends[0];
+	if (!result)
+		result = clone_middle(spawn);
+	if (self >= 0)
+		close(self);
 	close(ends[1]);
-	if (result < 0) {
+	if (result < 0)
 		close(ends[0]);
-		return result;
-	}
-	ret->socket = ends[0];
-	ret->pid = birth.controller;
-	return 0;
+	return result;
+}
+
+void spawn_victim(struct spawn *spawn)
+{
+	reap_middle(spawn);
+	wait_while(&spawn->here, SPAWN_ON_ITS_WAY);
+}
+
+int spawn_end(struct spawn *spawn)
+{
+	spawn_victim(spawn);
+	wait_while(&spawn->here, SPAWN_MADE);
+	if (!spawn->newborn)
+		munmap(spawn->stack, SPAWN_STACKS);
+	if (spawn->error)
+		close(spawn->socket);
+	return -spawn->error;
 }

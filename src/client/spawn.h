@@ -4,65 +4,58 @@
  *
  * A direct child of the host would raise SIGCHLD when it ends (exec resets the exit signal) and could be eaten
  * by the host's waitpid(-1). So the caller clones a middle process (shared memory, exit signal 0, reaped with
- * __WCLONE), which clones the controller and ends:
+ * __WCLONE), which clones the controller and ends. A victim is made on the way, so that its exec and the
+ * controller's run side by side, and beside both the caller, who has his own part to prepare:
  *
- *	caller ──clone(VM|VFORK, no exit signal)──► middle ──clone(VM|VFORK)──► exec of the controller
- *	   └────────── waits for both: each VFORK ends at the exec or the exit ──────────┘
+ *	caller            middle           controller-to-be         victim-to-be
+ *	start ──clone──► clone ──────────► clone ────────────────► waits for `go`
+ *	  │              exits             SEIZE, go ─────────────► os_become(): execve
+ *	newborn_tell() ──────────────────► newborn_attend() ◄────── stands at its exec
+ *	  │                                    ├──────────────────► runs on
+ *	victim: waits for MADE ◄───────────────┤
+ *	end: waits for GONE ◄────────────── execve of the controller, whose child and tracee the victim stays
  *
- * A victim is made on the way, so that its exec and the controller's run side by side:
+ * Until its exec each runs in the caller's memory, on a stack of its own and on the caller's thread descriptor:
+ * so it calls the kernel bare, and writes nothing there but into its struct.
  *
- *	middle ──► controller-to-be ──clone(VM)──► victim-to-be: waits for `go`, then os_become()
- *	                │ PTRACE_SEIZE, go
- *	                └──► exec of the controller, whose child and tracee the victim stays
- *
- * Until its exec the victim-to-be runs in the caller's memory, on a stack of its own, and writes nothing there
- * but into its struct newborn.
- *
- * Threads: any; the calling thread's signals are blocked meanwhile.
+ * Threads: any.
  */
 #ifndef CLIENT_SPAWN_H
 #define CLIENT_SPAWN_H
 
 #include "base/types.h"
-#include "os/newborn.h"
+#include "client/newborn.h"
 
-struct spawned {
-	int socket;      /* the library's end, close-on-exec, in the caller's table */
-	int64_t pid;     /* of the controller; no child of the caller, so it may be gone */
-};
+/* Of the stacks of both tasks. */
+enum { SPAWN_ARGUMENTS = 16, SPAWN_STACKS = 2 * 65536 };
 
-/* A victim on its way to its exec. */
-struct newborn {
-	struct os_plan plan;
-	/* what became of it */
-	pid_t pid;                 /* 0: it was not made */
-	int error;                 /* why: errno of clone or PTRACE_SEIZE */
-	struct os_failure failure; /* of its own steps, when it has ended without an exec */
+/* A controller on its way to its exec. */
+struct spawn {
+	int socket;    /* the library's end, close-on-exec, in the caller's table; the caller closes it */
+	int64_t pid;   /* of the controller; no child of the caller, so it may be gone */
 	/* inside */
-	uint32_t go;   /* futex: 1: it is held and may begin */
-	uint32_t here; /* futex: 1: it runs in this memory; the kernel sets it to 0 */
-	char *stack;
+	int executable;
+	int keep[3];   /* fds that must survive the exec: cleared in the child's own table only */
+	char number[2][16];
+	char *argument[SPAWN_ARGUMENTS];
+	char *stack;   /* two stacks, one above the other */
+	struct newborn *newborn; /* or NULL */
+	int64_t middle;
+	int error;     /* positive errno */
+	uint32_t here; /* futex, enum spawn_here; the kernel sets it to 0 when the controller-to-be has left */
 };
-
-/*
- * Where that is not to be had, the controller makes the victim itself: it cannot seize what runs in the memory
- * of a client that is not dumpable (ptrace(2), access mode checking).
- */
-bool newborn_possible(void);
-/* Everything but the plan is set. 0 or -ENOMEM. */
-int newborn_init(struct newborn *newborn);
-/*
- * Let go of it: true: it has left this memory, which may be freed; false: it is stuck in its exec, and all that
- * the plan points to must stay. Waits up to timeout_ms for it.
- */
-bool newborn_end(struct newborn *newborn, int timeout_ms);
 
 /*
  * executable: O_PATH fd. payload: an fd that the controller inherits under the same number, or -1. newborn: a
- * victim to be made on the way, or NULL. extra: NULL-terminated further arguments, or NULL. 0 or negative errno
- * (of socketpair, clone, execveat).
+ * victim to be made on the way, or NULL. extra: NULL-terminated further arguments, or NULL. The fds may be closed
+ * at once. On success (0) *spawn must not move until spawn_end() is called for it. Else negative errno (of
+ * socketpair, pidfd_open, clone).
  */
-int client_spawn(int executable, int payload, struct newborn *newborn, const char *const *extra,
-		 struct spawned *ret);
+int spawn_start(struct spawn *spawn, int executable, int payload, struct newborn *newborn,
+		const char *const *extra);
+/* Wait until the victim is held, and is attended to or not to be, or will never be: newborn->pid is set. */
+void spawn_victim(struct spawn *spawn);
+/* Wait until the controller has left this memory. 0, or negative errno of clone or execveat: the socket is closed. */
+int spawn_end(struct spawn *spawn);
 
 #endif

@@ -358,8 +358,13 @@ void early_resolve(struct controller *c, const struct process *dying);
 void early_timers(struct controller *c, uint64_t now);
 void exit_task(struct controller *c, struct task *t);
 
+/* capture.c: what is listed, into the scratch memory, as windows (proto_ev_hit). Bytes; 0: it is to be read by the library. */
+size_t capture_list(struct controller *c, struct task *t, const struct site *site);
+
 /* image.c: 0, -EPROTO, -ENOMEM */
 int image_learn(struct controller *c, const struct proto_image *told, const struct proto_image_site *sites);
+/* The sites of an image that was learned and stands there, trapped already. 0, -ENOENT: not learned; as space_adopt(). */
+int image_adopt(struct controller *c, struct process *p, uint64_t id, const uint64_t base[PROTO_BASES]);
 /*
  * After exec: fill in what the image shows; body->items bytes of it lie in the scratch memory then. True: it
  * is known and planted, nobody need be asked.

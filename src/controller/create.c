@@ -169,11 +169,26 @@ static int start(struct controller *c, uint64_t request, const struct os_plan *p
 	return 0;
 }
 
-/* The client made it, and we have seized it before we became what we are; it is on its way to its exec. */
+static void settle_create(struct controller *c, struct process *p)
+{
+	p->executed = true;
+	p->trap_ignored = c->create.ignored >> (SIGTRAP - 1) & 1;
+	p->actions_known = true;
+	answer(c, c->create.request, 0, p->pid, 0, 0);
+	if (c->create.report >= 0)
+		sys(close, c->create.report);
+	c->create = (struct create){ .report = -1 };
+}
+
+/*
+ * The client made it, and we have seized it before we became what we are. It is on its way to its exec, or past
+ * it, with the sites of an image in its text.
+ */
 static int adopt(struct controller *c, uint64_t request, const struct proto_create *body)
 {
 	pid_t pid = (pid_t)body->pid;
 	struct task *t;
+	bool urgent;
 
 	/* Of another process no stop would ever come, and in mode kill it would be killed for nothing. */
 	if (pid <= 0 ||
@@ -186,6 +201,20 @@ static int adopt(struct controller *c, uint64_t request, const struct proto_crea
 	c->create = (struct create){
 		.request = request, .process = t->process, .report = -1, .ignored = body->ignored
 	};
+	if (!body->image)
+		return 0;
+	t->last_mask = body->mask;
+	if (image_adopt(c, t->process, body->image, body->base)) {
+		/* Traps that nobody knows of: it must not live on in any mode. */
+		sys(kill, pid, SIGKILL);
+		c->create = (struct create){ .report = -1 };
+		return -ENOMEM;
+	}
+	urgent = c->out.urgent;
+	settle_create(c, t->process);
+	/* It runs, and would have to make room for the client: its next stop, or a moment, is soon enough. */
+	c->out.urgent = urgent;
+	t->process->actions_known = false;
 	return 0;
 }
 
@@ -226,13 +255,7 @@ int create_start(struct controller *c, uint64_t request, const struct proto_crea
 
 void create_executed(struct controller *c, struct task *t)
 {
-	t->process->executed = true;
-	t->process->trap_ignored = c->create.ignored >> (SIGTRAP - 1) & 1;
-	t->process->actions_known = true;
-	answer(c, c->create.request, 0, t->process->pid, 0, 0);
-	if (c->create.report >= 0)
-		sys(close, c->create.report);
-	c->create = (struct create){ .report = -1 };
+	settle_create(c, t->process);
 }
 
 void create_ended(struct controller *c, struct process *p, int status)

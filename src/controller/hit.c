@@ -32,7 +32,7 @@ static bool guard_matches(struct task *t, const struct site *site)
 }
 
 /* A record or a question of this hit; true when the thread now waits for the answer. */
-static bool tell(struct controller *c, struct task *t, const struct site *site, const struct arch_regs *regs)
+static bool tell(struct controller *c, struct task *t, struct site *site, const struct arch_regs *regs)
 {
 	struct proto_ev_hit body = {
 		.site = site->id,
@@ -44,8 +44,13 @@ static bool tell(struct controller *c, struct task *t, const struct site *site, 
 	bool asked;
 
 	event_of(c, &body.event, t);
-	asked = site->flags & PROTO_SITE_ASK && ask(c, t, &body.event);
-	out_event(c, PROTO_EV_hit, &body, sizeof(body));
+	if (site->flags & PROTO_SITE_CAPTURE)
+		body.items = (uint32_t)capture_list(c, t, site);
+	site->flags &= ~(uint32_t)PROTO_SITE_CAPTURE;
+	asked = !body.items && site->flags & PROTO_SITE_ASK && ask(c, t, &body.event);
+	out_event_with(c, PROTO_EV_hit, &body, sizeof(body), c->scratch, body.items);
+	/* The library reads it while the victim goes on to its main. */
+	c->out.urgent = c->out.urgent || body.items;
 	return asked;
 }
 
@@ -84,6 +89,7 @@ static void hit_site(struct controller *c, struct task *t, struct site *site, st
 	if (site->flags & PROTO_SITE_ONCE) {
 		/* From here on the original stands; who has hit it meanwhile finds the tombstone. */
 		space_lift_hit(t->process->space, site);
+		space_plant_later(t->process->space);
 		t->over = 0;
 	}
 	if (site->flags & (PROTO_SITE_REPORT | PROTO_SITE_ASK) && t->process->followed &&

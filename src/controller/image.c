@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "controller/site.h"
 #include "os/memory.h"
 #include "os/procfs.h"
 #include "os/sys.h"
@@ -180,6 +181,30 @@ int image_learn(struct controller *c, const struct proto_image *told, const stru
 	return 0;
 }
 
+/* The sites of an image that lies there; false: it has not all parts. */
+static bool place_sites(const struct image *image, const uint64_t base[PROTO_BASES],
+			struct proto_site site[PROTO_IMAGE_SITES])
+{
+	for (uint32_t i = 0; i < image->told.items; i++) {
+		uint64_t by = base[image->site[i].base];
+
+		if (!by)
+			return false;
+		site[i] = image->site[i].site;
+		site[i].address += by;
+		recipe_move(&site[i].recipe, by);
+		site[i].flags |= PROTO_SITE_WITNESS;
+		if (site[i].guard)
+			site[i].guard += base[image->site[i].guard_base];
+	}
+	return true;
+}
+
+static uint64_t gadget_of(const struct image *image, const uint64_t base[PROTO_BASES])
+{
+	return image->told.gadget ? base[PROTO_BASE_VDSO] + image->told.gadget : 0;
+}
+
 /* False: something does not stand as it was told, and the library is to look. */
 static bool plant_image(struct controller *c, struct process *p, struct image *image,
 			const struct proto_ev_exec *body)
@@ -187,22 +212,25 @@ static bool plant_image(struct controller *c, struct process *p, struct image *i
 	struct proto_site site[PROTO_IMAGE_SITES];
 	uint32_t planted = 0;
 
-	for (uint32_t i = 0; i < image->told.items; i++) {
-		uint64_t base = body->base[image->site[i].base];
-
-		if (!base)
-			return false;
-		site[i] = image->site[i].site;
-		site[i].address += base;
-		recipe_move(&site[i].recipe, base);
-		site[i].flags |= PROTO_SITE_WITNESS;
-		if (site[i].flags & PROTO_SITE_GUARD)
-			site[i].guard += body->base[image->site[i].guard_base];
-	}
+	if (!place_sites(image, body->base, site))
+		return false;
 	image->used = ++c->image_clock;
 	return !image->told.items ||
-	       !plant(c, p, site, image->told.items,
-		      image->told.gadget ? body->base[PROTO_BASE_VDSO] + image->told.gadget : 0, &planted);
+	       !plant(c, p, site, image->told.items, gadget_of(image, body->base), &planted);
+}
+
+int image_adopt(struct controller *c, struct process *p, uint64_t id, const uint64_t base[PROTO_BASES])
+{
+	struct proto_site site[PROTO_IMAGE_SITES];
+	const struct image *image = NULL;
+
+	for (size_t i = 0; i < IMAGES && !image; i++)
+		if (c->image[i] && c->image[i]->told.id == id)
+			image = c->image[i];
+	if (!image || !place_sites(image, base, site))
+		return -ENOENT;
+	p->space->gadget = gadget_of(image, base);
+	return space_adopt(c, p->space, site, image->told.items);
 }
 
 bool image_show(struct controller *c, struct task *t, struct proto_ev_exec *body)

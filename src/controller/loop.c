@@ -29,7 +29,7 @@ enum { BATCH = 512 };
 /*
  * While stops come this fast, the next one is waited for without sleeping: a wake-up costs ten stops. What
  * has been gained so far is what may be lost: each stop that comes in time pays for one that does not. With a
- * question out it is the client that has to run, and runs at once where this thread ran.
+ * question out, or the first process parked, it is the client that has to run, and perhaps on this very CPU.
  */
 enum { SPIN_NS = 100000, CREDIT_MAX = 16 };
 struct spin {
@@ -275,12 +275,19 @@ static void sleep_for_more(struct controller *c)
 		look_at_client(c, 0, next > now ? next - now : 0);
 }
 
+static bool client_is_next(const struct controller *c)
+{
+	const struct process *first = TAILQ_FIRST(&c->processes);
+
+	return !TAILQ_EMPTY(&c->questions) || (first && first->parked && first->announced);
+}
+
 /* Is the next stop to be waited for awake? */
 static bool spins(struct controller *c, struct spin *spin)
 {
 	uint64_t now = os_now_ns();
 
-	if (!TAILQ_EMPTY(&c->questions) || (!spin->credit && c->stats.stops == spin->stops)) {
+	if (client_is_next(c) || (!spin->credit && c->stats.stops == spin->stops)) {
 		spin->stops = c->stats.stops;
 		return spin->spinning = false;
 	}

@@ -12,6 +12,7 @@
 #include <sys/signalfd.h>
 
 #include "controller/controller.h"
+#include "controller/site.h"
 #include "os/inject.h"
 #include "os/sys.h"
 
@@ -87,6 +88,8 @@ int main(int argc, char **argv)
 	}
 	if (c->created) {
 		leave_client(c);
+		if (!c->create.process && TAILQ_FIRST(&c->spaces))
+			space_ready(TAILQ_FIRST(&c->spaces));
 		c->settle_ns = os_now_ns() + SETTLE_NS;
 	}
 	if (!c->client_gone || c->hold.mode)

@@ -160,6 +160,11 @@ static int open_memory(struct space *s)
 	return -ESRCH;
 }
 
+void space_ready(struct space *s)
+{
+	(void)open_memory(s);
+}
+
 /* Text that may only be executed is read through the file alone; most processes never need it opened. */
 int space_read(struct space *s, vaddr_t address, void *buffer, size_t length)
 {
@@ -311,6 +316,14 @@ static bool same_mapping(const struct site *site, const struct found *found)
 
 enum { BATCH = 64 };
 
+static void identify(struct site *site, const struct found *found)
+{
+	site->offset = found->offset;
+	site->inode = found->inode;
+	site->device_major = found->device_major;
+	site->device_minor = found->device_minor;
+}
+
 static int plant_one(struct space *s, struct site *site, const struct found *found)
 {
 	unsigned char bytes[RECIPE_INSN_MAX + ARCH_TRAP_SIZE];
@@ -337,10 +350,9 @@ static int plant_one(struct space *s, struct site *site, const struct found *fou
 		return -EEXIST; /* the victim's own, or another tool's */
 	memcpy(site->original, bytes, ARCH_TRAP_SIZE);
 	site->known = true;
-	site->offset = found->offset;
-	site->inode = found->inode;
-	site->device_major = found->device_major;
-	site->device_minor = found->device_minor;
+	identify(site, found);
+	if (site->flags & PROTO_SITE_LATER)
+		return 0;
 	if (!s->lifted) {
 		if (!s->probed) {
 			/* Rule 14: rewrite what is there; space_write() finds out which way works. */
@@ -354,6 +366,18 @@ static int plant_one(struct space *s, struct site *site, const struct found *fou
 	if (!r)
 		site->planted = true;
 	return r;
+}
+
+void space_plant_later(struct space *s)
+{
+	struct site *site;
+
+	SITES_EACH(&s->sites, site) {
+		if (!(site->flags & PROTO_SITE_LATER))
+			continue;
+		site->flags &= ~(uint32_t)PROTO_SITE_LATER;
+		site->planted = site->known && (s->lifted || !site_write(s, site, true));
+	}
 }
 
 static void describe(struct site *site, const struct proto_site *from)
@@ -410,6 +434,33 @@ int space_plant(struct controller *c, struct process *p, const struct proto_site
 		}
 	}
 	return result;
+}
+
+/* In what mapping they are is learned while it runs: too early for it to have mapped anything else there. */
+int space_adopt(struct controller *c, struct space *s, const struct proto_site *sites, uint32_t count)
+{
+	struct site *batch[BATCH];
+	struct found found[BATCH];
+	struct search search = { .site = batch, .found = found };
+	int r;
+
+	for (uint32_t i = 0; i < count && i < BATCH; i++) {
+		struct site *site = site_add(c, &s->sites, sites[i].address);
+
+		if (!site)
+			return -ENOMEM;
+		describe(site, &sites[i]);
+		site->recipe = sites[i].recipe;
+		memcpy(site->original, site->recipe.home, ARCH_TRAP_SIZE);
+		site->known = true;
+		site->planted = !(site->flags & PROTO_SITE_LATER);
+		batch[search.count++] = site;
+	}
+	r = search.count ? find_mappings(s, &search) : 0;
+	for (size_t i = 0; !r && i < search.count; i++)
+		identify(batch[i], &found[i]);
+	/* Its end, which comes as any other, is no failure. */
+	return r == -ESRCH || r == -ENOENT ? 0 : r;
 }
 
 /* ---- lifting ----------------------------------------------------------------------------- */

@@ -21,6 +21,12 @@ int sites_copy(struct controller *c, struct space *to, const struct space *from)
 	for (size_t i_ = 0; i_ < (table)->size; i_++) \
 		if (((site) = (table)->index[i_]) != NULL)
 
+/* Sites whose traps another has written already, before anything of the victim ran. 0, -ENOMEM, or of /proc. */
+int space_adopt(struct controller *c, struct space *s, const struct proto_site *sites, uint32_t count);
+/* Those that are PROTO_SITE_LATER. */
+void space_plant_later(struct space *s);
+/* What the first lift will need, before the victim stands and waits for it. */
+void space_ready(struct space *s);
 /* Plant count sites in the space of p. 0, or the first failure; *ret_planted counts what stands. */
 int space_plant(struct controller *c, struct process *p, const struct proto_site *sites, uint32_t count,
 		uint32_t *ret_planted);

@@ -26,6 +26,12 @@ int decode_recipe(const uint8_t *bytes, size_t length, vaddr_t address, struct r
  */
 int decode_find_main(const struct reader *memory, vaddr_t entry, vaddr_t *ret);
 
+/*
+ * Where a linker comes back to from its own work, at the start of a process: its entry does no more than call a
+ * function with the stack pointer, and goes on to constructors and program when that returns. 0, -ENOENT.
+ */
+int decode_find_return(const struct reader *memory, vaddr_t entry, vaddr_t *ret);
+
 /* The bytes of a syscall instruction in [start, end), executable memory: for remote calls. 0, -ENOENT. */
 int decode_find_syscall(const struct reader *memory, vaddr_t start, vaddr_t end, vaddr_t *ret);
 

@@ -271,3 +271,22 @@ int decode_find_syscall(const struct reader *memory, vaddr_t start, vaddr_t end,
 	}
 	return -ENOENT;
 }
+
+int decode_find_return(const struct reader *memory, vaddr_t entry, vaddr_t *ret)
+{
+	enum { INSTRUCTIONS = 4 };
+	struct follower follower = { .memory = memory, .pc = entry };
+	struct insn insn;
+
+	for (int i = 0; i < INSTRUCTIONS && fetch(&follower, &insn); i++, follower.pc = insn.next) {
+		vaddr_t target;
+
+		if (insn.info.mnemonic == ZYDIS_MNEMONIC_CALL && insn_branch_target(&insn, &target)) {
+			*ret = insn.next;
+			return 0;
+		}
+		if (insn.info.mnemonic != ZYDIS_MNEMONIC_MOV && insn.info.mnemonic != ZYDIS_MNEMONIC_ENDBR64)
+			break;
+	}
+	return -ENOENT;
+}

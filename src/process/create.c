@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- *	calling thread                      control thread                controller
- *	  memfd with the strings
- *	  two clones ──────────────────────────────────────────────────► starts
- *	  operation ─────────────────────► takes the socket
- *	     (waits)                         hello, create ─────────────► forks, seizes, execs
- *	                                     ◄───────────── created, exec event (question)
- *	                                     survey, plant, answer ─────► runs to the stop
- *	                                     ◄───────────── parked
- *	     ◄──────────────────────────── finish
+ *	calling thread              control thread               controller         victim
+ *	  clones ──────────────────────────────────────────────► starts ──────────► executes
+ *	  surveys the file
+ *	  hello, image, create ────────────────────────────────► adopts
+ *	  operation ───────────────► takes the socket            plants ◄────────── stands at its exec
+ *	     (waits)                 ◄──────── created, exec event                  runs to the stop
+ *	                             link maps ◄───────────────── question ◄─────── linker is done
+ *	                             answer ────────────────────► goes on ────────► main
+ *	     ◄────────────────────── finish ◄──── parked
+ *
+ * An image that could not be surveyed beforehand is asked about at the exec (process/follow.c).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -151,7 +153,7 @@ static struct cradle *cradle_new(const struct operation *operation, struct buffe
 	cradle->strings = *strings;
 	*strings = (struct buffer)BUFFER_INIT;
 	cradle->pointer = calloc((size_t)order.candidates + order.argc + order.envc + 3, sizeof(char *));
-	if (!cradle->pointer || newborn_init(&cradle->newborn) < 0) {
+	if (!cradle->pointer || newborn_init(&cradle->newborn, SPAWN_STACKS) < 0) {
 		cradle_free(cradle);
 		return NULL;
 	}
@@ -259,13 +261,15 @@ static void created(struct family *family, struct operation *operation, const vo
 	operation->process = process; /* with the pin of follow_admit() */
 	pthread_mutex_unlock(&family->table->lock);
 	post_create(family, process, operation);
-	if (operation->stop == TETHER_STOP_NONE) {
-		operation_finish(operation, 0);
-	} else {
+	if (operation->stop != TETHER_STOP_NONE) {
 		operation->outstanding = 1;
 		operation_get(operation);
 		process->rendezvous = operation;
 	}
+	if (operation->create.image)
+		follow_attended(process, &operation->attendance->event);
+	if (operation->stop == TETHER_STOP_NONE)
+		operation_finish(operation, 0);
 }
 
 static void start_create(struct operation *operation)
@@ -274,26 +278,13 @@ static void start_create(struct operation *operation)
 
 	if (!family)
 		return;
-	family->rehearsed = operation->rehearsal ? image_rehearsed(operation->table, operation->rehearsal) : NULL;
+	family->rehearsed = operation->rehearsed;
+	operation->rehearsed = NULL;
 	int result = operation->said ? family_expect(family, PROTO_REQ_create, created, operation)
 				     : family_send(family, PROTO_REQ_create, &operation->create, NULL, 0, created,
 						   operation);
 	if (result < 0)
 		family_end(family, "the controller cannot be reached");
-}
-
-static void start_rehearsal(struct operation *operation)
-{
-	operation->image = image_rehearse(operation->table, operation->rehearsal, operation->path,
-					  operation->stop != TETHER_STOP_NONE);
-	operation_finish(operation, 0);
-}
-
-/* No create has come of it. */
-static void start_forget(struct operation *operation)
-{
-	image_free(image_rehearsed(operation->table, operation->rehearsal));
-	operation_finish(operation, 0);
 }
 
 /* ---- calling thread -------------------------------------------------------------------------------------- */
@@ -335,68 +326,56 @@ static struct operation *prepare(struct table *table, const struct tether_create
 }
 
 /*
- * While this thread makes the victim, the control thread looks at what that will execute, so that nobody need
- * be asked when it does. Only where the stop is not decided by the exec itself. NULL: it is not done.
+ * While controller and victim are on their way, this looks at what the victim will execute, so that it is planted
+ * without anybody being asked. Only where the stop is not decided by the exec itself.
  */
-static struct operation *rehearse(struct operation *operation, char *const *candidate)
+static void rehearse(struct operation *operation, char *const *candidate)
 {
-	struct table *table = operation->table;
-
 	if (operation->flags & TETHER_NO_MONITOR || operation->park_on_exec ||
 	    operation->stop == TETHER_STOP_CREATE || operation->stop == TETHER_STOP_PREINIT ||
 	    operation->create.has_cwd)
-		return NULL;
+		return;
 	while (*candidate && access(*candidate, X_OK) < 0)
 		candidate++;
-	struct operation *rehearsal = *candidate ? operation_new(table, start_rehearsal) : NULL;
-	if (!rehearsal)
-		return NULL;
-	rehearsal->path = strdup(*candidate);
-	rehearsal->stop = operation->stop;
-	pthread_mutex_lock(&table->lock);
-	rehearsal->rehearsal = operation->rehearsal = ++table->rehearsal_count;
-	if (rehearsal->path)
-		operation_submit(rehearsal);
-	pthread_mutex_unlock(&table->lock);
-	return rehearsal;
+	if (*candidate)
+		operation->rehearsed = image_rehearse(operation->table, *candidate,
+						      operation->stop != TETHER_STOP_NONE, &operation->attendance);
 }
 
-static void forget(const struct operation *operation)
+/* Who cannot be sure to see its trap (rule 8) is planted by the controller, which looks after that. */
+static struct attendance *attendance_for(const struct operation *operation)
 {
-	struct table *table = operation->table;
-	struct operation *forgetting = operation_new(table, start_forget);
+	const uint64_t trap = UINT64_C(1) << (SIGTRAP - 1);
 
-	/* without memory it is kept until the session ends */
-	if (!forgetting)
-		return;
-	forgetting->rehearsal = operation->rehearsal;
-	pthread_mutex_lock(&table->lock);
-	operation_submit(forgetting);
-	pthread_mutex_unlock(&table->lock);
-	operation_put(forgetting);
+	return (operation->create.mask | operation->create.ignored) & trap ? NULL : operation->attendance;
+}
+
+/* It may have executed already: this is its event. */
+static void note_attendance(struct operation *operation)
+{
+	struct proto_ev_exec *exec = operation->create.image ? &operation->attendance->event : NULL;
+
+	if (exec)
+		exec->event.pid = exec->event.tid = exec->old_tid = operation->create.pid;
 }
 
 /*
- * Hello and what is wanted. The controller is as good as started, and the control thread may not get a
- * processor before the victim has executed. A line that breaks shows itself to the control thread.
+ * Hello and the image, before the controller has started; what is wanted is then sent by whoever can: the control
+ * thread may not get a processor before the victim has executed, nor this one. A line that breaks shows itself
+ * to the control thread.
  */
-static void say(struct operation *operation, const struct operation *rehearsal)
+static void introduce(struct operation *operation, struct newborn *newborn)
 {
-	struct line line = { .socket = operation->socket };
-	const struct image *image = NULL;
+	struct line line = { .socket = newborn->socket };
 	struct proto_hello hello;
 	uint64_t id;
 
-	if (rehearsal) {
-		/* Not done yet, it comes too late. Done, it stays until the control thread takes the socket. */
-		pthread_mutex_lock(&operation->table->lock);
-		image = rehearsal->done ? rehearsal->image : NULL;
-		pthread_mutex_unlock(&operation->table->lock);
-	}
 	line_fill_hello(&hello);
-	if (line_hello(&line, &hello, NULL, 0, &id) == 0 && image)
-		image_tell(&line, image);
-	line_create(&line, &operation->create, NULL, 0, &id);
+	if (line_hello(&line, &hello, NULL, 0, &id) == 0 && operation->rehearsed)
+		image_tell(&line, operation->rehearsed);
+	line_head(&line, PROTO_REQ_create, &newborn->request.header);
+	newborn->request.create = operation->create;
+	newborn_tell(newborn, attendance_for(operation));
 	operation->said = true;
 }
 
@@ -405,28 +384,33 @@ static int start_with_victim(struct operation *operation, struct buffer *strings
 {
 	struct cradle *cradle = cradle_new(operation, strings);
 	struct newborn *newborn;
+	struct spawn spawn;
 
 	if (!cradle)
 		return error_fill(err, ENOMEM, NULL, "cannot create '%s'", operation->path);
 	*ret = cradle;
 	newborn = &cradle->newborn;
-	struct operation *rehearsal = rehearse(operation, newborn->plan.candidate);
-	int result = start_controller(operation, -1, newborn, err);
-	if (result == 0 && !newborn->pid) {
+	int result = start_controller(operation, &spawn, -1, newborn, err);
+	if (result < 0)
+		return result;
+	rehearse(operation, newborn->plan.candidate);
+	introduce(operation, newborn);
+	spawn_victim(&spawn);
+	bool made = newborn->pid;
+	if (made) {
+		operation->newborn = newborn;
+		newborn_say(newborn);
+		operation->create = newborn->request.create;
+		note_attendance(operation);
+	}
+	result = start_controller_end(operation, &spawn, err);
+	if (result == 0 && !made) {
 		close(operation->socket);
 		result = error_fill(
 			err, TETHER_EEXEC,
 			&(struct error_details){ .path = operation->path, .system_error = newborn->error },
 			"cannot trace '%s'", operation->path);
 	}
-	if (result == 0) {
-		operation->newborn = newborn;
-		operation->create.pid = (uint32_t)newborn->pid;
-		say(operation, rehearsal);
-	} else if (rehearsal) {
-		forget(operation);
-	}
-	operation_put(rehearsal);
 	return result;
 }
 
@@ -434,12 +418,15 @@ static int start_with_victim(struct operation *operation, struct buffer *strings
 static int start_with_strings(struct operation *operation, const struct buffer *strings, struct tether_error *err)
 {
 	int payload = payload_fd(strings);
+	struct spawn spawn;
 
 	if (payload < 0)
 		return error_fill(err, payload, NULL, "cannot create '%s'", operation->path);
 	operation->create.payload_fd = payload;
-	int result = start_controller(operation, payload, NULL, err);
+	int result = start_controller(operation, &spawn, payload, NULL, err);
 	close(payload);
+	if (result == 0)
+		result = start_controller_end(operation, &spawn, err);
 	return result;
 }
 

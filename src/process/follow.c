@@ -77,13 +77,24 @@ static struct site_request main_site(const struct rtld *rtld, bool parks)
 
 size_t follow_sites(const struct rtld *rtld, bool fresh, bool parks, struct site_request sites[OWN_SITES])
 {
+	/* Before it has begun, the linker passes r_brk for nothing. */
+	bool begins = fresh && rtld->begin && !rtld->linker_is_program;
 	size_t count = 0;
 
+	if (begins) {
+		sites[count++] = (struct site_request){
+			.address = rtld->begin,
+			.id = SITE_LINKER,
+			.flags = PROTO_SITE_ASK | PROTO_SITE_ONCE,
+			.guard = rtld->r_state,
+		};
+	}
 	if (rtld->r_brk) {
 		sites[count++] = (struct site_request){
 			.address = rtld->r_brk,
 			.id = SITE_LINKER,
-			.flags = PROTO_SITE_ASK | (rtld->r_state ? PROTO_SITE_GUARD : 0),
+			.flags = PROTO_SITE_ASK | (rtld->r_state ? PROTO_SITE_GUARD : 0) |
+				 (begins ? PROTO_SITE_LATER : 0),
 			.guard = rtld->r_state,
 			.guard_value = rtld->consistent,
 		};
@@ -172,14 +183,13 @@ static void object_removed(struct object *object, void *data)
 }
 
 /* Clients read the list under the lock, so it is held while the list changes; the walk is bounded. */
-int follow_scan(struct tether *process, int64_t tid, uint64_t t_ns)
+static int scan_by(struct tether *process, int64_t tid, uint64_t t_ns, const struct reader *memory)
 {
 	struct scan scan = { process, tid, t_ns };
 	struct rtld_changes changes = { object_added, object_removed, &scan };
-	struct reader memory = process_reader(process);
 
 	pthread_mutex_lock(&process->table->lock);
-	int result = rtld_scan(&process->rtld, tid, &memory, &process->objects, &changes);
+	int result = rtld_scan(&process->rtld, tid, memory, &process->objects, &changes);
 	pthread_mutex_unlock(&process->table->lock);
 	if (result < 0 || process->rtld.refused)
 		process->table->host->log(process->table->host, 1, "link maps of %lld: %s", (long long)process->pid,
@@ -187,6 +197,13 @@ int follow_scan(struct tether *process, int64_t tid, uint64_t t_ns)
 					  result < 0           ? tether_strerror(result) :
 								 process->rtld.refused);
 	return result;
+}
+
+int follow_scan(struct tether *process, int64_t tid, uint64_t t_ns)
+{
+	struct reader memory = process_reader(process);
+
+	return scan_by(process, tid, t_ns, &memory);
 }
 
 static void rendezvous_failed(struct tether *process, int code, int status, const char *path)
@@ -357,11 +374,19 @@ static void event_exec(struct family *family, struct tether *process, const void
 	family->rehearsed = NULL;
 }
 
+void follow_attended(struct tether *process, const struct proto_ev_exec *event)
+{
+	event_exec(process->family, process, event);
+}
+
 /* ---- hits ------------------------------------------------------------------------------------------------ */
 
 static enum proto_action linker_hit(struct tether *process, const struct proto_ev_hit *from)
 {
-	if (follow_scan(process, from->event.tid, from->event.t_ns) <= 0)
+	struct captured captured = { process, (const unsigned char *)(from + 1), from->items };
+	struct reader memory = captured_reader(&captured);
+
+	if (scan_by(process, from->event.tid, from->event.t_ns, &memory) <= 0)
 		return PROTO_GO;
 	if (process->preinit_seen || !process->rtld.started)
 		return PROTO_GO;

@@ -339,13 +339,16 @@ static int grab_anew(struct table *table, int64_t pid, const struct tether_grab_
 		     const struct tree *tree, struct tether **ret, struct tether_error *err)
 {
 	struct operation *operation = prepare(table, pid, opts, tree);
+	struct spawn spawn;
 	int result;
 
 	if (!operation)
 		return error_fill(err, ENOMEM, NULL, "cannot grab %lld", (long long)pid);
 	LIST_INSERT_HEAD(&table->births, operation, birth);
 	pthread_mutex_unlock(&table->lock);
-	result = start_controller(operation, -1, NULL, err);
+	result = start_controller(operation, &spawn, -1, NULL, err);
+	if (result == 0)
+		result = start_controller_end(operation, &spawn, err);
 	pthread_mutex_lock(&table->lock);
 	/* Without bound but the controller's own: it gives up by the question time. */
 	if (result == 0)

@@ -36,6 +36,7 @@
 struct family;
 struct image;
 struct newborn;
+struct attendance;
 struct operation;
 
 /* A block of strings shared by several owners: environments. Counted atomically. */
@@ -173,8 +174,8 @@ struct operation {
 	char *park_on_exec;          /* owned */
 	const char *deed;            /* "grab", for messages */
 	struct proto_create create;
-	uint64_t rehearsal;          /* of create: its number, 0: none */
-	const struct image *image;   /* what it found */
+	struct image *rehearsed;     /* owned, of create: what its exec is expected to be, or NULL */
+	struct attendance *attendance; /* owned, with it: how it went */
 	bool unrunnable;             /* of create: execve(2) itself has failed */
 	bool said;                   /* the caller has sent hello and create itself */
 	struct newborn *newborn;     /* of create, while its caller waits; under table->lock */
@@ -227,13 +228,12 @@ struct table {
 	unsigned calls;              /* client threads inside */
 	int64_t target;
 	uint64_t processes;
-	uint64_t rehearsal_count;
 	struct proto_stats retired;  /* of controllers that ended */
 	struct host *host;
 	/* control thread */
 	LIST_HEAD(, family) families;
 	struct rtld_cache *cache;
-	struct image_list images, rehearsals;
+	struct image_list images;
 	uint64_t image_count;
 };
 
@@ -354,7 +354,7 @@ void family_answer(struct family *family, uint64_t question, enum proto_action a
 /* ---- follow.c (control thread): what each event means ---- */
 void follow_event(struct family *family, const struct proto_header *header, const void *body);
 /* The linker's breakpoint, and main's for a fresh image. How many. */
-enum { OWN_SITES = 2 };
+enum { OWN_SITES = 3 };
 size_t follow_sites(const struct rtld *rtld, bool fresh, bool parks, struct site_request sites[OWN_SITES]);
 /* Plant the linker's breakpoint in a running image. As plant_sites(). */
 int follow_plant(struct tether *process, answer_fn *answered, struct operation *operation);
@@ -364,6 +364,8 @@ int follow_scan(struct tether *process, int64_t tid, uint64_t t_ns);
 void follow_post(struct family *family, struct tether_event *event);
 /* A handle for a process that is now held: pinned once for the caller. NULL: out of memory. */
 struct tether *follow_admit(struct family *family, int64_t pid);
+/* The exec of a victim that was attended to (client/newborn.h). */
+void follow_attended(struct tether *process, const struct proto_ev_exec *event);
 
 /* ---- record.c: what a new image is, read from /proc while the process is held ---- */
 enum { RECORD_AUXV = 40 };
@@ -393,12 +395,10 @@ const char **blob_pointers(const struct blob *blob);
 /* ---- images.c (control thread): images that controllers plant without asking ---- */
 struct image *image_find(const struct family *family, uint64_t id);
 /*
- * Before the victim of a create is: look at the file that it will execute, and keep what is found under number.
- * park: it is to stop at main. Nothing is kept where that cannot be told beforehand.
+ * Any thread: look at the file that a victim is about to execute. park: it is to stop at main. To be freed, as is
+ * *ret, which borrows path; NULL where it cannot be told beforehand.
  */
-const struct image *image_rehearse(struct table *table, uint64_t number, const char *path, bool park);
-/* What was found, to be freed; NULL: nothing. */
-struct image *image_rehearsed(struct table *table, uint64_t number);
+struct image *image_rehearse(struct table *table, const char *path, bool park, struct attendance **ret);
 void image_free(struct image *image);
 /* To its controller; nobody waits for the answer. 0, or as line_send(). Any thread. */
 int image_tell(struct line *line, const struct image *image);
@@ -439,6 +439,13 @@ void stats_start(struct operation *operation);
 /* ---- memory.c ---- */
 /* Read through process_vm_readv, traps hidden: data is the struct tether. */
 struct reader process_reader(struct tether *process);
+/* Memory as windows of a message show it (proto_window), and where they do not, as it is. */
+struct captured {
+	struct tether *process;
+	const unsigned char *bytes;
+	size_t length;
+};
+struct reader captured_reader(struct captured *captured);
 /* A thread that lives: with a zombie leader, /proc/PID of the process itself is empty. */
 int64_t process_live_tid(struct tether *process);
 

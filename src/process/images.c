@@ -13,12 +13,13 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "client/newborn.h"
 #include "decode/decode.h"
 #include "process/handle.h"
 
 /* As many programs are told apart; the rest is asked about each time. */
 enum { IMAGES_MAX = 4096 };
-/* Ids of those that were looked at before their exec. */
+/* The id of what was looked at before its exec: a family has one at most. */
 #define REHEARSED (UINT64_C(1) << 63)
 
 struct image {
@@ -28,6 +29,7 @@ struct image {
 	struct rtld rtld;
 	uint64_t base[PROTO_BASES]; /* where the surveyed one lay */
 	char *interpreter;
+	char *program, *linker; /* paths, of what was looked at before its exec */
 };
 
 struct image *image_find(const struct family *family, uint64_t id)
@@ -66,6 +68,12 @@ void image_enter(struct tether *process, const struct image *image, const struct
 	};
 
 	rtld_move(&process->rtld, &image->rtld, &by);
+	/* It may have ended when its link maps are told of: what only /proc knows is taken from its file. */
+	if (image->program) {
+		pthread_mutex_lock(&process->table->lock);
+		rtld_begin(&process->rtld, &process->objects, image->program, image->linker);
+		pthread_mutex_unlock(&process->table->lock);
+	}
 	for (uint32_t i = 0; i < image->told.items; i++) {
 		const struct proto_image_site *site = &image->site[i];
 		plant_note(process, site->site.address + from->base[site->base], site->site.id,
@@ -89,7 +97,7 @@ static bool describe_site(const struct rtld *rtld, const uint64_t base[PROTO_BAS
 			  const struct site_request *request, struct proto_image_site *ret)
 {
 	enum proto_base at = base_of(rtld, request->address), guard = base_of(rtld, request->guard);
-	bool guarded = request->flags & PROTO_SITE_GUARD;
+	bool guarded = request->guard;
 	struct recipe *recipe = &ret->site.recipe;
 	uint8_t bytes[RECIPE_INSN_MAX];
 
@@ -185,25 +193,22 @@ int image_tell(struct line *line, const struct image *image)
 
 void image_free(struct image *image)
 {
-	if (image)
-		free(image->interpreter);
+	if (!image)
+		return;
+	free(image->interpreter);
+	free(image->program);
+	free(image->linker);
 	free(image);
-}
-
-static void free_all(struct image_list *list)
-{
-	struct image *image;
-
-	while ((image = STAILQ_FIRST(list))) {
-		STAILQ_REMOVE_HEAD(list, entry);
-		image_free(image);
-	}
 }
 
 void images_free(struct table *table)
 {
-	free_all(&table->images);
-	free_all(&table->rehearsals);
+	struct image *image;
+
+	while ((image = STAILQ_FIRST(&table->images))) {
+		STAILQ_REMOVE_HEAD(&table->images, entry);
+		image_free(image);
+	}
 }
 
 /* ---- before the exec ------------------------------------------------------------------------------------- */
@@ -218,7 +223,39 @@ static struct proto_key preview_key(const struct rtld_preview *preview, const ch
 	return proto_key_of(path, cwd, preview->program_page, preview->linker ? preview->linker_page : NULL);
 }
 
-const struct image *image_rehearse(struct table *table, uint64_t number, const char *path, bool park)
+/* NULL: without memory the controller looks for itself. */
+static struct attendance *attendance_new(const struct image *image, const struct rtld_preview *preview,
+					 const char *path)
+{
+	struct attendance *attendance = malloc(sizeof(*attendance));
+
+	if (!attendance)
+		return NULL;
+	/* its buffers are filled when they are needed, and mostly are not */
+	memset(&attendance->event, 0, sizeof(attendance->event));
+	attendance->planted = false;
+	attendance->name = path;
+	attendance->told = image->told;
+	memcpy(attendance->site, image->site, sizeof(attendance->site));
+	attendance->has_linker = preview->linker;
+	memcpy(attendance->program_page, preview->program_page, PROTO_KEY_PAGE);
+	memcpy(attendance->linker_page, preview->linker_page, PROTO_KEY_PAGE);
+	return attendance;
+}
+
+/* Nothing waits for the library at its first list: that is told of as a record, if all else is known. */
+static void capture_start(struct image *image, const struct rtld_preview *preview)
+{
+	image->program = rtld_preview_path(preview);
+	image->linker = strdup(preview->interpreter);
+	if (!image->program || !image->linker)
+		return;
+	for (uint32_t i = 0; i < image->told.items; i++)
+		if (image->site[i].site.id == SITE_LINKER && image->site[i].site.flags & PROTO_SITE_ONCE)
+			image->site[i].site.flags |= PROTO_SITE_CAPTURE;
+}
+
+struct image *image_rehearse(struct table *table, const char *path, bool park, struct attendance **ret)
 {
 	struct rtld_preview preview;
 	struct image *image = NULL;
@@ -235,21 +272,10 @@ const struct image *image_rehearse(struct table *table, uint64_t number, const c
 	}
 	if (image) {
 		image->told.key = preview_key(&preview, path);
-		image->told.id = REHEARSED | number;
-		STAILQ_INSERT_HEAD(&table->rehearsals, image, entry);
+		image->told.id = REHEARSED;
+		capture_start(image, &preview);
+		*ret = attendance_new(image, &preview, path);
 	}
 	rtld_preview_end(&preview);
-	return image;
-}
-
-struct image *image_rehearsed(struct table *table, uint64_t number)
-{
-	struct image *image;
-
-	STAILQ_FOREACH(image, &table->rehearsals, entry)
-	if (image->told.id == (REHEARSED | number))
-		break;
-	if (image)
-		STAILQ_REMOVE(&table->rehearsals, image, image, entry);
 	return image;
 }

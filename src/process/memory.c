@@ -102,6 +102,43 @@ struct reader process_reader(struct tether *process)
 	return (struct reader){ control_read, control_read_many, process };
 }
 
+/* From address on, what the windows show of it; 0: nothing. */
+static size_t read_windows(const struct captured *captured, vaddr_t address, void *buffer, size_t length)
+{
+	for (size_t at = 0; captured->length - at >= sizeof(struct proto_window);) {
+		struct proto_window window;
+
+		memcpy(&window, captured->bytes + at, sizeof(window));
+		at += sizeof(window);
+		if (window.length > captured->length - at)
+			break;
+		if (address >= window.address && address - window.address < window.length) {
+			size_t offset = (size_t)(address - window.address), left = window.length - offset;
+
+			memcpy(buffer, captured->bytes + at + offset, left < length ? left : length);
+			return left < length ? left : length;
+		}
+		at += window.length;
+	}
+	return 0;
+}
+
+static ssize_t captured_read(void *data, vaddr_t address, void *buffer, size_t length)
+{
+	const struct captured *captured = data;
+	size_t got = read_windows(captured, address, buffer, length);
+
+	if (!got)
+		return control_read(captured->process, address, buffer, length);
+	plant_hide(captured->process, address, buffer, got);
+	return (ssize_t)got;
+}
+
+struct reader captured_reader(struct captured *captured)
+{
+	return captured->length ? (struct reader){ captured_read, NULL, captured } : process_reader(captured->process);
+}
+
 int64_t tether_read(struct tether *process, uint64_t address, void *buffer, size_t length)
 {
 	struct table *table = process->table;

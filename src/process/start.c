@@ -33,22 +33,33 @@ struct proto_hold start_hold(const struct operation *operation)
 	return hold;
 }
 
-int start_controller(struct operation *operation, int payload, struct newborn *newborn, struct tether_error *err)
+static int controller_error(const struct operation *operation, int error, struct tether_error *err)
+{
+	return error_fill(err, TETHER_ECONTROLLER, &(struct error_details){ .system_error = -error }, "cannot %s",
+			  operation->deed);
+}
+
+int start_controller(struct operation *operation, struct spawn *spawn, int payload, struct newborn *newborn,
+		     struct tether_error *err)
 {
 	struct host *host = operation->table->host;
-	struct spawned spawned;
 	int executable = host->open_controller(host);
 
 	if (executable < 0)
-		return error_fill(err, TETHER_ECONTROLLER, &(struct error_details){ .system_error = -executable },
-				  "cannot %s", operation->deed);
-	int result = client_spawn(executable, payload, newborn, host->controller_arguments, &spawned);
+		return controller_error(operation, executable, err);
+	int result = spawn_start(spawn, executable, payload, newborn, host->controller_arguments);
 	close(executable);
+	return result < 0 ? controller_error(operation, result, err) : 0;
+}
+
+int start_controller_end(struct operation *operation, struct spawn *spawn, struct tether_error *err)
+{
+	int result = spawn_end(spawn);
+
 	if (result < 0)
-		return error_fill(err, TETHER_ECONTROLLER, &(struct error_details){ .system_error = -result },
-				  "cannot %s", operation->deed);
-	operation->socket = spawned.socket;
-	operation->controller = spawned.pid;
+		return controller_error(operation, result, err);
+	operation->socket = spawn->socket;
+	operation->controller = spawn->pid;
 	operation->caller = sys(gettid, 0);
 	return 0;
 }

@@ -14,8 +14,14 @@ struct table *start_table(struct tether_session *session);
 /* How the family is to be held, from the operation's mode, flags and events. */
 struct proto_hold start_hold(const struct operation *operation);
 
-/* Calling thread, lock not held: clone the controller; the socket goes to the operation. 0 or negative code. */
-int start_controller(struct operation *operation, int payload, struct newborn *newborn, struct tether_error *err);
+/*
+ * Calling thread, lock not held: a controller on its way; payload and newborn as of spawn_start(). 0: *spawn must
+ * not move until start_controller_end(). Or negative code.
+ */
+int start_controller(struct operation *operation, struct spawn *spawn, int payload, struct newborn *newborn,
+		     struct tether_error *err);
+/* The socket goes to the operation. 0 or negative code. */
+int start_controller_end(struct operation *operation, struct spawn *spawn, struct tether_error *err);
 
 /* Control thread: take the socket, say hello. NULL: the operation has been told. */
 struct family *start_family(struct operation *operation);

@@ -21,7 +21,6 @@ int table_init(struct table *table, struct host *host)
 	table->host = host;
 	table->owner = getpid();
 	STAILQ_INIT(&table->images);
-	STAILQ_INIT(&table->rehearsals);
 	table->cache = rtld_cache_new();
 	if (!table->cache)
 		return -ENOMEM;
@@ -202,6 +201,8 @@ static void operation_drop(struct operation *operation)
 	if (operation->process)
 		handle_unpin(operation->process);
 	blob_put(operation->environment);
+	image_free(operation->rehearsed);
+	free(operation->attendance);
 	free(operation->park_on_exec);
 	free(operation->path);
 	hanging_clear(&operation->hanging);

@@ -71,6 +71,12 @@ static uint32_t items_of(uint32_t type, const void *body)
 		memcpy(&exec, body, sizeof(exec));
 		return exec.items;
 	}
+	case PROTO_EV_hit: {
+		struct proto_ev_hit hit;
+
+		memcpy(&hit, body, sizeof(hit));
+		return hit.items;
+	}
 	default:
 		return 0;
 	}

@@ -70,10 +70,15 @@ struct proto_hold {
 	uint64_t question_ns;       /* how long a question waits; UINT64_MAX: for ever */
 };
 
+/* The parts of an image that move as a whole. */
+enum proto_base { PROTO_BASE_PROGRAM, PROTO_BASE_LINKER, PROTO_BASE_VDSO, PROTO_BASES };
+
 struct proto_create {
 	struct proto_hold hold;
 	uint64_t mask;              /* signal mask of the victim, bit n-1 = signal n */
 	uint64_t ignored;           /* signals ignored by the victim */
+	uint64_t image;             /* proto_image.id, told before: pid has executed it, its sites stand, it runs */
+	uint64_t base[PROTO_BASES]; /* where it lies */
 	uint32_t pid;               /* made already, the receiver's child and seized; 0: as follows */
 	int32_t payload_fd;         /* memfd in the inherited table with the strings below, NUL-ended, in order */
 	uint32_t candidates;        /* paths to try in turn, as execvp(3) does */
@@ -112,6 +117,8 @@ enum {
 	PROTO_SITE_ONCE = 1 << 3,   /* lifted at its first hit: the thread then runs the original instruction */
 	PROTO_SITE_PARK = 1 << 5,   /* with REPORT: the process parks there, as by PROTO_STAY, without being asked for */
 	PROTO_SITE_GUARD = 1 << 4,  /* report or ask only when the 32-bit word at guard equals guard_value */
+	PROTO_SITE_CAPTURE = 1 << 7, /* with ASK: the first time tell what the linker lists, not ask; guard: its r_state */
+	PROTO_SITE_LATER = 1 << 8,  /* planted when one that is ONCE is hit in its address space */
 	PROTO_SITE_WITNESS = 1 << 6, /* planted only where all of recipe.home stands, whatever its length */
 };
 struct proto_site {
@@ -139,7 +146,6 @@ struct proto_planted {
 struct proto_key {
 	uint64_t word[2];           /* as proto_key_of() makes it of what the new image shows; 0, 0: none */
 };
-enum proto_base { PROTO_BASE_PROGRAM, PROTO_BASE_LINKER, PROTO_BASE_VDSO, PROTO_BASES };
 struct proto_image {
 	uint64_t id;                /* the library's own, echoed in exec events; not 0 */
 	struct proto_key key;
@@ -147,7 +153,7 @@ struct proto_image {
 	uint32_t items;             /* struct proto_image_site each, PROTO_IMAGE_SITES at most */
 	uint32_t reserved;
 };
-enum { PROTO_IMAGE_SITES = 2 };
+enum { PROTO_IMAGE_SITES = 3 };
 struct proto_image_site {
 	struct proto_site site;     /* address, guard and recipe as if the base were at 0 */
 	uint32_t base, guard_base;  /* enum proto_base */
@@ -268,8 +274,16 @@ struct proto_ev_signal {
 	uint32_t sender;
 	uint32_t reserved;
 };
+/* Memory as it was at a stop: length bytes behind it. */
+struct proto_window {
+	uint64_t address;
+	uint32_t length;            /* a multiple of 8 */
+	uint32_t reserved;
+};
 struct proto_ev_hit {
 	struct proto_event event;
+	uint32_t items;             /* bytes: windows, each followed by what it shows, where site captures; else 0 */
+	uint32_t reserved;
 	uint64_t site;              /* proto_site.id */
 	uint64_t address;
 	uint64_t hits;
@@ -298,7 +312,7 @@ struct proto_ev_stats {
 	X(265, signal, struct proto_ev_signal, 0, PROTO_WANT_SIGNAL, 0, 0)    \
 	X(267, stop, struct proto_ev_signal, 0, PROTO_WANT_STOP, 0, 0)        \
 	X(269, cont, struct proto_ev_signal, 0, PROTO_WANT_STOP, 0, 0)        \
-	X(271, hit, struct proto_ev_hit, 0, 0, 1, 0)                          \
+	X(271, hit, struct proto_ev_hit, 1, 0, 1, 0)                          \
 	X(273, lost, struct proto_ev_plain, 0, 0, 1, 1)                       \
 	X(275, released, struct proto_ev_plain, 0, 0, 1, 1)                   \
 	X(277, parked, struct proto_ev_plain, 0, 0, 1, 1)                     \

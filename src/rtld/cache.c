@@ -6,6 +6,7 @@
  */
 #include "rtld/inside.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,17 +20,24 @@ struct cached {
 };
 
 struct rtld_cache {
+	pthread_mutex_t lock;
 	uint64_t clock;
 	struct cached entry[CACHE_ENTRIES];
 };
 
 struct rtld_cache *rtld_cache_new(void)
 {
-	return calloc(1, sizeof(struct rtld_cache));
+	struct rtld_cache *cache = calloc(1, sizeof(*cache));
+
+	if (cache != NULL)
+		pthread_mutex_init(&cache->lock, NULL);
+	return cache;
 }
 
 void rtld_cache_free(struct rtld_cache *cache)
 {
+	if (cache != NULL)
+		pthread_mutex_destroy(&cache->lock);
 	free(cache);
 }
 
@@ -48,13 +56,11 @@ static bool read_witness(const struct reader *memory, const struct elf_image *im
 	return memory->read(memory->data, at, witness, CACHE_WITNESS) == CACHE_WITNESS;
 }
 
-bool cache_find(struct rtld_cache *cache, const struct reader *memory, const struct elf_image *image,
-		struct image_facts *ret)
+static bool find(struct rtld_cache *cache, const struct reader *memory, const struct elf_image *image,
+		 struct image_facts *ret)
 {
 	uint8_t witness[CACHE_WITNESS];
 
-	if (cache == NULL || image->build_id.size == 0)
-		return false;
 	for (size_t i = 0; i < CACHE_ENTRIES; i++) {
 		struct cached *cached = &cache->entry[i];
 		if (!is_like(cached, image))
@@ -67,6 +73,17 @@ bool cache_find(struct rtld_cache *cache, const struct reader *memory, const str
 		return true;
 	}
 	return false;
+}
+
+bool cache_find(struct rtld_cache *cache, const struct reader *memory, const struct elf_image *image,
+		struct image_facts *ret)
+{
+	if (cache == NULL || image->build_id.size == 0)
+		return false;
+	pthread_mutex_lock(&cache->lock);
+	bool found = find(cache, memory, image, ret);
+	pthread_mutex_unlock(&cache->lock);
+	return found;
 }
 
 /* The entry of such an image, a free one, or the one unused for the longest time. */
@@ -93,6 +110,8 @@ void cache_keep(struct rtld_cache *cache, const struct reader *memory, const str
 	if (cache == NULL || image->build_id.size == 0 || facts->witness_at == 0 ||
 	    !read_witness(memory, image, facts, fresh.facts.witness))
 		return;
+	pthread_mutex_lock(&cache->lock);
 	fresh.used = ++cache->clock;
 	*place_for(cache, image) = fresh;
+	pthread_mutex_unlock(&cache->lock);
 }

@@ -14,7 +14,7 @@ enum { CACHE_WITNESS = 16 };
 /* Offsets from the image's bias; 0: it has none. */
 struct image_facts {
 	enum rtld_flavour flavour;
-	uint64_t r_brk, r_debug, debug_pointer, gadget;
+	uint64_t r_brk, r_debug, debug_pointer, gadget, begin;
 	/* The code at r_brk or gadget: shows that this is the image it is taken for. */
 	uint64_t witness_at;
 	uint8_t witness[CACHE_WITNESS];

@@ -6,10 +6,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "os/memory.h"
 #include "os/sys.h"
@@ -108,6 +110,7 @@ int rtld_preview(struct rtld_preview *preview, const char *path, struct rtld_cac
 	preview->program = files->program.elf.phdrs & ~UINT64_C(4095);
 	preview->linker = files->linker.fd >= 0 ? files->linker.elf.low : 0;
 	preview->vdso = files->vdso;
+	preview->interpreter = files->program.elf.interpreter;
 	const uint64_t auxv[][2] = {
 		{ AT_PHDR, files->program.elf.phdrs },  { AT_PHNUM, files->program.elf.phdr_count },
 		{ AT_ENTRY, files->program.elf.entry }, { AT_BASE, preview->linker },
@@ -134,4 +137,13 @@ void rtld_preview_end(struct rtld_preview *preview)
 		sys(close, files->linker.fd);
 	free(files);
 	preview->files = NULL;
+}
+
+char *rtld_preview_path(const struct rtld_preview *preview)
+{
+	char link[40], path[MAX_OBJECT_NAME];
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", preview->files->program.fd);
+	ssize_t length = readlink(link, path, sizeof(path));
+	return length > 0 && length < (ssize_t)sizeof(path) ? strndup(path, (size_t)length) : NULL;
 }

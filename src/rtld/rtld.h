@@ -25,6 +25,7 @@ struct rtld {
 	vaddr_t main;        /* first instruction of main, 0: not found (yet, while main_slot is not 0) */
 	vaddr_t main_slot;   /* pointer that the linker will fill with main (main in a library), else 0 */
 	vaddr_t r_brk;       /* where to trap, 0: none (static) */
+	vaddr_t begin;       /* run once, when the initial objects are whole and no constructor has run; 0: not known */
 	vaddr_t r_debug;     /* 0: not known yet (taken from DT_DEBUG at a hit) */
 	vaddr_t r_state;     /* the 32-bit r_state of the base namespace, for a site's guard; 0: none */
 	uint32_t consistent; /* value of r_state when a scan is worth while */
@@ -41,7 +42,7 @@ struct rtld {
 /*
  * Linkers and vdsos seen before, so that an exec costs no parsing. The key is what the image in memory shows
  * (build-id and program headers), and the bytes at the place to be trapped are compared too: no path of a
- * held victim is looked up, and no file replaced meanwhile can mislead. Used by one thread at a time.
+ * held victim is looked up, and no file replaced meanwhile can mislead. Any thread.
  */
 struct rtld_cache;
 struct rtld_cache *rtld_cache_new(void);
@@ -65,12 +66,15 @@ struct rtld_preview {
 	vaddr_t program, linker, vdso;           /* program: of the page with its program headers */
 	uint8_t program_page[4096], linker_page[4096];
 	bool set_id;
+	const char *interpreter; /* its path, or ""; until rtld_preview_end() */
 	/* The reader of what would be mapped, until rtld_preview_end(). */
 	struct reader memory;
 	struct rtld_previewed *files;
 };
 int rtld_preview(struct rtld_preview *preview, const char *path, struct rtld_cache *cache);
 void rtld_preview_end(struct rtld_preview *preview);
+/* The name that /proc/PID/exe will show; to be freed. NULL: not to be had. */
+char *rtld_preview_path(const struct rtld_preview *preview);
 
 /* The places of one image that move on their own: by how much each. */
 struct rtld_distance {
@@ -85,6 +89,12 @@ struct rtld_changes {
 	void (*removed)(struct object *object, void *data);
 	void *data;
 };
+
+/*
+ * What rtld_scan() enters first, program and linker, from names that are known already. Nothing where they are
+ * there, or without memory: then the scan does it.
+ */
+void rtld_begin(const struct rtld *rtld, struct object_list *list, const char *program, const char *linker);
 
 /*
  * Bring list up to date. Before the linker has a list, and in a static program, the executable and the linker

@@ -161,46 +161,46 @@ static void enter(struct object_list *list, struct object *object, const struct 
 		changes->added(object, changes->data);
 }
 
-static int enter_program(const struct rtld *rtld, int64_t tid, struct object_list *list,
-			 const struct rtld_changes *changes)
+/* Both paths are taken, NULL: out of memory. */
+static int enter_own(const struct rtld *rtld, struct object_list *list, const struct rtld_changes *changes,
+		     char *program_path, char *linker_path)
 {
-	struct object *object = own_object(&rtld->program, executable_path(tid));
+	struct object *program = own_object(&rtld->program, program_path);
+	struct object *linker = own_object(&rtld->linker, linker_path);
+	bool has_linker = rtld->flavour != RTLD_STATIC && !rtld->linker_is_program;
 
-	if (object == NULL)
+	if (program == NULL || (has_linker && linker == NULL)) {
+		object_free(program);
+		object_free(linker);
 		return -ENOMEM;
-	object->is_program = !rtld->linker_is_program;
-	object->is_linker = rtld->linker_is_program;
-	enter(list, object, changes);
-	return 0;
-}
-
-static int enter_linker(const struct rtld *rtld, const struct reader *memory, struct object_list *list,
-			const struct rtld_changes *changes)
-{
-	char *path;
-	int error = read_name(memory, rtld->program.interpreter, &path);
-
-	if (error < 0)
-		return error;
-	struct object *object = own_object(&rtld->linker, path);
-	if (object == NULL)
-		return -ENOMEM;
-	object->is_linker = true;
-	enter(list, object, changes);
+	}
+	program->is_program = !rtld->linker_is_program;
+	program->is_linker = rtld->linker_is_program;
+	enter(list, program, changes);
+	if (has_linker) {
+		linker->is_linker = true;
+		enter(list, linker, changes);
+	} else {
+		object_free(linker);
+	}
 	return 0;
 }
 
 static int enter_own_objects(const struct rtld *rtld, int64_t tid, const struct reader *memory,
 			     struct object_list *list, const struct rtld_changes *changes)
 {
-	int error = 0;
+	char *linker = NULL;
 
 	if (list->count > 0)
 		return 0;
-	error = enter_program(rtld, tid, list, changes);
-	if (error == 0 && rtld->flavour != RTLD_STATIC && !rtld->linker_is_program)
-		error = enter_linker(rtld, memory, list, changes);
-	return error;
+	int error = read_name(memory, rtld->program.interpreter, &linker);
+	return error < 0 ? error : enter_own(rtld, list, changes, executable_path(tid), linker);
+}
+
+void rtld_begin(const struct rtld *rtld, struct object_list *list, const char *program, const char *linker)
+{
+	if (list->count == 0)
+		(void)enter_own(rtld, list, NULL, strdup(program), strdup(linker));
 }
 
 /* ---- where the lists are --------------------------------------------------------------------- */

@@ -122,6 +122,10 @@ static int look_for_linker(const struct reader *memory, const struct elf_image *
 	ret->r_debug = offset_in(image, found[DEBUG]);
 	ret->debug_pointer = found[DEBUG] != 0 ? 0 : offset_in(image, found[POINTER]);
 	ret->witness_at = ret->r_brk;
+	/* musl's never comes back: it jumps. */
+	vaddr_t begin;
+	if (ret->flavour == RTLD_GLIBC && decode_find_return(memory, image->entry, &begin) == 0)
+		ret->begin = offset_in(image, begin);
 	return 0;
 }
 
@@ -143,6 +147,7 @@ static void use_linker(struct rtld *rtld, const struct elf_image *image, const s
 	rtld->flavour = facts->flavour;
 	rtld->r_brk = address_in(image, facts->r_brk);
 	rtld->r_debug = address_in(image, facts->r_debug);
+	rtld->begin = address_in(image, facts->begin);
 	rtld->debug_pointer = address_in(image, facts->debug_pointer);
 	if (facts->flavour == RTLD_GLIBC)
 		rtld->r_state = rtld->r_debug + offsetof(struct r_debug, r_state);
@@ -333,6 +338,7 @@ void rtld_move(struct rtld *rtld, const struct rtld *from, const struct rtld_dis
 	rtld->main = moved(from->main, by->program);
 	rtld->main_slot = moved(from->main_slot, by->program);
 	rtld->r_brk = moved(from->r_brk, by->linker);
+	rtld->begin = moved(from->begin, by->linker);
 	rtld->r_debug = moved(from->r_debug, by->linker);
 	rtld->r_state = moved(from->r_state, by->linker);
 	rtld->debug_pointer = moved(from->debug_pointer, by->linker);

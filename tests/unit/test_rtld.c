@@ -391,6 +391,44 @@ static void main_of_installed_programs_is_found_and_reached(void **state)
 	print_message("%u programs\n", checked);
 }
 
+/* Where the linker hands over, all that the program needs is listed, at once, and not before. */
+static void the_start_of_a_glibc_program_is_complete_where_its_linker_hands_over(void **state)
+{
+	static const char *const paths[] = { "/bin/bash", "/usr/bin/perl", "/usr/bin/git", "/bin/true" };
+	unsigned checked = 0;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
+		char *argv[] = { (char *)(uintptr_t)paths[i], (char[]){ "--version" }, NULL };
+		struct record record = { 0 };
+		struct rtld_changes changes = { added, removed, &record };
+		struct object_list list, later;
+		struct started started;
+		struct rtld rtld, fresh;
+		if (access(paths[i], X_OK) != 0)
+			continue;
+		if (!start_stopped(&started, argv))
+			skip();
+		struct reader memory = process_reader_of(&started.pid);
+		object_list_init(&list);
+		object_list_init(&later);
+		assert_int_equal(rtld_survey(&rtld, started.pid, &memory, NULL), 0);
+		fresh = rtld;
+		if (rtld.flavour != RTLD_GLIBC || rtld.begin == 0 || !run_to(started.pid, rtld.begin))
+			fail_msg("%s: the start of its linker ends at %#lx", paths[i], (unsigned long)rtld.begin);
+		assert_int_equal(rtld_scan(&rtld, started.pid, &memory, &list, &changes), 1);
+		assert_true(rtld.started);
+		assert_true(run_to(started.pid, rtld.main));
+		assert_int_equal(rtld_scan(&fresh, started.pid, &memory, &later, &changes), 1);
+		assert_int_equal(list.count, later.count);
+		object_list_clear(&list);
+		object_list_clear(&later);
+		finish(&started);
+		checked++;
+	}
+	assert_true(checked > 0);
+}
+
 static void a_program_that_is_no_c_program_has_no_main(void **state)
 {
 	char *argv[] = { (char[]){ NO_MAIN }, NULL };
@@ -521,6 +559,7 @@ static void check_same_survey(const struct rtld *moved, const struct rtld *real)
 	assert_int_equal(moved->main, real->main);
 	assert_int_equal(moved->main_slot, real->main_slot);
 	assert_int_equal(moved->r_brk, real->r_brk);
+	assert_int_equal(moved->begin, real->begin);
 	assert_int_equal(moved->r_debug, real->r_debug);
 	assert_int_equal(moved->r_state, real->r_state);
 	assert_int_equal(moved->debug_pointer, real->debug_pointer);
@@ -609,6 +648,7 @@ int main(void)
 		cmocka_unit_test(a_cached_survey_equals_a_fresh_one),
 		cmocka_unit_test(main_is_found_in_all_kinds_of_c_programs),
 		cmocka_unit_test(main_of_installed_programs_is_found_and_reached),
+		cmocka_unit_test(the_start_of_a_glibc_program_is_complete_where_its_linker_hands_over),
 		cmocka_unit_test(a_program_that_is_no_c_program_has_no_main),
 		cmocka_unit_test(a_32_bit_program_is_refused),
 		cmocka_unit_test(a_program_started_by_its_linker_as_a_command_is_followed),

@@ -56,6 +56,30 @@ static void code_that_only_looks_like_start_code_has_no_main(void **state)
 	assert_int_equal(found, 0);
 }
 
+static void only_a_linker_that_comes_back_has_a_place_to_come_back_to(void **state)
+{
+	/* mov %rsp, %rdi; call; mov %rax, %r12: glibc's */
+	static const uint8_t returns[] = { 0x48, 0x89, 0xe7, 0xe8, 0xf8, 0x0b, 0x00, 0x00, 0x49, 0x89, 0xc4 };
+	/* xor %rbp, %rbp: musl's, which jumps away in what it calls */
+	static const uint8_t jumps[] = { 0x48, 0x31, 0xed, 0x48, 0x89, 0xe7, 0xe8, 0xf8, 0x0b, 0x00, 0x00 };
+	/* call *%rax */
+	static const uint8_t indirect[] = { 0x48, 0x89, 0xe7, 0xff, 0xd0, 0x49, 0x89, 0xc4 };
+	struct fake_memory fake = { 0 };
+	struct reader memory = { fake_read, fake_read_many, &fake };
+	vaddr_t found = 0;
+
+	(void)state;
+	fake_add(&fake, 0x401000, returns, sizeof(returns));
+	fake_add(&fake, 0x402000, jumps, sizeof(jumps));
+	fake_add(&fake, 0x403000, indirect, sizeof(indirect));
+	assert_int_equal(decode_find_return(&memory, 0x402000, &found), -ENOENT);
+	assert_int_equal(decode_find_return(&memory, 0x403000, &found), -ENOENT);
+	assert_int_equal(decode_find_return(&memory, 0x404000, &found), -ENOENT);
+	assert_int_equal(found, 0);
+	assert_int_equal(decode_find_return(&memory, 0x401000, &found), 0);
+	assert_int_equal(found, 0x401008);
+}
+
 static void main_is_the_first_argument_of_the_start_call(void **state)
 {
 	/* xor %ebp, %ebp; pop %rsi; mov %rsp, %rdx; and $-16, %rsp; MAIN; call *0(%rip) */
@@ -144,6 +168,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(code_that_only_looks_like_start_code_has_no_main),
+		cmocka_unit_test(only_a_linker_that_comes_back_has_a_place_to_come_back_to),
 		cmocka_unit_test(main_is_the_first_argument_of_the_start_call),
 		cmocka_unit_test(start_code_of_any_bytes_is_survived),
 		cmocka_unit_test(the_bytes_of_a_system_call_are_found_wherever_they_are),
