@@ -5,6 +5,10 @@
  * A handle (struct tether) is a reference-counted hold on one process, shared by all who ask the session for
  * that process. Life: tether_create() or tether_grab() -> parked -> tether_continue() -> running -> (parked
  * -> ...) -> exited, lost or released. The last tether_release() lets the victim go in its release mode.
+ *
+ * A controller answers at once, unless somebody has stopped it (SIGSTOP, a freezer): then a call without a time-out of
+ * its own waits until it goes on. tether_session_close() in another thread ends such a call with -TETHER_ECLOSED; it
+ * waits no longer than the question time itself, and the controller lets go as soon as it runs.
  */
 #ifndef TETHER_PROCESS_H
 #define TETHER_PROCESS_H

@@ -29,11 +29,18 @@ extern "C" {
 
 struct tether_session;
 
-/* Called by tether_dispatch() on the caller's thread. It may call any function of the library but
- * tether_dispatch() and tether_session_close(); it may release any handle, that of the event too. */
+/*
+ * Called by tether_dispatch() on the caller's thread. No victim stands still for it, so it may wait, and call any
+ * function of the library but tether_dispatch() (-TETHER_EBUSY) and tether_session_close() of its session
+ * (-TETHER_EDEADLK); it may release any handle, that of the event too.
+ */
 typedef void tether_event_fn(const struct tether_event *event, void *data);
 
-/* Diagnostics for developers; called on any thread of the library or the caller, must not call back. */
+/*
+ * Diagnostics for developers; called on any thread of the library or the caller, must not call back. On the session's
+ * own thread, for which victims may stand still, nothing may wait: what a call would wait for could never come, and
+ * every function of the session and of its handles answers -TETHER_EDEADLK there (tether_ref() takes no reference).
+ */
 typedef void tether_log_fn(int level, const char *message, void *data);
 
 struct tether_session_opts {

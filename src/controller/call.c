@@ -42,8 +42,9 @@ bool call_begin(struct controller *c, struct task *t, const struct call *call, e
 		return false;
 	*mine = *call;
 	mine->saved = regs;
+	/* SIGTRAP too: one that somebody sends would break the call off, and the call itself raises none. */
 	if (!t->masked && !trace_get_mask(t->tid, &t->own_mask))
-		t->masked = !trace_set_mask(t->tid, t->own_mask | step_mask());
+		t->masked = !trace_set_mask(t->tid, t->own_mask | step_mask() | UINT64_C(1) << (SIGTRAP - 1));
 	arch_syscall_inject(&regs, s->gadget, arch_call_number((enum arch_tag)regs.tag, number), argument);
 	if (!t->masked || trace_set_regs(t->tid, &regs)) {
 		pool_put(&c->call_pool, mine);

@@ -67,10 +67,14 @@ struct task {
 	bool unhashed;       /* reaped: the tid may be another's by now */
 	bool must_pass;      /* grab: has to show one stop before anything is planted */
 	bool left;           /* final release: detached by our exit */
+	bool drained;        /* being let go, it has no trap behind it and waits for the others: see owes_ignore */
 	bool regroup;        /* was taken out of a group-stop for a step: put it back */
 	bool masked;         /* signals blocked for a step: own_mask is to be put back */
 	bool has_held_info;  /* held_info waits to be delivered with `deliver` */
 	uint64_t last_mask;  /* its signal mask as last seen (rule 8) */
+	uint64_t blocking[3]; /* masks with SIGTRAP in them, seen since it was last seen without; 0: none */
+	unsigned blocking_next;
+	int delivered;       /* the last signal that it went on with: its handler blocks more */
 	uint64_t own_mask;
 	vaddr_t over;            /* stands on this site, hit and counted: run its instruction first */
 	vaddr_t rehit, rehit_sp; /* was sent away from there by a signal: the next hit is not counted */
@@ -106,6 +110,9 @@ struct process {
 	pid_t park_tid;
 	/* SIGTRAP's disposition as last seen (rule 8), and the kernel's struct sigaction of a handler. */
 	bool trap_ignored, trap_caught, trap_action_known;
+	bool owes_ignore;       /* a trap has made the default of an ignored SIGTRAP: put back when it is let go */
+	bool holds_drained;     /* being let go: has tasks that wait for each other, */
+	bool gathered;          /* and has seen all of them without a trap behind them */
 	unsigned char trap_action[KERNEL_SIGACTION];
 	struct task *learner; /* finds the handler out; NULL: nobody does */
 	bool learn_first;     /* its other threads stand until then */
@@ -318,11 +325,17 @@ void pass_signal(struct controller *c, struct task *t);
 
 /* signals.c */
 void signals_refresh(struct controller *c, struct task *t, bool dispositions);
+/* What it blocks, at a moment when no trap of ours can have changed that. */
+void signals_saw_mask(struct task *t, uint64_t mask);
 /* At a trap stop, before anything else. True: a call is under way, and hit_ours() comes after it. */
 bool signals_repair(struct controller *c, struct task *t);
 /* After a single step, whose SIGTRAP does the same. True: a call is under way, step_left() comes after it. */
 bool signals_repair_step(struct controller *c, struct task *t);
 void step_left(struct controller *c, struct task *t);
+/* Nobody else has a trap behind it. True: it is busy with putting back what is owed; else that cannot be. */
+bool signals_ignore_again(struct controller *c, struct task *t);
+/* Would the SIGTRAP that it stops for do nothing to it untraced? */
+bool signals_ignored(const struct task *t);
 /* A handler of SIGTRAP is found out before it can be lost. True: the task is busy with it. */
 bool signals_learn(struct controller *c, struct task *t);
 bool signals_must_learn(const struct process *p);
@@ -379,6 +392,8 @@ void release_process(struct controller *c, struct process *p, uint32_t mode, uin
 void release_unfollowed(struct controller *c, struct space *s);
 void release_all(struct controller *c, uint32_t mode, uint64_t request);
 void release_stopped(struct controller *c, struct task *t);
+/* SIGTRAP is ignored again, or cannot be: who has waited for that goes. */
+void release_drained(struct controller *c, struct process *p);
 void release_check(struct controller *c, struct process *p);
 void release_timers(struct controller *c, uint64_t now);
 void finish_check(struct controller *c);

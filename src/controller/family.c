@@ -58,6 +58,7 @@ static struct process *child_process(struct controller *c, struct process *paren
 	p->fresh = !shares;
 	p->ours_to_kill = parent->ours_to_kill;
 	p->trap_ignored = parent->trap_ignored;
+	p->owes_ignore = parent->owes_ignore;
 	p->trap_caught = parent->trap_caught;
 	p->trap_action_known = parent->trap_action_known;
 	memcpy(p->trap_action, parent->trap_action, sizeof(p->trap_action));
@@ -145,7 +146,7 @@ static struct task *child_of(struct controller *c, struct task *maker, pid_t tid
 	if (!child)
 		return NULL;
 	child->options = maker->options; /* the kernel's children inherit them */
-	child->last_mask = maker->last_mask;
+	signals_saw_mask(child, maker->last_mask);
 	if (!thread)
 		p = child_process(c, maker->process, tid, shares_memory(maker, tid, kind));
 	if (!p) {

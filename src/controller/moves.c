@@ -30,10 +30,12 @@ void pass_signal(struct controller *c, struct task *t)
 {
 	siginfo_t info;
 
-	t->deliver = WSTOPSIG(t->status);
+	t->deliver = t->delivered = WSTOPSIG(t->status);
 	if (c->hold.events & PROTO_WANT_SIGNAL)
 		tell_signal(c, t, PROTO_EV_signal, t->deliver, trace_get_info(t->tid, &info) ? NULL : &info);
 	signals_refresh(c, t, t->deliver != SIGCHLD);
+	if (t->deliver == SIGTRAP && signals_ignored(t))
+		t->deliver = 0;
 	slot_leave(c, t);
 	settle(c, t);
 }
@@ -170,6 +172,12 @@ static void call_again(struct controller *c, struct task *t)
 
 static void call_signal(struct controller *c, struct task *t)
 {
+	/* Nobody masks this one: it has its time when the call is done. */
+	if (WSTOPSIG(t->status) == SIGSTOP && !t->deliver) {
+		t->deliver = SIGSTOP;
+		call_again(c, t);
+		return;
+	}
 	/* All others are masked: the injected instruction itself has failed. */
 	call_done(c, t);
 }

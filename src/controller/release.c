@@ -120,6 +120,76 @@ static void go_on_to_stop(struct controller *c, struct task *t)
 	release_check(c, t->process);
 }
 
+/* Gone, in a group-stop, inside the kernel since before the lift, or waiting for this very one. */
+static bool no_trap_behind_others(const struct task *t)
+{
+	const struct task *other;
+
+	TAILQ_FOREACH(other, &t->process->tasks, of_process) {
+		if (other != t && other->state != TASK_LISTENING && other->state != TASK_BLOCKED &&
+		    other->state != TASK_VFORKING && !(other->state == TASK_HELD && other->drained))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Where SIGTRAP is ignored a trap has made it the default, or the trap of somebody who has not come yet will have: it is
+ * ignored again before anybody runs, or a SIGTRAP that somebody sends would kill. The last one to come does it for all.
+ * What job control has stopped can make no call for us.
+ */
+static bool must_gather(const struct process *p)
+{
+	return (p->trap_ignored || p->owes_ignore) && p->space->sites.used && p->release != PROTO_KILL && !p->stays &&
+	       !p->gathered;
+}
+
+static bool gather(struct controller *c, struct task *t)
+{
+	struct process *p = t->process;
+
+	t->drained = false;
+	if (!must_gather(p) || classify(t->status, 0) == STOP_GROUP)
+		return false;
+	if (!no_trap_behind_others(t)) {
+		task_set_state(t, TASK_HELD);
+		t->drained = p->holds_drained = true;
+		return true;
+	}
+	if (p->owes_ignore && signals_ignore_again(c, t))
+		return true;
+	release_drained(c, p);
+	return false;
+}
+
+void release_drained(struct controller *c, struct process *p)
+{
+	struct task *t, *next;
+
+	p->holds_drained = false;
+	p->gathered = true;
+	for (t = TAILQ_FIRST(&p->tasks); t; t = next) {
+		next = TAILQ_NEXT(t, of_process);
+		if (t->state == TASK_HELD && t->drained)
+			release_stopped(c, t);
+	}
+}
+
+/* Who was waited for may have ended, or cannot stop: then it is for one of those that wait. */
+static void look_after_drained(struct controller *c, struct process *p)
+{
+	struct task *t;
+
+	if (!p->holds_drained)
+		return;
+	TAILQ_FOREACH(t, &p->tasks, of_process) {
+		if (t->state == TASK_HELD && t->drained && no_trap_behind_others(t)) {
+			release_stopped(c, t);
+			return;
+		}
+	}
+}
+
 void release_stopped(struct controller *c, struct task *t)
 {
 	struct process *p = t->process;
@@ -134,7 +204,15 @@ void release_stopped(struct controller *c, struct task *t)
 		trace_go(t->tid, 0);
 		return;
 	}
-	if (drain_trap(c, t))
+	/*
+	 * It was made to do a call inside one of its own, whose registers are back: only at a stop on its way out does the
+	 * kernel look again at whether that one is to be restarted. Let go from here, the program would see ERESTARTSYS.
+	 */
+	if (t->regroup) {
+		task_run(c, t);
+		return;
+	}
+	if (drain_trap(c, t) || gather(c, t))
 		return;
 	if (p->release == PROTO_HANG || p->stays)
 		go_on_to_stop(c, t);
@@ -157,7 +235,7 @@ static bool may_be_copying(const struct task *t)
  */
 static bool can_be_left(const struct controller *c, const struct task *t)
 {
-	return exits_soon(c) && !t->masked && !may_be_copying(t) &&
+	return exits_soon(c) && !t->masked && !must_gather(t->process) && !may_be_copying(t) &&
 	       os_blocked_syscall(t->process->pid, t->tid, NULL) >= 0;
 }
 
@@ -167,7 +245,7 @@ static void release_task(struct controller *c, struct task *t)
 
 	switch (t->state) {
 	case TASK_RUNNING:
-		if (hang)
+		if (hang && !must_gather(t->process))
 			break; /* SIGSTOP reaches it */
 		if (can_be_left(c, t))
 			t->left = true;
@@ -235,6 +313,8 @@ static bool anything_awaited(const struct controller *c, const struct process *p
 
 void release_check(struct controller *c, struct process *p)
 {
+	if (p->release)
+		look_after_drained(c, p);
 	if (!p->release || anything_awaited(c, p))
 		return;
 	c->sweep = c->sweep || TAILQ_EMPTY(&p->tasks);
@@ -279,7 +359,7 @@ void release_process(struct controller *c, struct process *p, uint32_t mode, uin
 		c->kept_child = mode == PROTO_KILL ? 0 : p->pid;
 	if (mode == PROTO_KILL)
 		sys(kill, p->pid, SIGKILL);
-	if (mode == PROTO_HANG && !p->group_stopped)
+	if (mode == PROTO_HANG && !p->group_stopped && !must_gather(p))
 		sys(kill, p->pid, SIGSTOP);
 	for (t = mode == PROTO_KILL ? NULL : TAILQ_FIRST(&p->tasks); t; t = next) {
 		next = TAILQ_NEXT(t, of_process);

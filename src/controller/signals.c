@@ -41,8 +41,9 @@ static void refresh_disposition(struct task *t)
 		return;
 	ignored = (all_ignored & BIT(SIGTRAP)) != 0;
 	caught = (all_caught & BIT(SIGTRAP)) != 0;
-	if (!ignored && !caught && reset_may_be_ours(p, t))
+	if (!ignored && !caught && (p->owes_ignore || reset_may_be_ours(p, t)))
 		return;
+	p->owes_ignore = false;
 	p->trap_ignored = ignored;
 	p->trap_caught = caught;
 	p->trap_action_known = p->trap_action_known && caught;
@@ -54,6 +55,20 @@ static bool blocks_all_others(uint64_t mask)
 	const uint64_t libc = BIT(32) | BIT(33) | BIT(34);
 
 	return (mask | libc | BIT(SIGKILL) | BIT(SIGSTOP) | BIT(SIGTRAP)) == ~UINT64_C(0);
+}
+
+void signals_saw_mask(struct task *t, uint64_t mask)
+{
+	t->last_mask = mask;
+	if (!(mask & BIT(SIGTRAP)))
+		memset(t->blocking, 0, sizeof(t->blocking));
+	/* A thread is born with all blocked by its C library: that is recognized, and tells nothing of later. */
+	if (!(mask & BIT(SIGTRAP)) || blocks_all_others(mask))
+		return;
+	for (size_t i = 0; i < ARRAY_LEN(t->blocking); i++)
+		if (t->blocking[i] == mask)
+			return;
+	t->blocking[t->blocking_next++ % ARRAY_LEN(t->blocking)] = mask;
 }
 
 /*
@@ -85,7 +100,7 @@ void signals_refresh(struct controller *c, struct task *t, bool dispositions)
 	 */
 	if (!t->masked && !trace_get_mask(t->tid, &mask) &&
 	    !(t->last_mask & ~mask & BIT(SIGTRAP) && trace_trap_queued(t->tid) == 1))
-		t->last_mask = mask;
+		signals_saw_mask(t, mask);
 	if (dispositions && t->process->space->sites.used)
 		refresh_disposition(t);
 }
@@ -189,6 +204,22 @@ static void learned(struct controller *c, struct task *t, const struct call *cal
 	settle(c, t);
 }
 
+/* A thread that runs has to stop, and asks for the handler then. No trap stands meanwhile, so the others may run. */
+static bool learn_by_another(struct controller *c, struct process *p)
+{
+	struct task *t;
+
+	TAILQ_FOREACH(t, &p->tasks, of_process) {
+		if (t->state != TASK_RUNNING || t->unhashed)
+			continue;
+		space_lift(c, p->space); /* until it is known: learned() plants */
+		p->learner = t;
+		task_stop(c, t);
+		return true;
+	}
+	return false;
+}
+
 bool signals_unlearn(struct controller *c, struct process *p)
 {
 	struct space *s = p->space;
@@ -197,7 +228,9 @@ bool signals_unlearn(struct controller *c, struct process *p)
 	p->learn_first = false;
 	if (s->parks || s->closed || s->still || s->freezing)
 		return false; /* what holds it for other reasons plants again and lets go */
-	space_replant(c, s);
+	/* Not found out: by another then, before a trap stands that can destroy it. */
+	if (!s->lifted || !signals_must_learn(p) || !learn_by_another(c, p))
+		space_replant(c, s);
 	thaw_process(c, p);
 	return true;
 }
@@ -257,14 +290,7 @@ void signals_learn_first(struct controller *c, struct process *p)
 				return;
 		}
 	}
-	TAILQ_FOREACH(t, &p->tasks, of_process) {
-		if (t->state != TASK_RUNNING)
-			continue;
-		space_lift(c, p->space); /* until it is known: learned() plants */
-		p->learner = t;
-		task_stop(c, t);
-		return;
-	}
+	(void)learn_by_another(c, p);
 }
 
 /* The kernel has reset the disposition of this process to the default; put back what was there. */
@@ -288,11 +314,101 @@ static bool repair_disposition(struct controller *c, struct task *t, call_done_f
 }
 
 /*
+ * To ignore a signal is to discard those of it that wait, in every thread (POSIX): also the SIGTRAP of a thread that
+ * has just run into a trap, which would then run on from the middle of an instruction. So what the kernel has made the
+ * default is left so while other threads may have one; what a SIGTRAP would do meanwhile is done by us: nothing.
+ */
+static bool owe(struct controller *c, struct task *t)
+{
+	struct process *p = t->process;
+
+	if (p->task_count <= 1) {
+		p->owes_ignore = false;
+		return false;
+	}
+	if (!p->owes_ignore)
+		tell_sigstate(c, t);
+	return p->owes_ignore = true;
+}
+
+bool signals_ignored(const struct task *t)
+{
+	siginfo_t info;
+
+	/* What the processor raises, the kernel does not let anybody ignore. */
+	return t->process->trap_ignored && !trace_get_info(t->tid, &info) && info.si_code <= 0;
+}
+
+static void ignored_again(struct controller *c, struct task *t, const struct call *call, int64_t result)
+{
+	(void)call;
+	if (result < 0)
+		tell_sigstate(c, t);
+	release_drained(c, t->process);
+	t->regroup = true; /* it may stand inside a call of its own */
+	settle(c, t);
+}
+
+bool signals_ignore_again(struct controller *c, struct task *t)
+{
+	const uint64_t ignore = (uint64_t)(uintptr_t)SIG_IGN;
+	struct process *p = t->process;
+
+	if (t->deliver || classify(t->status, 0) != STOP_INTERRUPT) {
+		/*
+		 * A signal goes first, and what has interrupted a system call is gone through: the interrupt behind is
+		 * answered before any user code runs.
+		 */
+		t->regroup = true;
+		task_run(c, t);
+		return true;
+	}
+	p->owes_ignore = false;
+	memset(p->trap_action, 0, sizeof(p->trap_action));
+	memcpy(p->trap_action, &ignore, sizeof(ignore));
+	if (call_sigaction(c, t, true, true, ignored_again))
+		return true;
+	tell_sigstate(c, t);
+	return false;
+}
+
+/* Nobody but a trap under a blocked SIGTRAP has taken the handler away that was there. */
+static bool disposition_is_lost(const struct task *t)
+{
+	uint64_t ignored, caught;
+
+	return t->process->trap_caught && t->process->trap_action_known &&
+	       !os_signal_actions(t->tid, &ignored, &caught) && !((ignored | caught) & BIT(SIGTRAP));
+}
+
+/*
+ * Did a thread that now blocks these block SIGTRAP too, when it ran into the trap? It did when all others are, since
+ * nobody blocks all signals but this one; when it was so whenever else these were blocked; and inside a signal handler,
+ * which blocks more than what it has interrupted and nothing less.
+ */
+static bool blocked_trap(const struct task *t, uint64_t mask)
+{
+	const uint64_t others = ~BIT(SIGTRAP);
+	bool ever = false;
+
+	if (blocks_all_others(mask))
+		return true;
+	for (size_t i = 0; i < ARRAY_LEN(t->blocking); i++) {
+		uint64_t seen = t->blocking[i];
+
+		if (!seen)
+			continue;
+		ever = true;
+		if (((seen ^ mask) & others) == 0 ||
+		    (t->delivered && mask & BIT(t->delivered) && !(seen & ~mask & others)))
+			return true;
+	}
+	return ever && disposition_is_lost(t);
+}
+
+/*
  * A trap under a blocked or ignored SIGTRAP makes the kernel unblock it and reset the disposition
- * (force_sig): at this very stop both are put back. Whether it was blocked is not told. It was when all
- * others are, since nobody blocks all signals but this one; and when it was so last and no other signal has
- * changed since. A thread is born with all blocked by its C library, so that what was last seen alone proves
- * nothing.
+ * (force_sig): at this very stop both are put back.
  */
 bool signals_repair(struct controller *c, struct task *t)
 {
@@ -302,11 +418,12 @@ bool signals_repair(struct controller *c, struct task *t)
 
 	if (trace_get_mask(t->tid, &mask))
 		return false;
-	blocked = blocks_all_others(mask) ||
-		  (t->last_mask & BIT(SIGTRAP) && ((t->last_mask ^ mask) & ~BIT(SIGTRAP)) == 0);
-	t->last_mask = blocked ? mask | BIT(SIGTRAP) : mask;
+	blocked = blocked_trap(t, mask);
+	signals_saw_mask(t, blocked ? mask | BIT(SIGTRAP) : mask);
 	if (blocked)
 		trace_set_mask(t->tid, mask | BIT(SIGTRAP));
+	if (p->trap_ignored && owe(c, t))
+		return false;
 	if (p->trap_ignored || (p->trap_caught && blocked))
 		return repair_disposition(c, t, action_restored);
 	/* A handler is seen whole here, before a trap under a blocked SIGTRAP destroys it. */
@@ -325,7 +442,7 @@ static void action_restored_after_step(struct controller *c, struct task *t, con
 /* An ignored SIGTRAP does not survive a single step; a blocked one is let through for it (step.c). */
 bool signals_repair_step(struct controller *c, struct task *t)
 {
-	if (!t->process->trap_ignored)
+	if (!t->process->trap_ignored || owe(c, t))
 		return false;
 	return repair_disposition(c, t, action_restored_after_step);
 }

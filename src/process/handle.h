@@ -215,6 +215,7 @@ struct table {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;      /* an operation is done, the session closes */
 	int64_t owner;               /* pid that opened the session: others are forked children */
+	pthread_t control;           /* the control thread, set before anybody has the session: it waits for nobody */
 	struct tether *handles;      /* uthash by pid and kind; only live processes, so a recycled pid is never taken for its forerunner */
 	LIST_HEAD(, tether) all;     /* ended ones too, while somebody keeps them */
 	struct operation_queue queue;
@@ -239,7 +240,10 @@ struct table {
 /* ---- table.c ---- */
 int table_init(struct table *table, struct host *host);
 void table_destroy(struct table *table);
-/* Enter and leave a public call: -TETHER_EFORKED, -TETHER_ECLOSED or 0 with the lock held. */
+/*
+ * Enter and leave a public call: 0 with the lock held, -TETHER_EFORKED, -TETHER_ECLOSED, or -TETHER_EDEADLK: the log
+ * callback calls, on the control thread, for which victims stand still.
+ */
 int table_enter(struct table *table);
 void table_leave(struct table *table);
 /*

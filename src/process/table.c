@@ -52,6 +52,8 @@ int table_enter(struct table *table)
 	/* In a forked child the lock may be held for ever by a thread that is not there: do not touch it. */
 	if (getpid() != table->owner)
 		return -TETHER_EFORKED;
+	if (pthread_equal(pthread_self(), table->control))
+		return -TETHER_EDEADLK;
 	pthread_mutex_lock(&table->lock);
 	if (table->closing) {
 		pthread_mutex_unlock(&table->lock);

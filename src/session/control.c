@@ -214,6 +214,7 @@ static void *control_main(void *data)
 
 	int result = set_up(session);
 	pthread_mutex_lock(&session->table.lock);
+	session->table.control = pthread_self();
 	session->control_tid = sys(gettid, 0);
 	session->control_error = result;
 	session->control = result < 0 ? CONTROL_FAILED : CONTROL_RUNNING;

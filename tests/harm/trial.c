@@ -337,20 +337,16 @@ static void end_controller(struct scene *scene, int signal)
 		blame(scene, HARM_SILENT, "the client never heard that its hold is gone");
 }
 
-/*
- * The longest time that a worker stood still. Workers of dl share the linker's lock, and who has it may take it
- * again before the others wake: there it is the time that none of them moved, the shortest of their gaps.
- */
+/* The longest time that a worker stood still. */
 static uint64_t longest_gap(const struct scene *scene)
 {
 	struct scoreboard *board = scene->board;
-	bool share = !strcmp(scene->trial->kind, "dl");
-	uint64_t result = share ? UINT64_MAX : 0;
+	uint64_t result = 0;
 
 	for (unsigned i = 0; i < board->workers; i++) {
 		uint64_t gap = atomic_exchange(&board->gap_ns[i], 0);
 
-		if (share ? gap < result : gap > result)
+		if (gap > result)
 			result = gap;
 	}
 	return result;
@@ -659,6 +655,8 @@ void trial_run(const struct lab *lab, const struct trial *trial, struct outcome 
 		blame(&scene, HARM_SILENT, "%s", scene.failure);
 	ret->parks = atomic_load(&scene.board->parks);
 	ret->traps_seen = atomic_load(&scene.board->traps_seen);
+	ret->looks = atomic_load(&scene.board->looks);
+	ret->glimpses = atomic_load(&scene.board->glimpses);
 	if (lab->keep && ret->finding.harms) {
 		fprintf(stderr, "# kept: victim %d client %d controller %d; %s\n", scene.victim, scene.client,
 			scene.controller, ret->finding.detail);

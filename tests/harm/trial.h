@@ -68,6 +68,7 @@ struct outcome {
 	uint64_t longest_gap_ns; /* ENDING_FROZEN: of any worker while the client stood still */
 	unsigned parks;          /* at which it stood and its text was whole */
 	unsigned traps_seen;     /* looks between two parks that found a trap in its text */
+	uint64_t looks, glimpses; /* at the disposition of SIGTRAP; those that met the default */
 };
 
 const char *hold_name(enum hold hold);

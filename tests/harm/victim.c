@@ -39,6 +39,7 @@ struct kind {
 	bool no_sites;     /* the linker's breakpoint is the trap */
 	bool blocks_trap;  /* SIGTRAP is blocked in every other worker */
 	bool catches_trap; /* it has a handler, which must never run */
+	bool ignores_trap;
 };
 
 /* All that the threads share; one object in main's frame, but for the handler's pointer to it. */
@@ -119,6 +120,22 @@ static void step_turn(struct worker *worker, long n)
 	hot_turn(worker, n);
 }
 
+/*
+ * Who lets go of the linker's lock may have it again before the others are awake, turn after turn. Where it is measured
+ * how long a worker stands still, two take turns: what is left is the time for which somebody is kept by a tracer.
+ */
+static void take_turns(const struct worker *worker)
+{
+	const struct timespec moment = { .tv_nsec = 100000 };
+	struct scoreboard *board = worker->victim->board;
+	_Atomic uint64_t *other = &board->progress[worker->number ^ 1];
+	uint64_t mine = atomic_load(&board->progress[worker->number]);
+
+	while (atomic_load_explicit(&board->measure, memory_order_relaxed) && !atomic_load(&board->stop) &&
+	       atomic_load(other) < mine)
+		nanosleep(&moment, NULL);
+}
+
 static void dl_turn(struct worker *worker, long n)
 {
 	unsigned which = worker->number % 2;
@@ -134,6 +151,7 @@ static void dl_turn(struct worker *worker, long n)
 		wrong(WRONG_SYMBOL, 0);
 	if (dlclose(plugin))
 		wrong(WRONG_CLOSE, 0);
+	take_turns(worker);
 }
 
 static void await_child(pid_t child)
@@ -228,26 +246,37 @@ static bool blocks_trap(const struct worker *worker)
 	return worker->victim->kind->blocks_trap && worker->number % 2 == 0;
 }
 
-static void check_disposition(const struct kind *kind)
+static bool disposition_is_right(const struct kind *kind)
 {
 	struct sigaction action;
 
 	sigaction(SIGTRAP, NULL, &action);
-	if (action.sa_handler != (kind->catches_trap ? on_trap : SIG_DFL))
+	return action.sa_handler == (kind->catches_trap ? on_trap : kind->ignores_trap ? SIG_IGN : SIG_DFL);
+}
+
+static void check_disposition(const struct kind *kind)
+{
+	if (!disposition_is_right(kind))
 		wrong(WRONG_SIGNAL_STATE, 2);
 }
 
 /*
  * A trap under a blocked SIGTRAP makes the kernel unblock it and forget the handler. The mask is a thread's
  * own and must be right whenever it looks. The disposition is put back at the stop, so another thread that
- * looks between can see it gone: with both, it is looked at in the end.
+ * looks between can see it gone: with both, or where it is ignored, such glimpses are counted, and it has to be right in
+ * the end.
  */
 static void check_signal_state(struct worker *worker)
 {
+	const struct kind *kind = worker->victim->kind;
 	sigset_t mask;
 
-	if (!worker->victim->kind->blocks_trap)
-		check_disposition(worker->victim->kind);
+	if (kind->ignores_trap || (kind->blocks_trap && kind->catches_trap)) {
+		atomic_fetch_add(&the_board->looks, 1);
+		atomic_fetch_add(&the_board->glimpses, !disposition_is_right(kind));
+	} else {
+		check_disposition(kind);
+	}
 	pthread_sigmask(SIG_SETMASK, NULL, &mask);
 	if (sigismember(&mask, SIGTRAP) != blocks_trap(worker))
 		wrong(WRONG_SIGNAL_STATE, 3);
@@ -278,8 +307,11 @@ static const struct kind kinds[] = {
 	{ .name = "vforkc", .workers = 3, .turn = vfork_turn, .child_hits = true },
 	{ .name = "thr", .workers = 4, .turn = thread_turn },
 	{ .name = "mask", .workers = 4, .turn = hot_turn, .blocks_trap = true },
+	{ .name = "masksig", .workers = 8, .turn = hot_turn, .signals = true, .blocks_trap = true },
 	{ .name = "caught", .workers = 4, .turn = hot_turn, .catches_trap = true },
 	{ .name = "both", .workers = 4, .turn = hot_turn, .blocks_trap = true, .catches_trap = true },
+	{ .name = "ignored", .workers = 8, .turn = hot_turn, .signals = true, .ignores_trap = true },
+	{ .name = "bothsig", .workers = 8, .turn = hot_turn, .signals = true, .blocks_trap = true, .catches_trap = true },
 };
 
 static const struct kind *kind_by_name(const char *name)
@@ -379,6 +411,9 @@ static void storm(struct victim *victim, struct worker *worker)
 				pthread_kill(worker[i].thread, SIGUSR1);
 			before[i] = now;
 		}
+		/* To the process: one that waits in a thread's own queue takes the place of the next trap's (safety.md). */
+		if (victim->kind->ignores_trap)
+			kill(victim->pid, SIGTRAP);
 		nanosleep(&pause, NULL);
 	}
 }
@@ -402,6 +437,11 @@ int main(int argc, char **argv)
 	action.sa_handler = on_trap;
 	if (victim.kind->catches_trap)
 		sigaction(SIGTRAP, &action, NULL);
+	action.sa_handler = SIG_IGN;
+	if (victim.kind->ignores_trap) {
+		sigaction(SIGTRAP, &action, NULL);
+		raise(SIGURG); /* a stop, as for what is blocked */
+	}
 	for (unsigned i = 0; i < victim.kind->workers; i++) {
 		worker[i] = (struct worker){ .victim = &victim, .number = i };
 		if (pthread_create(&worker[i].thread, NULL, work, &worker[i]))

@@ -115,6 +115,11 @@ void check_text_whole(pid_t pid);
 /* A field of /proc/PID/status of one task, as a number (base 10), -1 when it is gone. */
 long task_status(pid_t pid, pid_t tid, const char *field);
 unsigned count_threads(pid_t pid);
+/* The letter of /proc/PID/stat, 0 when it is gone. */
+char task_state(pid_t pid);
+/* For eventually(); data is a pid_t. */
+bool is_stopped(void *pid);
+bool is_stopped_and_free(void *pid);
 
 /* ---- the client ---------------------------------------------------------------------------------------- */
 
@@ -132,6 +137,10 @@ struct client {
 struct client client_open(void);
 /* Grab with these flags and mode run; the handle is process[processes - 1]. */
 struct tether *client_grab(struct client *client, pid_t pid, uint32_t flags);
+/* The same in any session and mode. */
+struct tether *grab(struct tether_session *session, pid_t pid, uint32_t flags, uint32_t mode);
+/* enum tether_state */
+uint32_t state_of(struct tether *process);
 /* Create a victim of tests/victims in mode kill, parked at stop; stdin and stdout are the test's own. */
 struct tether *client_create(struct client *client, uint32_t flags, uint32_t stop, const char *name, ...)
 	__attribute__((sentinel));

@@ -251,3 +251,23 @@ void client_close(struct client *client)
 	free(client->log);
 	client->log = NULL;
 }
+
+struct tether *grab(struct tether_session *session, pid_t pid, uint32_t flags, uint32_t mode)
+{
+	struct tether_grab_opts opts = { .size = sizeof(opts), .flags = flags, .mode = mode, .timeout_ms = 10000 };
+	struct tether_error error = TETHER_ERROR_INIT;
+	struct tether *process = NULL;
+
+	if (tether_grab(session, pid, &opts, &process, &error) < 0)
+		fail("grab of %d: %s", pid, error.message);
+	check(process != NULL);
+	return process;
+}
+
+uint32_t state_of(struct tether *process)
+{
+	struct tether_info info = { .size = sizeof(info) };
+
+	check_int(tether_info_get(process, &info), 0);
+	return info.state;
+}

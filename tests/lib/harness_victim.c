@@ -312,3 +312,31 @@ void check_text_whole(pid_t pid)
 	if (compared == 0)
 		fail("%d has no text to compare", pid);
 }
+
+char task_state(pid_t pid)
+{
+	char path[64], text[512] = "", *end, state = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	FILE *file = fopen(path, "re");
+	/* Its name may hold parentheses. */
+	if (file && fgets(text, sizeof(text), file) && (end = strrchr(text, ')')))
+		state = end[2];
+	if (file)
+		fclose(file);
+	return state;
+}
+
+bool is_stopped(void *pid)
+{
+	char state = task_state(*(pid_t *)pid);
+
+	return state == 'T' || state == 't';
+}
+
+bool is_stopped_and_free(void *pid)
+{
+	pid_t it = *(pid_t *)pid;
+
+	return task_state(it) == 'T' && task_status(it, it, "TracerPid") == 0;
+}

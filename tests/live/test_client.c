@@ -269,59 +269,6 @@ TEST(the_fd_of_a_session_polls_readable_while_dispatch_has_work)
 	check_int(victim_end(&v), 0);
 }
 
-static void release_in_handler(const struct tether_event *event, void *data)
-{
-	struct tether **process = data;
-	if (event->kind == TETHER_EVENT_LOAD && *process) {
-		check_int(tether_release(*process), 0);
-		*process = NULL;
-	}
-}
-
-TEST(a_handler_may_release_the_handle_of_its_own_event)
-{
-	struct victim v = victim_start("loads", NULL);
-	struct client c = client_open();
-	struct tether *process = client_grab(&c, v.pid, TETHER_NO_PARK);
-	client_drain(&c, 50);
-	check_int(tether_session_set_handler(c.session, release_in_handler, &process), 0);
-	victim_ask(&v, "dlopen", "done");
-	for (int i = 0; i < 100 && process; i++)
-		check(tether_dispatch(c.session, 100) >= 0);
-	check(process == NULL);
-	check_untraced(v.pid);
-	check_int(tether_session_close(c.session), 0);
-	check_int(victim_end(&v), 0);
-}
-
-static void dispatch_in_handler(const struct tether_event *event, void *data)
-{
-	(void)event;
-	struct tether_session **session = data;
-	if (*session) {
-		check_int(tether_dispatch(*session, 0), -TETHER_EBUSY);
-		check_int(tether_session_close(*session), -TETHER_EDEADLK);
-		*session = NULL;
-	}
-}
-
-TEST(a_handler_may_neither_dispatch_nor_close)
-{
-	struct victim v = victim_start("loads", NULL);
-	struct client c = client_open();
-	client_grab(&c, v.pid, TETHER_NO_PARK);
-	client_drain(&c, 50);
-	struct tether_session *session = c.session;
-	check_int(tether_session_set_handler(c.session, dispatch_in_handler, &session), 0);
-	victim_ask(&v, "dlopen", "done");
-	for (int i = 0; i < 100 && session; i++)
-		check(tether_dispatch(c.session, 100) >= 0);
-	check(session == NULL);
-	check_int(tether_session_set_handler(c.session, NULL, NULL), 0);
-	client_close(&c);
-	check_int(victim_end(&v), 0);
-}
-
 TEST(sessions_opened_and_closed_leave_nothing_behind)
 {
 	for (int i = 0; i < 50; i++) {

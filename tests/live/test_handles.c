@@ -13,14 +13,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static uint32_t state_of(struct tether *process)
-{
-	struct tether_info info = { .size = sizeof(info) };
-
-	check_int(tether_info_get(process, &info), 0);
-	return info.state;
-}
-
 TEST(a_process_has_one_handle_and_the_last_release_lets_it_go)
 {
 	struct victim v = victim_start("threads", "steady", "2", NULL);
@@ -155,45 +147,6 @@ TEST(options_of_an_unknown_version_are_refused_and_a_shorter_one_is_taken)
 	longer.known.size = 3;
 	check_int(tether_grab(c.session, getppid(), &longer.known, &process, NULL), -TETHER_EINVALID);
 	client_close(&c);
-}
-
-struct nested {
-	struct tether_session *session;
-	struct tether *process;
-	int dispatched, closed, events;
-};
-
-static void misbehave(const struct tether_event *event, void *data)
-{
-	struct nested *nested = data;
-
-	(void)event;
-	if (nested->events++)
-		return;
-	nested->dispatched = tether_dispatch(nested->session, 0);
-	nested->closed = tether_session_close(nested->session);
-	/* A handler may release any handle, its own too. */
-	tether_release(nested->process);
-}
-
-TEST(inside_a_handler_dispatch_is_busy_close_would_deadlock_and_release_works)
-{
-	struct victim v = victim_start("threads", "steady", "1", NULL);
-	struct client c = client_open();
-	struct nested nested = { .session = c.session };
-
-	check_int(tether_session_set_handler(c.session, misbehave, &nested), 0);
-	check_int(tether_grab(c.session, v.pid, &(struct tether_grab_opts){ .size = sizeof(struct tether_grab_opts),
-									    .flags = TETHER_NO_PARK },
-			      &nested.process, NULL),
-		  0);
-	check(tether_dispatch(c.session, 1000) > 0);
-	check_int(nested.dispatched, -TETHER_EBUSY);
-	check_int(nested.closed, -TETHER_EDEADLK);
-	check_untraced(v.pid);
-	tether_session_close(c.session);
-	c.session = NULL;
-	check_int(victim_end(&v), 0);
 }
 
 TEST(a_forked_child_of_the_client_is_refused_and_touches_nothing)

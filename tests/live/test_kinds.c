@@ -120,14 +120,6 @@ static void check_ends(struct created *v)
 	check(gone.revents & POLLHUP);
 }
 
-static uint32_t state_of(struct tether *process)
-{
-	struct tether_info info = { .size = sizeof(info) };
-
-	check_int(tether_info_get(process, &info), 0);
-	return info.state;
-}
-
 static bool maps(pid_t pid, const char *name)
 {
 	char path[64], line[4096];

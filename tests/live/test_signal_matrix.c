@@ -267,33 +267,6 @@ TEST(a_created_program_has_what_an_untraced_child_has)
 
 /* ---- job control ----------------------------------------------------------------------------------------- */
 
-static char state_of(pid_t pid)
-{
-	char path[64], text[512] = "", state = 0;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	FILE *file = fopen(path, "re");
-	if (file && fgets(text, sizeof(text), file))
-		sscanf(text, "%*d (%*[^)]) %c", &state);
-	if (file)
-		fclose(file);
-	return state;
-}
-
-static bool is_stopped(void *data)
-{
-	char state = state_of(*(pid_t *)data);
-
-	return state == 'T' || state == 't';
-}
-
-static bool is_free_and_stopped(void *data)
-{
-	pid_t pid = *(pid_t *)data;
-
-	return state_of(pid) == 'T' && task_status(pid, pid, "TracerPid") == 0;
-}
-
 static bool is_no_more_stopped(void *data)
 {
 	return !is_stopped(data);
@@ -339,7 +312,7 @@ static void stopped_while_held(int signal, bool before)
 	}
 	kill(client, SIGKILL);
 	waitpid(client, NULL, 0);
-	check(eventually(is_free_and_stopped, &v.pid, 2000));
+	check(eventually(is_stopped_and_free, &v.pid, 2000));
 	check_text_whole(v.pid);
 	/* It is no passing state. */
 	check(!eventually(is_no_more_stopped, &v.pid, 100));
@@ -376,7 +349,7 @@ TEST(stopped_while_held_it_is_let_go_stopped_when_only_the_controller_ends)
 	client_await(&c, "stop SIGSTOP", 1);
 	check_int(tether_info_get(process, &info), 0);
 	kill((pid_t)info.controller, SIGTERM);
-	check(eventually(is_free_and_stopped, &v.pid, 3000));
+	check(eventually(is_stopped_and_free, &v.pid, 3000));
 	check_text_whole(v.pid);
 	kill(v.pid, SIGCONT);
 	victim_ask(&v, "progress", "progress");

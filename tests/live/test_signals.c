@@ -72,30 +72,6 @@ TEST_SECONDS(ten_thousand_signals_all_arrive, 60)
 
 /* ---- job control --------------------------------------------------------------------------------------- */
 
-static char state_of(pid_t pid)
-{
-	char path[64], text[512] = "", state = 0;
-	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	FILE *file = fopen(path, "re");
-	if (file && fgets(text, sizeof(text), file))
-		sscanf(text, "%*d (%*[^)]) %c", &state);
-	if (file)
-		fclose(file);
-	return state;
-}
-
-static bool is_stopped(void *data)
-{
-	char state = state_of(*(pid_t *)data);
-	return state == 'T' || state == 't';
-}
-
-static bool is_free_and_stopped(void *data)
-{
-	pid_t pid = *(pid_t *)data;
-	return state_of(pid) == 'T' && task_status(pid, pid, "TracerPid") == 0;
-}
-
 TEST(a_stop_from_outside_is_reported_and_lasts_until_sigcont)
 {
 	struct victim v = victim_start("threads", "steady", "4", NULL);
@@ -123,7 +99,7 @@ TEST(a_victim_stopped_when_grabbed_is_stopped_when_released)
 	struct tether *process = client_grab(&c, v.pid, TETHER_NO_PARK);
 	check(is_stopped(&v.pid));
 	check_int(tether_release(process), 0);
-	check(eventually(is_free_and_stopped, &v.pid, 2000));
+	check(eventually(is_stopped_and_free, &v.pid, 2000));
 	client_close(&c);
 	check_text_whole(v.pid);
 	kill(v.pid, SIGCONT);
@@ -139,7 +115,7 @@ TEST(a_victim_stopped_while_held_stays_stopped_at_release)
 	kill(v.pid, SIGSTOP);
 	client_await(&c, "stop SIGSTOP", 1);
 	check_int(tether_release(process), 0);
-	check(eventually(is_free_and_stopped, &v.pid, 2000));
+	check(eventually(is_stopped_and_free, &v.pid, 2000));
 	client_close(&c);
 	kill(v.pid, SIGCONT);
 	victim_ask(&v, "progress", "progress");
@@ -152,10 +128,10 @@ TEST(detach_in_mode_hang_leaves_the_victim_stopped_and_free)
 	struct client c = client_open();
 	struct tether *process = client_grab(&c, v.pid, TETHER_NO_PARK);
 	check_int(tether_detach(process, TETHER_MODE_HANG), 0);
-	check(eventually(is_free_and_stopped, &v.pid, 2000));
+	check(eventually(is_stopped_and_free, &v.pid, 2000));
 	check_text_whole(v.pid);
 	client_close(&c);
-	check(is_free_and_stopped(&v.pid));
+	check(is_stopped_and_free(&v.pid));
 	kill(v.pid, SIGCONT);
 	victim_ask(&v, "progress", "progress");
 	check_int(victim_end(&v), 0);

@@ -741,6 +741,81 @@ def test_doctor_in_text_tells_cause_and_cure(t):
     t.equal((result.returncode, result.stderr), (1, b''))
 
 
+# ---- all ways to choose --------------------------------------------------------------------------------------
+
+
+def told_of(t, pids, format_, code, command, *words):
+    """Which of these processes the records are about, in text or as json."""
+    if format_ == 'jsonl':
+        result, records, errors = ask(t, command, *words)
+        t.equal((result, errors), (code, ''), (command, words))
+        return {r['pid'] for r in records} & pids
+    result = t.run([*t.tether, command, '--format=text', *map(str, words)])
+    t.equal((result.returncode, result.stdout), (code, b''), (command, words, result.stderr))
+    return {int(n) for n in re.findall(r'\b\d+\b', result.stderr.decode())} & pids
+
+
+@timeout(60)
+def test_each_command_chooses_by_pid_by_name_and_with_descendants_in_text_and_in_records(t):
+    name = f'tc-{os.getpid() % 100000}'
+    program = t.tmp / name
+    program.write_bytes(pathlib.Path(t.need('bash')).resolve().read_bytes())
+    program.chmod(0o755)
+    with running(t, [program, '-c', 'sleep 1000 & wait'], start_new_session=True) as process:
+        t.check(eventually(lambda: [status(pid)['Name'].strip() for pid in children(process.pid)] == ['sleep']), 'no child')
+        parent, child = process.pid, children(process.pid)[0]
+        pids, waits = {parent, child}, []
+        ways = [(['-p', parent], {parent}), (['-n', name], {parent}), (['--tree', '-p', parent], pids), (['--tree', '-n', name], pids)]
+        try:
+            for format_ in ('text', 'jsonl'):
+                for number, (words, expected) in enumerate(ways):
+                    path = t.tmp / f'wait-{format_}-{number}'
+                    waiter = subprocess.Popen([*t.tether, 'wait', f'--format={format_}', '-o', path, *map(str, words)],
+                                              stdin=subprocess.DEVNULL)
+                    waits.append((waiter, path, expected))
+            for format_ in ('text', 'jsonl'):
+                for words, expected in ways:
+                    for command in ('libs', 'doctor', 'hold', 'resume'):
+                        t.equal(told_of(t, pids, format_, 0, command, *words), expected, (format_, command, words))
+                        if command == 'hold':
+                            t.equal({pid for pid in pids if 'T' in states(pid)}, expected, words)
+                    t.equal({pid for pid in pids if 'T' in states(pid)}, set(), words)
+            t.check(eventually(lambda: all(has_pidfd(waiter.pid) and states(waiter.pid) == {'S'} for waiter, _, _ in waits)),
+                    'wait does not wait')
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        for waiter, path, expected in waits:
+            t.equal(waiter.wait(20), 0)
+            told = {int(n) for n in re.findall(r'\b\d+\b', path.read_text())} & pids
+            t.equal(told, expected, f'told of in {path.name}')
+
+
+def test_a_pipe_under_o_whose_reader_has_gone_is_said_and_nobody_is_harmed(t):
+    """The reader opens and goes: what is written then has nobody to go to."""
+    fifo = t.tmp / 'fifo'
+    os.mkfifo(fifo)
+
+    def leave():
+        os.close(os.open(fifo, os.O_RDONLY))
+    with counter(t) as process:
+        for command, words, code in (('run', ['--', 'sh', '-c', 'sleep 0.3; /bin/true; echo fine; exit 5'], 5),
+                                     ('attach', ['--timeout=20', '-p', process.pid], 125),
+                                     ('hold', ['-p', process.pid], 125)):
+            reader = threading.Thread(target=leave)
+            reader.start()
+            result = t.run([*t.tether, command, '--format=jsonl', '-o', fifo, *map(str, words)], timeout=15)
+            reader.join()
+            text = result.stderr.decode()
+            t.equal((result.returncode, result.stdout), (code, b'fine\n' if command == 'run' else b''), (command, text))
+            t.check(f"'{fifo}': Broken pipe" in text and text.count('\n') == 1, (command, text))
+            if 'T' in states(process.pid):
+                t.equal(ask(t, 'resume', '-p', process.pid)[0], 0)
+            check_counts_on(t, process)
+            check_free(t, process.pid)
+        check_ends_whole(t, process)
+
+
 # ---- options ---------------------------------------------------------------------------------------------
 
 
