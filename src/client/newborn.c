@@ -213,10 +213,9 @@ BORROWED_THREAD static uint64_t address_of(const struct attendance *attendance, 
 }
 
 /* Its first pages and the text at the sites are those of the files that the caller has looked at. */
-BORROWED_THREAD static bool as_expected(pid_t pid, const struct attendance *attendance)
+BORROWED_THREAD static bool as_expected(pid_t pid, struct attendance *attendance)
 {
-	enum { PAGES = 2, PIECES = PAGES + PROTO_IMAGE_SITES };
-	_Alignas(8) uint8_t page[PAGES][PROTO_KEY_PAGE], text[PROTO_IMAGE_SITES][RECIPE_INSN_MAX];
+	enum { PIECES = ARRAY_LEN(attendance->page) + PROTO_IMAGE_SITES };
 	struct iovec into[PIECES], from[PIECES];
 	const uint64_t *base = attendance->event.base;
 	size_t count = 0;
@@ -224,21 +223,21 @@ BORROWED_THREAD static bool as_expected(pid_t pid, const struct attendance *atte
 
 	for (int i = 0; i < 1 + attendance->has_linker; i++, count++) {
 		from[count] = piece(base[i ? PROTO_BASE_LINKER : PROTO_BASE_PROGRAM], PROTO_KEY_PAGE);
-		into[count] = piece((uintptr_t)page[i], PROTO_KEY_PAGE);
+		into[count] = piece((uintptr_t)attendance->page[i], PROTO_KEY_PAGE);
 		wanted += PROTO_KEY_PAGE;
 	}
 	for (uint32_t i = 0; i < attendance->told.items; i++, count++) {
 		from[count] = piece(address_of(attendance, i), RECIPE_INSN_MAX);
-		into[count] = piece((uintptr_t)text[i], RECIPE_INSN_MAX);
+		into[count] = piece((uintptr_t)attendance->text[i], RECIPE_INSN_MAX);
 		wanted += RECIPE_INSN_MAX;
 	}
 	if (read_memory(pid, into, from, count) != wanted ||
-	    !same_words(page[0], attendance->program_page, PROTO_KEY_PAGE) ||
-	    (attendance->has_linker && !same_words(page[1], attendance->linker_page, PROTO_KEY_PAGE)))
+	    !same_words(attendance->page[0], attendance->program_page, PROTO_KEY_PAGE) ||
+	    (attendance->has_linker && !same_words(attendance->page[1], attendance->linker_page, PROTO_KEY_PAGE)))
 		return false;
 	for (uint32_t i = 0; i < attendance->told.items; i++)
 		if (!attendance->event.base[attendance->site[i].base] ||
-		    !same_words(text[i], attendance->site[i].site.recipe.home, RECIPE_INSN_MAX))
+		    !same_words(attendance->text[i], attendance->site[i].site.recipe.home, RECIPE_INSN_MAX))
 			return false;
 	return true;
 }

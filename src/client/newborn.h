@@ -26,8 +26,10 @@ struct attendance {
 	struct proto_image_site site[PROTO_IMAGE_SITES];
 	bool has_linker;
 	uint8_t program_page[PROTO_KEY_PAGE], linker_page[PROTO_KEY_PAGE]; /* the first of each, as mapped */
-	/* what came of it */
-	bool planted; /* all sites stand, it runs, and this is its exec event: */
+	/* what came of it: all sites stand, it runs, and event is its exec event */
+	bool planted;
+	/* scratch */
+	_Alignas(8) uint8_t page[2][PROTO_KEY_PAGE], text[PROTO_IMAGE_SITES][RECIPE_INSN_MAX];
 	struct proto_ev_exec event;
 	char items[ATTENDED_STACK + ATTENDED_CWD];
 };

@@ -313,6 +313,8 @@ static void turns(struct controller *c)
 		bool seen = read_signals(c);
 
 		act_all(c);
+		if (c->out.urgent && client_is_next(c))
+			out_flush(c);
 		/*
 		 * A SIGCHLD that was read may stand for several stops; what stops after the read raises one
 		 * of its own. So one sweep for each read is enough, and one before each sleep is for certain.
