@@ -98,7 +98,7 @@ BORROWED_THREAD static bool executed(const struct newborn *newborn, uint64_t unt
 
 		info.si_pid = 0;
 		error = kernel(SYS_waitid, P_PID, newborn->pid, &info,
-				    WEXITED | WSTOPPED | WNOHANG | WNOWAIT | __WALL, 0);
+			       WEXITED | WSTOPPED | WNOHANG | WNOWAIT | __WALL, 0);
 		if (error < 0)
 			return false;
 		if (info.si_pid)
@@ -354,7 +354,7 @@ BORROWED_THREAD void newborn_attend(struct newborn *newborn)
 	struct processors processors;
 
 	step_aside(&processors);
-	if (executed(newborn, until) && told(newborn, until) && newborn->attendance)
+	if (told(newborn, until) && newborn->attendance && executed(newborn, until))
 		attend(newborn->pid, newborn->attendance);
 	step_back(&processors);
 	if (told(newborn, 0))

@@ -25,7 +25,7 @@ for place in ('src/controller', 'src'):
     if controller.exists():
         environment.setdefault('TETHER_CONTROLLER', str(controller))
 STRESS = 'ten_handles_from_ten_threads_in_any_order_leave_the_victim_whole'
-stress = options.build.resolve() / 'tests' / 'live' / 'test_handle_rows'
+stress = options.build.resolve() / 'tests' / 'live' / 'test_stress'
 if not options.words:
     environment['TETHER_STRESS_SECONDS'] = str(min(options.seconds, 30))
     if subprocess.run([stress, STRESS], env=environment, check=False).returncode:
