@@ -45,6 +45,7 @@ enum task_state {
 	TASK_CALLING,   /* runs one system call that we put into it */
 	TASK_LISTENING, /* in a group-stop; reports when that ends */
 	TASK_DRAINING,  /* being released: runs up to the SIGTRAP that is in its queue */
+	TASK_GATHERED,  /* being released: has no trap behind it, and stands until all others have none (owes_ignore) */
 	TASK_STATES
 };
 
@@ -67,7 +68,6 @@ struct task {
 	bool unhashed;       /* reaped: the tid may be another's by now */
 	bool must_pass;      /* grab: has to show one stop before anything is planted */
 	bool left;           /* final release: detached by our exit */
-	bool drained;        /* being let go, it has no trap behind it and waits for the others: see owes_ignore */
 	bool regroup;        /* was taken out of a group-stop for a step: put it back */
 	bool masked;         /* signals blocked for a step: own_mask is to be put back */
 	bool has_held_info;  /* held_info waits to be delivered with `deliver` */
@@ -111,8 +111,7 @@ struct process {
 	/* SIGTRAP's disposition as last seen (rule 8), and the kernel's struct sigaction of a handler. */
 	bool trap_ignored, trap_caught, trap_action_known;
 	bool owes_ignore;       /* a trap has made the default of an ignored SIGTRAP: put back when it is let go */
-	bool holds_drained;     /* being let go: has tasks that wait for each other, */
-	bool gathered;          /* and has seen all of them without a trap behind them */
+	enum { GATHER_NOT, GATHERING, GATHER_DONE } gather; /* being let go: tasks in TASK_GATHERED; all were there */
 	unsigned char trap_action[KERNEL_SIGACTION];
 	struct task *learner; /* finds the handler out; NULL: nobody does */
 	bool learn_first;     /* its other threads stand until then */
@@ -393,7 +392,7 @@ void release_unfollowed(struct controller *c, struct space *s);
 void release_all(struct controller *c, uint32_t mode, uint64_t request);
 void release_stopped(struct controller *c, struct task *t);
 /* SIGTRAP is ignored again, or cannot be: who has waited for that goes. */
-void release_drained(struct controller *c, struct process *p);
+void release_gathered(struct controller *c, struct process *p);
 void release_check(struct controller *c, struct process *p);
 void release_timers(struct controller *c, uint64_t now);
 void finish_check(struct controller *c);

@@ -294,6 +294,7 @@ const struct move moves[TASK_STATES][STOP_KINDS] = {
 		[STOP_VFORK_DONE] = { vfork_done, TASK_HELD },
 	},
 	[TASK_HELD] = { STANDING_ROW },
+	[TASK_GATHERED] = { STANDING_ROW },
 	[TASK_ASKING] = { STANDING_ROW },
 	[TASK_STEP_WAIT] = { STANDING_ROW },
 	[TASK_STEPPING] = {
@@ -363,7 +364,7 @@ const char *task_state_name(enum task_state state)
 		[TASK_STOPPING] = "stopping", [TASK_BLOCKED] = "blocked", [TASK_VFORKING] = "vforking",
 		[TASK_HELD] = "held",         [TASK_ASKING] = "asking",   [TASK_STEP_WAIT] = "step-wait",
 		[TASK_STEPPING] = "stepping", [TASK_CALLING] = "calling", [TASK_LISTENING] = "listening",
-		[TASK_DRAINING] = "draining",
+		[TASK_DRAINING] = "draining", [TASK_GATHERED] = "gathered",
 	};
 
 	return (size_t)state < ARRAY_LEN(names) ? names[state] : "?";

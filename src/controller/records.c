@@ -47,6 +47,7 @@ bool task_is_stopped(const struct task *t)
 		[TASK_HELD] = true,
 		[TASK_ASKING] = true,
 		[TASK_STEP_WAIT] = true,
+		[TASK_GATHERED] = true,
 	};
 
 	return stopped[t->state];

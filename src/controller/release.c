@@ -127,7 +127,7 @@ static bool no_trap_behind_others(const struct task *t)
 
 	TAILQ_FOREACH(other, &t->process->tasks, of_process) {
 		if (other != t && other->state != TASK_LISTENING && other->state != TASK_BLOCKED &&
-		    other->state != TASK_VFORKING && !(other->state == TASK_HELD && other->drained))
+		    other->state != TASK_VFORKING && other->state != TASK_GATHERED)
 			return false;
 	}
 	return true;
@@ -141,49 +141,47 @@ static bool no_trap_behind_others(const struct task *t)
 static bool must_gather(const struct process *p)
 {
 	return (p->trap_ignored || p->owes_ignore) && p->space->sites.used && p->release != PROTO_KILL && !p->stays &&
-	       !p->gathered;
+	       p->gather != GATHER_DONE;
 }
 
 static bool gather(struct controller *c, struct task *t)
 {
 	struct process *p = t->process;
 
-	t->drained = false;
 	if (!must_gather(p) || classify(t->status, 0) == STOP_GROUP)
 		return false;
 	if (!no_trap_behind_others(t)) {
-		task_set_state(t, TASK_HELD);
-		t->drained = p->holds_drained = true;
+		task_set_state(t, TASK_GATHERED);
+		p->gather = GATHERING;
 		return true;
 	}
 	if (p->owes_ignore && signals_ignore_again(c, t))
 		return true;
-	release_drained(c, p);
+	release_gathered(c, p);
 	return false;
 }
 
-void release_drained(struct controller *c, struct process *p)
+void release_gathered(struct controller *c, struct process *p)
 {
 	struct task *t, *next;
 
-	p->holds_drained = false;
-	p->gathered = true;
+	p->gather = GATHER_DONE;
 	for (t = TAILQ_FIRST(&p->tasks); t; t = next) {
 		next = TAILQ_NEXT(t, of_process);
-		if (t->state == TASK_HELD && t->drained)
+		if (t->state == TASK_GATHERED)
 			release_stopped(c, t);
 	}
 }
 
 /* Who was waited for may have ended, or cannot stop: then it is for one of those that wait. */
-static void look_after_drained(struct controller *c, struct process *p)
+static void look_after_gathered(struct controller *c, struct process *p)
 {
 	struct task *t;
 
-	if (!p->holds_drained)
+	if (p->gather != GATHERING)
 		return;
 	TAILQ_FOREACH(t, &p->tasks, of_process) {
-		if (t->state == TASK_HELD && t->drained && no_trap_behind_others(t)) {
+		if (t->state == TASK_GATHERED && no_trap_behind_others(t)) {
 			release_stopped(c, t);
 			return;
 		}
@@ -262,6 +260,7 @@ static void release_task(struct controller *c, struct task *t)
 			task_stop(c, t);
 		break;
 	case TASK_HELD:
+	case TASK_GATHERED:
 		release_stopped(c, t);
 		break;
 	case TASK_ASKING:
@@ -314,7 +313,7 @@ static bool anything_awaited(const struct controller *c, const struct process *p
 void release_check(struct controller *c, struct process *p)
 {
 	if (p->release)
-		look_after_drained(c, p);
+		look_after_gathered(c, p);
 	if (!p->release || anything_awaited(c, p))
 		return;
 	c->sweep = c->sweep || TAILQ_EMPTY(&p->tasks);

@@ -344,7 +344,7 @@ static void ignored_again(struct controller *c, struct task *t, const struct cal
 	(void)call;
 	if (result < 0)
 		tell_sigstate(c, t);
-	release_drained(c, t->process);
+	release_gathered(c, t->process);
 	t->regroup = true; /* it may stand inside a call of its own */
 	settle(c, t);
 }
