@@ -17,6 +17,7 @@
 #include <linux/ptrace.h>
 
 #include "arch/arch.h"
+#include "base/initial.h"
 #include "client/borrowed.h"
 
 BORROWED_THREAD static int become_victim(void *data)
@@ -159,34 +160,21 @@ BORROWED_THREAD static bool same_name(const char *a, const char *b, const char *
 	return false;
 }
 
-/* Where the image lies, from the auxiliary vector; and whether it is the file of that name. */
+/* Where the image lies; and whether it is the file of that name. */
 BORROWED_THREAD static bool read_vector(struct attendance *attendance)
 {
-	const uint64_t *word = (const uint64_t *)(const void *)attendance->items;
-	const size_t words = attendance->event.stack_size / sizeof(*word);
-	const char *end = attendance->items + attendance->event.stack_size;
-	uint64_t *base = attendance->event.base, name = 0;
-	size_t at = 1;
+	const uint32_t size = attendance->event.stack_size;
+	uint64_t *base = attendance->event.base, name;
+	struct initial_vector shown;
 
-	/* argv and envp, each with a NULL behind */
-	for (int arrays = 0; arrays < 2; arrays++) {
-		while (at < words && word[at])
-			at++;
-		at++;
-	}
-	for (; at + 1 < words && word[at] != AT_NULL; at += 2) {
-		if (word[at] == AT_PHDR)
-			base[PROTO_BASE_PROGRAM] = word[at + 1] & ~(uint64_t)(PROTO_KEY_PAGE - 1);
-		else if (word[at] == AT_BASE)
-			base[PROTO_BASE_LINKER] = word[at + 1];
-		else if (word[at] == AT_SYSINFO_EHDR)
-			base[PROTO_BASE_VDSO] = word[at + 1];
-		else if (word[at] == AT_EXECFN)
-			name = word[at + 1] - attendance->event.sp;
-	}
-	return base[PROTO_BASE_PROGRAM] && !base[PROTO_BASE_LINKER] == !attendance->has_linker && name &&
-	       name < attendance->event.stack_size &&
-	       same_name(attendance->name, attendance->items + name, end);
+	if (!initial_vector((const uint64_t *)(const void *)attendance->items, size / sizeof(uint64_t), &shown))
+		return false;
+	base[PROTO_BASE_PROGRAM] = shown.phdr & ~(uint64_t)(PROTO_KEY_PAGE - 1);
+	base[PROTO_BASE_LINKER] = shown.linker;
+	base[PROTO_BASE_VDSO] = shown.vdso;
+	name = shown.name - attendance->event.sp;
+	return !shown.linker == !attendance->has_linker && name < size &&
+	       same_name(attendance->name, attendance->items + name, attendance->items + size);
 }
 
 BORROWED_THREAD static bool read_stack(pid_t pid, struct attendance *attendance)

@@ -108,12 +108,30 @@ static void wait_while(const uint32_t *futex, uint32_t value)
 		arch_kernel(SYS_futex, (long)futex, FUTEX_WAIT, (long)value, 0, 0, 0);
 }
 
+/*
+ * After unshare(CLONE_NEWPID) the caller's first child is the init of another namespace: that would be the middle
+ * process, and with its end the namespace is of no use to the host any more. Before it has an init its link is
+ * not there (namespaces(7)).
+ */
+static bool children_are_born_elsewhere(void)
+{
+	char own[64], children[64];
+	ssize_t length = readlink("/proc/thread-self/ns/pid", own, sizeof(own));
+	ssize_t theirs = readlink("/proc/thread-self/ns/pid_for_children", children, sizeof(children));
+
+	if (length < 0 || (theirs < 0 && errno != ENOENT))
+		return false;
+	return theirs != length || memcmp(own, children, (size_t)length) != 0;
+}
+
 int spawn_start(struct spawn *spawn, int executable, int payload, struct newborn *newborn,
 		const char *const *extra)
 {
 	static const char name[] = "tether-controller";
 	int ends[2];
 
+	if (children_are_born_elsewhere())
+		return -EXDEV;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
 		return -errno;
 	int self = (int)syscall(SYS_pidfd_open, getpid(), 0);

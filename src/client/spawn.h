@@ -49,7 +49,7 @@ struct spawn {
  * executable: O_PATH fd. payload: an fd that the controller inherits under the same number, or -1. newborn: a
  * victim to be made on the way, or NULL. extra: NULL-terminated further arguments, or NULL. The fds may be closed
  * at once. On success (0) *spawn must not move until spawn_end() is called for it. Else negative errno (of
- * socketpair, pidfd_open, clone).
+ * socketpair, pidfd_open, clone); -EXDEV: the caller has unshared its pid namespace.
  */
 int spawn_start(struct spawn *spawn, int executable, int payload, struct newborn *newborn,
 		const char *const *extra);

@@ -10,11 +10,11 @@
  */
 #include "controller/controller.h"
 
-#include <link.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/uio.h>
 
+#include "base/linkmap.h"
 #include "controller/site.h"
 #include "os/memory.h"
 #include "os/sys.h"
@@ -25,17 +25,6 @@ enum {
 	CAPTURE_HEADER = 2048,
 	CAPTURE_DYNAMIC = 1024,
 	PIECES = 2 * CAPTURE_MAPS + 1,
-	PAGE = 4096,
-};
-
-struct r_debug_words {
-	struct r_debug base;
-	uint64_t next; /* from r_version 2 on: the list of another namespace */
-};
-
-/* <link.h> names the public part of it. */
-struct link_map_words {
-	uint64_t address, name, dynamic, next, previous;
 };
 
 static_assert(sizeof(struct proto_ev_hit) + sizeof(struct proto_header) +
@@ -72,7 +61,7 @@ static void piece(struct capture *capture, vaddr_t address, size_t length)
 /* A name may end where its mapping does; lengths are whole words, so that windows stay aligned. */
 static size_t name_length(vaddr_t name)
 {
-	size_t left = (PAGE - name % PAGE) & ~(size_t)7;
+	size_t left = (PROTO_KEY_PAGE - name % PROTO_KEY_PAGE) & ~(size_t)7;
 
 	return left < CAPTURE_NAME ? left : CAPTURE_NAME;
 }
@@ -89,10 +78,10 @@ static bool walk(struct task *t, struct capture *capture, vaddr_t first)
 		if (words.name && name_length(words.name))
 			piece(capture, words.name, name_length(words.name));
 		/* of a program that is not position independent it is 0, and that one is known */
-		if (words.address && words.address % PAGE == 0)
-			piece(capture, words.address, CAPTURE_HEADER);
+		if (words.addr && words.addr % PROTO_KEY_PAGE == 0)
+			piece(capture, words.addr, CAPTURE_HEADER);
 		if (maps == 0)
-			piece(capture, words.dynamic, CAPTURE_DYNAMIC);
+			piece(capture, words.ld, CAPTURE_DYNAMIC);
 	}
 	return true;
 }

@@ -380,7 +380,8 @@ void question_timers(struct controller *c, uint64_t now);
 
 /* create.c, grab.c, release.c */
 int create_start(struct controller *c, uint64_t request, const struct proto_create *body);
-void create_executed(struct controller *c, struct task *t);
+/* runs: it was planted and let go by who made it. */
+void create_executed(struct controller *c, struct process *p, bool runs);
 void create_ended(struct controller *c, struct process *p, int status);
 void grab_start(struct controller *c, uint64_t request, const struct proto_grab *body, const uint32_t *pids);
 void grab_passed(struct controller *c, struct task *t);
@@ -402,6 +403,8 @@ uint32_t wanted_options(const struct controller *c, const struct process *p);
 
 /* out.c */
 void out_answer(struct controller *c, uint64_t request, uint32_t type, const void *body, size_t size);
+/* With what goes next, or after a moment. */
+void out_answer_soon(struct controller *c, uint64_t request, uint32_t type, const void *body, size_t size);
 void out_result(struct controller *c, uint64_t request, uint32_t type, int32_t result, uint32_t value);
 /* Fills in who, when and the serial. p may be NULL when t has a process. */
 void event_of(struct controller *c, struct proto_event *event, const struct task *t);

@@ -169,12 +169,15 @@ static int start(struct controller *c, uint64_t request, const struct os_plan *p
 	return 0;
 }
 
-static void settle_create(struct controller *c, struct process *p)
+void create_executed(struct controller *c, struct process *p, bool runs)
 {
+	struct proto_created body = { .pid = (uint32_t)p->pid };
+
 	p->executed = true;
 	p->trap_ignored = c->create.ignored >> (SIGTRAP - 1) & 1;
-	p->actions_known = true;
-	answer(c, c->create.request, 0, p->pid, 0, 0);
+	p->actions_known = !runs;
+	/* One that runs would have to make room for the client: its next stop, or a moment, is soon enough. */
+	(runs ? out_answer_soon : out_answer)(c, c->create.request, PROTO_REQ_create, &body, sizeof(body));
 	if (c->create.report >= 0)
 		sys(close, c->create.report);
 	c->create = (struct create){ .report = -1 };
@@ -188,7 +191,6 @@ static int adopt(struct controller *c, uint64_t request, const struct proto_crea
 {
 	pid_t pid = (pid_t)body->pid;
 	struct task *t;
-	bool urgent;
 
 	/* Of another process no stop would ever come, and in mode kill it would be killed for nothing. */
 	if (pid <= 0 ||
@@ -210,11 +212,7 @@ static int adopt(struct controller *c, uint64_t request, const struct proto_crea
 		c->create = (struct create){ .report = -1 };
 		return -ENOMEM;
 	}
-	urgent = c->out.urgent;
-	settle_create(c, t->process);
-	/* It runs, and would have to make room for the client: its next stop, or a moment, is soon enough. */
-	c->out.urgent = urgent;
-	t->process->actions_known = false;
+	create_executed(c, t->process, true);
 	return 0;
 }
 
@@ -251,11 +249,6 @@ int create_start(struct controller *c, uint64_t request, const struct proto_crea
 	if (r && r != -EPROTO)
 		answer(c, request, r, 0, OS_STAGE_FORK, 0);
 	return r == -EPROTO ? r : 0;
-}
-
-void create_executed(struct controller *c, struct task *t)
-{
-	settle_create(c, t->process);
 }
 
 void create_ended(struct controller *c, struct process *p, int status)

@@ -416,7 +416,7 @@ void exec_event(struct controller *c, struct task *t)
 		early_resolve(c, p);
 	signals_refresh(c, t, true);
 	if (c->create.process == p)
-		create_executed(c, t);
+		create_executed(c, p, false);
 	if (p->release) {
 		settle(c, t);
 		return;

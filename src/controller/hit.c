@@ -49,8 +49,6 @@ static bool tell(struct controller *c, struct task *t, struct site *site, const 
 	site->flags &= ~(uint32_t)PROTO_SITE_CAPTURE;
 	asked = !body.items && site->flags & PROTO_SITE_ASK && ask(c, t, &body.event);
 	out_event_with(c, PROTO_EV_hit, &body, sizeof(body), c->scratch, body.items);
-	/* The library reads it while the victim goes on to its main. */
-	c->out.urgent = c->out.urgent || body.items;
 	return asked;
 }
 

@@ -10,10 +10,10 @@
  */
 #include "controller/controller.h"
 
-#include <elf.h>
 #include <errno.h>
 #include <string.h>
 
+#include "base/initial.h"
 #include "controller/site.h"
 #include "os/memory.h"
 #include "os/procfs.h"
@@ -38,68 +38,20 @@ struct image {
 /* ---- what the new image shows ------------------------------------------------------------ */
 
 struct stack {
-	const unsigned char *bytes;
+	const unsigned char *bytes; /* aligned as words are */
 	size_t length;
 	vaddr_t sp;
 };
-
-static bool word_at(const struct stack *stack, size_t index, uint64_t *ret)
-{
-	if ((index + 1) * sizeof(*ret) > stack->length)
-		return false;
-	memcpy(ret, stack->bytes + index * sizeof(*ret), sizeof(*ret));
-	return true;
-}
-
-/* Behind the NULL that ends an array of pointers. */
-static size_t skip_array(const struct stack *stack, size_t index)
-{
-	uint64_t word;
-
-	while (word_at(stack, index++, &word) && word)
-		;
-	return index;
-}
-
-struct shown {
-	vaddr_t phdr, linker, vdso, name;
-};
-
-static bool read_vector(const struct stack *stack, struct shown *shown)
-{
-	size_t index = skip_array(stack, skip_array(stack, 1));
-	uint64_t type, value;
-
-	*shown = (struct shown){ 0 };
-	for (; word_at(stack, index, &type) && word_at(stack, index + 1, &value); index += 2) {
-		switch (type) {
-		case AT_NULL:
-			return shown->phdr && shown->name;
-		case AT_PHDR:
-			shown->phdr = value;
-			break;
-		case AT_BASE:
-			shown->linker = value;
-			break;
-		case AT_SYSINFO_EHDR:
-			shown->vdso = value;
-			break;
-		case AT_EXECFN:
-			shown->name = value;
-			break;
-		}
-	}
-	return false;
-}
 
 static bool make_key(struct controller *c, pid_t tid, const struct stack *stack, const char *cwd,
 		     struct proto_ev_exec *body)
 {
 	unsigned char *program = c->scratch + PAGES_AT, *linker = program + PROTO_KEY_PAGE;
 	const char *name;
-	struct shown shown;
+	struct initial_vector shown;
 
-	if (!read_vector(stack, &shown) || shown.name < stack->sp || shown.name - stack->sp >= stack->length)
+	if (!initial_vector((const uint64_t *)(const void *)stack->bytes, stack->length / sizeof(uint64_t), &shown) ||
+	    shown.name < stack->sp || shown.name - stack->sp >= stack->length)
 		return false;
 	name = (const char *)stack->bytes + (shown.name - stack->sp);
 	if (!memchr(name, '\0', stack->length - (shown.name - stack->sp)))

@@ -204,7 +204,7 @@ void out_flush_due(struct controller *c)
 
 /* Sent at the end of the turn: a send wakes the client, and the victim's thread is let go before that. */
 static void out_message(struct controller *c, uint64_t id, uint32_t type, const void *body, size_t size,
-			const void *items, size_t items_size)
+			const void *items, size_t items_size, bool at_once)
 {
 	struct proto_header header = { .type = type, .size = (uint32_t)(size + items_size), .id = id };
 	struct iovec piece[3] = {
@@ -223,14 +223,20 @@ static void out_message(struct controller *c, uint64_t id, uint32_t type, const 
 	}
 	if (!ring_put(out, piece, items_size ? 3 : 2))
 		out->dropped++;
-	else if (urgent(type))
+	else if (at_once)
 		out->urgent = true;
 }
 
 void out_answer(struct controller *c, uint64_t request, uint32_t type, const void *body, size_t size)
 {
 	if (request)
-		out_message(c, request, type + 1, body, size, NULL, 0);
+		out_message(c, request, type + 1, body, size, NULL, 0, true);
+}
+
+void out_answer_soon(struct controller *c, uint64_t request, uint32_t type, const void *body, size_t size)
+{
+	if (request)
+		out_message(c, request, type + 1, body, size, NULL, 0, false);
 }
 
 void out_result(struct controller *c, uint64_t request, uint32_t type, int32_t result, uint32_t value)
@@ -270,8 +276,9 @@ void out_event_with(struct controller *c, uint32_t type, const void *body, size_
 	if (want && !(c->hold.events & want))
 		return;
 	c->stats.events++;
-	out_message(c, 0, type, body, size, items, items_size);
-	c->out.urgent = c->out.urgent || event->question;
+	/* a copy of memory is read while its victim goes on */
+	out_message(c, 0, type, body, size, items, items_size,
+		    urgent(type) || event->question || (type == PROTO_EV_hit && items_size));
 }
 
 void out_event(struct controller *c, uint32_t type, const void *body, size_t size)

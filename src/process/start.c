@@ -35,7 +35,12 @@ struct proto_hold start_hold(const struct operation *operation)
 
 static int controller_error(const struct operation *operation, int error, struct tether_error *err)
 {
-	return error_fill(err, TETHER_ECONTROLLER, &(struct error_details){ .system_error = -error }, "cannot %s",
+	struct error_details details = { .system_error = -error };
+
+	if (error != -EXDEV)
+		return error_fill(err, TETHER_ECONTROLLER, &details, "cannot %s", operation->deed);
+	details.cure = "ask from a thread that has not called unshare(CLONE_NEWPID)";
+	return error_fill(err, TETHER_ECONTROLLER, &details, "cannot %s: children of this thread are born in another pid namespace",
 			  operation->deed);
 }
 

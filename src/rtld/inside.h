@@ -5,8 +5,7 @@
 #ifndef RTLD_INSIDE_H
 #define RTLD_INSIDE_H
 
-#include <link.h>
-
+#include "base/linkmap.h"
 #include "rtld/rtld.h"
 
 enum { CACHE_WITNESS = 16 };
@@ -29,17 +28,6 @@ void cache_keep(struct rtld_cache *cache, const struct reader *memory, const str
 
 /* Find main from the start code at entry of rtld->program: sets main or main_slot. */
 void rtld_survey_main(struct rtld *rtld, const struct reader *memory, vaddr_t entry);
-
-/* Five words that every linker keeps in the same place: struct link_map of <link.h>. */
-struct link_map_words {
-	uint64_t addr, name, ld, next, prev;
-};
-
-/* struct r_debug, and the pointer to the next namespace that r_version 2 adds (struct r_debug_extended). */
-struct r_debug_words {
-	struct r_debug base;
-	uint64_t next;
-};
 
 /* What the victim has where a known object was, read before the walk comes there. */
 struct ahead {

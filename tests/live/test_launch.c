@@ -27,36 +27,32 @@ static struct tether *create(struct client *c, const char *file, char *const arg
 }
 
 /* Its linker's list is told of from what was seen at the time: by now it may be gone, with its memory. */
+static void check_told(const char *how, char *const envp[], const char *expected)
+{
+	char word[8], *const argv[] = { (char[]){ "early" }, word, NULL };
+	struct client c = client_open();
+
+	snprintf(word, sizeof(word), "%s", how);
+	struct tether *process = create(&c, victim_path("early"), argv, envp, TETHER_STOP_NONE);
+	client_await(&c, "exit", 1);
+	char *got = client_lines(&c, "exec", "load", "preinit", "main", "exit", NULL);
+	check_same(expected, got);
+	free(got);
+	tether_release(process);
+	client_close(&c);
+}
+
 TEST_SECONDS(what_ends_in_a_constructor_is_told_of_with_all_that_it_loaded, 60)
 {
-	for (int i = 0; i < 40; i++) {
-		char *const argv[] = { (char[]){ "early" }, (char[]){ "exit" }, NULL };
-		struct client c = client_open();
-		struct tether *process = create(&c, victim_path("early"), argv, NULL, TETHER_STOP_NONE);
-
-		client_await(&c, "exit", 1);
-		char *got = client_lines(&c, "exec", "load", "preinit", "main", "exit", NULL);
-		check_same("exec early\nload libc.so.6\npreinit\nexit 3\n", got);
-		free(got);
-		tether_release(process);
-		client_close(&c);
-	}
+	for (int i = 0; i < 40; i++)
+		check_told("exit", NULL, "exec early\nload libc.so.6\npreinit\nexit 3\n");
 }
 
 TEST_SECONDS(what_executes_another_in_a_constructor_is_told_of_before_it, 60)
 {
-	for (int i = 0; i < 40; i++) {
-		char *const argv[] = { (char[]){ "early" }, (char[]){ "exec" }, NULL };
-		struct client c = client_open();
-		struct tether *process = create(&c, victim_path("early"), argv, NULL, TETHER_STOP_NONE);
-
-		client_await(&c, "exit", 1);
-		char *got = client_lines(&c, "exec", "load", "preinit", "main", "exit", NULL);
-		check_same("exec early\nload libc.so.6\npreinit\nexec true\nload libc.so.6\npreinit\nmain\nexit 0\n", got);
-		free(got);
-		tether_release(process);
-		client_close(&c);
-	}
+	for (int i = 0; i < 40; i++)
+		check_told("exec", NULL,
+			   "exec early\nload libc.so.6\npreinit\nexec true\nload libc.so.6\npreinit\nmain\nexit 0\n");
 }
 
 static int take_program(const struct tether_object *object, void *data)
@@ -93,19 +89,12 @@ TEST(a_stack_too_long_to_be_told_is_read_while_the_victim_stands)
 {
 	enum { LENGTH = 60000 };
 	char *big = calloc(1, LENGTH + 1);
-	char *const argv[] = { (char[]){ "early" }, (char[]){ "exit" }, NULL }, *const envp[] = { big, NULL };
-	struct client c = client_open();
+	char *const envp[] = { big, NULL };
 
 	memset(big, 'x', LENGTH);
 	memcpy(big, "X=", 2);
-	struct tether *process = create(&c, victim_path("early"), argv, envp, TETHER_STOP_NONE);
-	client_await(&c, "exit", 1);
-	char *got = client_lines(&c, "exec", "load", "preinit", "exit", NULL);
-	check_same("exec early\nload libc.so.6\npreinit\nexit 3\n", got);
-	free(got);
+	check_told("exit", envp, "exec early\nload libc.so.6\npreinit\nexit 3\n");
 	free(big);
-	tether_release(process);
-	client_close(&c);
 }
 
 static int count_object(const struct tether_object *object, void *data)

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -126,6 +127,41 @@ static int64_t controller_of(struct tether *process)
 	check_int(tether_info_get(process, &info), 0);
 	check(info.controller > 0);
 	return info.controller;
+}
+
+/* Its children would be numbered elsewhere, and the first of them be the init there. */
+TEST(a_thread_that_has_unshared_its_pid_namespace_is_told_so)
+{
+	if (geteuid() != 0)
+		skip("needs root, to unshare a pid namespace");
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		struct tether_error error = TETHER_ERROR_INIT;
+		char *const argv[] = { (char[]){ "true" }, NULL };
+		struct tether_create_opts opts = { .size = sizeof(opts), .file = "/bin/true", .argv = argv };
+		struct tether_session *session;
+		struct tether *process;
+
+		if (tether_session_open(NULL, &session, NULL) < 0 || unshare(CLONE_NEWPID) < 0)
+			_exit(2);
+		for (int i = 0; i < 2; i++)
+			if (tether_create(session, &opts, &process, &error) != -TETHER_ECONTROLLER ||
+			    !strstr(error.message, "another pid namespace") || !strstr(error.message, "CLONE_NEWPID"))
+				_exit(3);
+		/* it is still there for the host's own first child */
+		pid_t first = fork();
+		if (first == 0)
+			_exit(getpid() == 1 ? 7 : 8);
+		int status;
+		if (waitpid(first, &status, 0) != first || WEXITSTATUS(status) != 7)
+			_exit(4);
+		tether_session_close(session);
+		_exit(0);
+	}
+	int status;
+	check_int(waitpid(pid, &status, 0), pid);
+	check_int(status, 0);
 }
 
 TEST(controllers_of_this_session_and_of_others_are_refused)
