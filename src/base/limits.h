@@ -24,6 +24,7 @@ enum {
 	MAX_THREADS = 1 << 20,         /* tasks of one family */
 	MAX_SITES = 1 << 20,           /* sites of one address space */
 	MAX_KEPT_BYTES = 1 << 20,      /* events of a family kept while handles of it are locked */
+	MAX_FRAME_SEARCH = 256 << 10,  /* bytes of stacks looked through for the frames of signal handlers, at one stop */
 	MAX_CREATE_PAYLOAD = 64 << 20, /* strings of one create */
 };
 

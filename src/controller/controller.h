@@ -72,7 +72,7 @@ struct task {
 	bool masked;         /* signals blocked for a step: own_mask is to be put back */
 	bool has_held_info;  /* held_info waits to be delivered with `deliver` */
 	uint64_t last_mask;  /* its signal mask as last seen (rule 8) */
-	uint64_t blocking[3]; /* masks with SIGTRAP in them, seen since it was last seen without; 0: none */
+	uint64_t blocking[8]; /* masks with SIGTRAP in them, seen since it was last seen without; 0: none */
 	unsigned blocking_next;
 	int delivered;       /* the last signal that it went on with: its handler blocks more */
 	uint64_t own_mask;
@@ -322,10 +322,17 @@ void call_abandon(struct controller *c, struct task *t);
 /* moves.c: deliver the signal of this stop as untraced */
 void pass_signal(struct controller *c, struct task *t);
 
+/* masks.c: what a thread blocks, seen at moments when no trap of ours can have changed that */
+void mask_saw(struct task *t, uint64_t mask);
+/* At a stop; search: also for what it will block again when the handlers return that it is in. */
+void mask_saw_at_stop(struct task *t, uint64_t mask, bool search);
+/* At its seizure: what /proc says. */
+void mask_saw_seized(struct task *t, uint64_t mask);
+/* At a trap, whose mask this is: did it block SIGTRAP before? */
+bool mask_had_trap(const struct task *t, uint64_t mask);
+
 /* signals.c */
 void signals_refresh(struct controller *c, struct task *t, bool dispositions);
-/* What it blocks, at a moment when no trap of ours can have changed that. */
-void signals_saw_mask(struct task *t, uint64_t mask);
 /* At a trap stop, before anything else. True: a call is under way, and hit_ours() comes after it. */
 bool signals_repair(struct controller *c, struct task *t);
 /* After a single step, whose SIGTRAP does the same. True: a call is under way, step_left() comes after it. */

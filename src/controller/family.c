@@ -146,7 +146,7 @@ static struct task *child_of(struct controller *c, struct task *maker, pid_t tid
 	if (!child)
 		return NULL;
 	child->options = maker->options; /* the kernel's children inherit them */
-	signals_saw_mask(child, maker->last_mask);
+	mask_saw(child, maker->last_mask);
 	if (!thread)
 		p = child_process(c, maker->process, tid, shares_memory(maker, tid, kind));
 	if (!p) {

@@ -234,7 +234,7 @@ static int seize_thread(int64_t tid, void *data)
 	t->options = options;
 	if (os_task_status(tid, &status))
 		return 0;
-	signals_saw_mask(t, status.sig_blocked);
+	mask_saw_seized(t, status.sig_blocked);
 	scan->process->trap_ignored = status.sig_ignored >> (SIGTRAP - 1) & 1;
 	scan->process->trap_caught = status.sig_caught >> (SIGTRAP - 1) & 1;
 	must_pass(c, t, &status);

@@ -172,8 +172,8 @@ static void call_again(struct controller *c, struct task *t)
 
 static void call_signal(struct controller *c, struct task *t)
 {
-	/* Nobody masks this one: it has its time when the call is done. */
-	if (WSTOPSIG(t->status) == SIGSTOP && !t->deliver) {
+	/* Nobody masks this one: it has its time when the call is done. Sent twice it stops once. */
+	if (WSTOPSIG(t->status) == SIGSTOP && (!t->deliver || t->deliver == SIGSTOP)) {
 		t->deliver = SIGSTOP;
 		call_again(c, t);
 		return;

@@ -49,28 +49,6 @@ static void refresh_disposition(struct task *t)
 	p->trap_action_known = p->trap_action_known && caught;
 }
 
-static bool blocks_all_others(uint64_t mask)
-{
-	/* a C library keeps these for itself and leaves them out of a full mask: glibc two, musl three */
-	const uint64_t libc = BIT(32) | BIT(33) | BIT(34);
-
-	return (mask | libc | BIT(SIGKILL) | BIT(SIGSTOP) | BIT(SIGTRAP)) == ~UINT64_C(0);
-}
-
-void signals_saw_mask(struct task *t, uint64_t mask)
-{
-	t->last_mask = mask;
-	if (!(mask & BIT(SIGTRAP)))
-		memset(t->blocking, 0, sizeof(t->blocking));
-	/* A thread is born with all blocked by its C library: that is recognized, and tells nothing of later. */
-	if (!(mask & BIT(SIGTRAP)) || blocks_all_others(mask))
-		return;
-	for (size_t i = 0; i < ARRAY_LEN(t->blocking); i++)
-		if (t->blocking[i] == mask)
-			return;
-	t->blocking[t->blocking_next++ % ARRAY_LEN(t->blocking)] = mask;
-}
-
 /*
  * A trap that is queued behind this stop has had its effect already: what the kernel shows now is what it
  * made of the victim's state, not what is to be put back.
@@ -100,7 +78,7 @@ void signals_refresh(struct controller *c, struct task *t, bool dispositions)
 	 */
 	if (!t->masked && !trace_get_mask(t->tid, &mask) &&
 	    !(t->last_mask & ~mask & BIT(SIGTRAP) && trace_trap_queued(t->tid) == 1))
-		signals_saw_mask(t, mask);
+		mask_saw_at_stop(t, mask, dispositions);
 	if (dispositions && t->process->space->sites.used)
 		refresh_disposition(t);
 }
@@ -228,10 +206,17 @@ bool signals_unlearn(struct controller *c, struct process *p)
 	p->learn_first = false;
 	if (s->parks || s->closed || s->still || s->freezing)
 		return false; /* what holds it for other reasons plants again and lets go */
-	/* Not found out: by another then, before a trap stands that can destroy it. */
-	if (!s->lifted || !signals_must_learn(p) || !learn_by_another(c, p))
-		space_replant(c, s);
+	/*
+	 * Not found out: by another then, before a trap stands that can destroy it. Who stands asks for it when it is let go,
+	 * and where nobody does one that runs is stopped, or the next to stop is it.
+	 */
 	thaw_process(c, p);
+	if (p->learner)
+		return true;
+	if (signals_must_learn(p))
+		(void)learn_by_another(c, p);
+	else
+		space_replant(c, s);
 	return true;
 }
 
@@ -246,22 +231,31 @@ static bool learn(struct controller *c, struct task *t, bool in_syscall)
 	return false;
 }
 
+/* What stood because of it goes on, this one too if it was held: then true. */
+static bool give_up_learning(struct controller *c, struct task *t)
+{
+	bool held = t->state == TASK_HELD;
+
+	t->process->unlearnable = true;
+	signals_unlearn(c, t->process);
+	return held && t->state != TASK_HELD;
+}
+
 bool signals_learn(struct controller *c, struct task *t)
 {
 	struct process *p = t->process;
 	bool answered = classify(t->status, 0) == STOP_INTERRUPT;
+	bool asked = p->learner == t;
 
-	if (p->learner != t && (!p->space->sites.used || !signals_must_learn(p)))
+	if (!asked && (!p->space->sites.used || !signals_must_learn(p)))
 		return false;
 	/* A signal to be delivered goes first: the interrupt behind it is answered before the handler runs.
 	 */
-	if (!t->deliver && (answered || t->over) && learn(c, t, answered))
-		return true;
-	if (p->learner == t || t->over) {
-		p->unlearnable = true;
-		p->learner = NULL;
-		return false;
-	}
+	if (!t->deliver && (answered || t->over))
+		return learn(c, t, answered) || give_up_learning(c, t);
+	if (asked || t->over)
+		return give_up_learning(c, t);
+	space_lift(c, p->space); /* until it is known */
 	p->learner = t;
 	p->learn_first = true;
 	t->regroup = true;
@@ -382,31 +376,6 @@ static bool disposition_is_lost(const struct task *t)
 }
 
 /*
- * Did a thread that now blocks these block SIGTRAP too, when it ran into the trap? It did when all others are, since
- * nobody blocks all signals but this one; when it was so whenever else these were blocked; and inside a signal handler,
- * which blocks more than what it has interrupted and nothing less.
- */
-static bool blocked_trap(const struct task *t, uint64_t mask)
-{
-	const uint64_t others = ~BIT(SIGTRAP);
-	bool ever = false;
-
-	if (blocks_all_others(mask))
-		return true;
-	for (size_t i = 0; i < ARRAY_LEN(t->blocking); i++) {
-		uint64_t seen = t->blocking[i];
-
-		if (!seen)
-			continue;
-		ever = true;
-		if (((seen ^ mask) & others) == 0 ||
-		    (t->delivered && mask & BIT(t->delivered) && !(seen & ~mask & others)))
-			return true;
-	}
-	return ever && disposition_is_lost(t);
-}
-
-/*
  * A trap under a blocked or ignored SIGTRAP makes the kernel unblock it and reset the disposition
  * (force_sig): at this very stop both are put back.
  */
@@ -418,8 +387,8 @@ bool signals_repair(struct controller *c, struct task *t)
 
 	if (trace_get_mask(t->tid, &mask))
 		return false;
-	blocked = blocked_trap(t, mask);
-	signals_saw_mask(t, blocked ? mask | BIT(SIGTRAP) : mask);
+	blocked = mask_had_trap(t, mask) || (t->blocking[0] && disposition_is_lost(t));
+	mask_saw(t, blocked ? mask | BIT(SIGTRAP) : mask);
 	if (blocked)
 		trace_set_mask(t->tid, mask | BIT(SIGTRAP));
 	if (p->trap_ignored && owe(c, t))

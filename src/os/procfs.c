@@ -168,13 +168,39 @@ int os_start_time(int64_t tid, uint64_t *ret)
 	return 0;
 }
 
-long os_blocked_syscall(int64_t pid, int64_t tid, uint64_t argument[6])
+enum { SYSCALL_TEXT = 256 };
+
+static long read_syscall(int64_t pid, int64_t tid, char text[SYSCALL_TEXT])
 {
-	char path[64], text[256], *p;
-	long number, n;
+	char path[64];
 
 	snprintf(path, sizeof(path), "/proc/%lld/task/%lld/syscall", (long long)pid, (long long)tid);
-	n = read_once(path, text, sizeof(text));
+	return read_once(path, text, SYSCALL_TEXT);
+}
+
+int os_blocked_sp(int64_t pid, int64_t tid, vaddr_t *ret)
+{
+	enum { SKIPPED = 6 };
+	char text[SYSCALL_TEXT], *p;
+	long n = read_syscall(pid, tid, text);
+
+	if (n < 0)
+		return (int)n;
+	if (!strncmp(text, "running", 7) || !n)
+		return -EAGAIN;
+	/* "-1 SP PC" outside of a call, else number and arguments go before */
+	if (strtol(text, &p, 10) >= 0)
+		for (int i = 0; i < SKIPPED; i++)
+			(void)strtoull(p, &p, 16);
+	*ret = strtoull(p, &p, 16);
+	return 0;
+}
+
+long os_blocked_syscall(int64_t pid, int64_t tid, uint64_t argument[6])
+{
+	char text[SYSCALL_TEXT], *p;
+	long number, n = read_syscall(pid, tid, text);
+
 	if (n < 0)
 		return n;
 	if (!strncmp(text, "running", 7) || !n)

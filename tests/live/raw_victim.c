@@ -2,10 +2,15 @@
 /*
  * raw_victim.c - what the test's executable does when it is the victim, by role
  */
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 
 #include "raw.h"
@@ -155,6 +160,112 @@ static int victim_caught(void)
 		       : 2;
 }
 
+static void block(int signal)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, signal);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+}
+
+/* SIGTRAP is blocked and caught in this thread. */
+static bool trap_is_guarded(void)
+{
+	struct sigaction action;
+	sigset_t mask;
+
+	sigaction(SIGTRAP, NULL, &action);
+	pthread_sigmask(SIG_SETMASK, NULL, &mask);
+	return sigismember(&mask, SIGTRAP) && action.sa_handler == on_signal;
+}
+
+static void guard_trap(void)
+{
+	struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
+
+	sigaction(SIGTRAP, &action, NULL);
+	block(SIGTRAP);
+}
+
+static bool spins;
+
+/* It stands in here until it may return: in a call, or in its own code. */
+static void wait_in_handler(int signal)
+{
+	struct pollfd input = { .fd = 0, .events = POLLIN };
+
+	(void)signal;
+	while (!poll(&input, 1, spins ? 0 : -1))
+		;
+}
+
+/* What a thread blocks that was never seen outside of a signal handler. */
+static int victim_in_handler(const char *how)
+{
+	struct sigaction action = { .sa_handler = wait_in_handler, .sa_flags = SA_ONSTACK };
+	static char stack[65536];
+	stack_t other = { .ss_sp = stack, .ss_size = sizeof(stack) };
+
+	spins = !strcmp(how, "spins");
+	if (!strcmp(how, "alternate"))
+		sigaltstack(&other, NULL);
+	if (!strcmp(how, "all"))
+		sigfillset(&action.sa_mask);
+	guard_trap();
+	sigaction(SIGUSR1, &action, NULL);
+	raise(SIGUSR1);
+	if (rounds_of(5) != 15)
+		return 1;
+	return trap_is_guarded() ? 0 : 2;
+}
+
+/* Traps under a SIGTRAP that is blocked and caught, until its input ends. */
+static int victim_guarded(void)
+{
+	struct pollfd input = { .fd = 0, .events = POLLIN };
+
+	guard_trap();
+	raise(SIGWINCH); /* a stop at which both are seen */
+	while (!poll(&input, 1, 0))
+		if (rounds_of(8) != 24)
+			return 1;
+	return trap_is_guarded() ? 0 : 2;
+}
+
+static void *rounds_with_stops(void *right)
+{
+	for (int i = 0; i < 400; i++) {
+		if (rounds_of(1) != 3)
+			return NULL;
+		raise(SIGWINCH);
+	}
+	return right;
+}
+
+/* It catches SIGTRAP, and its filter of system calls is reason enough not to put one into it. */
+static int victim_filtered(void)
+{
+	struct sock_filter allow = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+	struct sock_fprog program = { .len = 1, .filter = &allow };
+	struct sigaction action = { .sa_handler = on_signal };
+	pthread_t thread[4];
+	bool right = true;
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program))
+		return 1;
+	for (int i = 0; i < 4; i++)
+		pthread_create(&thread[i], NULL, rounds_with_stops, &right);
+	sigaction(SIGTRAP, &action, NULL);
+	for (int i = 0; i < 4; i++) {
+		void *result;
+
+		pthread_join(thread[i], &result);
+		right = right && result;
+	}
+	return right ? 0 : 2;
+}
+
 static int victim_execs(long count)
 {
 	char path[4096] = { 0 }, number[24];
@@ -190,6 +301,12 @@ int victim(int argc, char **argv)
 		return victim_epoll();
 	if (!strcmp(role, "caught"))
 		return victim_caught();
+	if (!strcmp(role, "in-handler"))
+		return victim_in_handler(argv[2]);
+	if (!strcmp(role, "guarded"))
+		return victim_guarded();
+	if (!strcmp(role, "filtered"))
+		return victim_filtered();
 	if (!strcmp(role, "trap")) {
 		/* its own trap instruction, and nobody to handle it */
 		raise(SIGWINCH);

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <tether/error.h>
 
 #include "raw.h"
@@ -257,6 +258,18 @@ TEST(a_caught_and_blocked_sigtrap_keeps_its_handler)
 	expect_exit(line, pid, 0);
 }
 
+/* Who was to find its handler out cannot: those that stood meanwhile go on. */
+TEST(a_handler_that_cannot_be_found_out_keeps_nobody_standing)
+{
+	struct options o = { .mode = PROTO_KILL };
+	struct message m;
+	pid_t pid = create(line, &o, ROLE("filtered"), &m);
+
+	plant_all(line, pid, PROTO_SITE_COUNT, true);
+	answer_question(line, m.u.event.question, PROTO_GO);
+	expect_exit(line, pid, 0);
+}
+
 /* ---- questions
  * ------------------------------------------------------------------------------------------------ */
 
@@ -435,6 +448,75 @@ TEST(a_client_that_dies_during_a_grab_leaves_no_controller)
 		if (i < 39)
 			line_close(line);
 	}
+}
+
+/* One signal of a mask that /proc shows. */
+static bool blocks(pid_t pid, int signal)
+{
+	char path[32], text[4096], *field;
+	FILE *file;
+	size_t n;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	file = fopen(path, "re");
+	if (!file)
+		return false;
+	n = fread(text, 1, sizeof(text) - 1, file);
+	text[n] = '\0';
+	fclose(file);
+	field = strstr(text, "SigBlk:");
+	return field && strtoull(field + strlen("SigBlk:"), NULL, 16) >> (signal - 1) & 1;
+}
+
+/* Seen inside a handler only, which blocks more: what it blocks outside of that lies in the signal's frame. */
+TEST(a_sigtrap_blocked_outside_of_the_handler_that_it_is_grabbed_in_stays_blocked)
+{
+	static const char *const ways[] = { "waits", "spins", "alternate", "all" };
+
+	for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
+		const char *const role[] = { self_path, "in-handler", ways[i], NULL };
+		struct message m;
+		int input, status;
+		pid_t pid;
+
+		if (i)
+			line_open(line);
+		pid = own_victim(role, &input);
+		CHECK(line, EVENTUALLY(blocks(pid, SIGUSR1)), "%s: not in its handler", ways[i]);
+		CHECK(line, !grab(line, pid, PROTO_RUN, 0, &m), "grab");
+		plant_all(line, pid, PROTO_SITE_COUNT, true);
+		close(input);
+		expect_exit(line, pid, 0);
+		status = status_of(pid);
+		CHECK(line, !status, "%s: it ended with %x", ways[i], status);
+		if (i + 1 < sizeof(ways) / sizeof(ways[0]))
+			line_close(line);
+	}
+}
+
+/* Nothing masks SIGSTOP: it arrives while a thread does a call for us, and again before that is done. */
+TEST(stops_that_meet_the_repair_of_a_handler_do_not_lose_it)
+{
+	enum { STOPS = 10000 };
+	struct message m;
+	int input, status;
+	pid_t pid = own_victim(ROLE("guarded"), &input);
+
+	CHECK(line, EVENTUALLY(blocks(pid, SIGTRAP)), "it does not guard its SIGTRAP");
+	CHECK(line, !grab(line, pid, PROTO_RUN, 0, &m), "grab");
+	plant_all(line, pid, PROTO_SITE_COUNT, true);
+	for (int i = 0; i < STOPS; i++) {
+		for (int k = 0; k < 20; k++)
+			kill(pid, SIGSTOP);
+		kill(pid, SIGCONT);
+		poll(NULL, 0, i % 8 == 0);
+	}
+	CHECK(line, stats_of(line).hits > 100, "no traps were hit");
+	close(input);
+	expect_exit(line, pid, 0);
+	while ((status = status_of(pid)) != -1 && WIFSTOPPED(status))
+		;
+	CHECK(line, !status, "it ended with %x", status);
 }
 
 TEST(a_stopped_process_is_grabbed_and_released_stopped)
@@ -674,11 +756,14 @@ static const struct {
 	ROW(a_blocked_sigtrap_stays_blocked),
 	ROW(an_ignored_sigtrap_stays_ignored),
 	ROW(a_caught_and_blocked_sigtrap_keeps_its_handler),
+	ROW(a_handler_that_cannot_be_found_out_keeps_nobody_standing),
 	ROW(an_unanswered_question_is_answered_by_its_deadline),
 	ROW(a_late_answer_is_told_as_such),
 	ROW(a_grabbed_process_is_parked_whole_resumed_and_released),
 	ROW(a_call_that_the_kernel_does_not_restart_goes_on_after_a_park),
 	ROW(a_client_that_dies_during_a_grab_leaves_no_controller),
+	ROW(a_sigtrap_blocked_outside_of_the_handler_that_it_is_grabbed_in_stays_blocked),
+	ROW(stops_that_meet_the_repair_of_a_handler_do_not_lose_it),
 	ROW(a_stopped_process_is_grabbed_and_released_stopped),
 	ROW(job_control_stops_and_continues_are_honoured_and_told),
 	ROW(whatever_ends_the_client_leaves_a_grabbed_victim_whole),

@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -567,12 +568,32 @@ TEST(root_holds_an_executable_that_others_may_not_read)
 
 /* ---- another machine ----------------------------------------------------------------------------------- */
 
+static bool runs(const char *path)
+{
+	char *argv[] = { (char *)(uintptr_t)path, NULL };
+	posix_spawn_file_actions_t actions;
+	pid_t pid;
+	int error;
+
+	/* It reads its input until that ends. */
+	check_int(posix_spawn_file_actions_init(&actions), 0);
+	check_int(posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0), 0);
+	check_int(posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0), 0);
+	error = posix_spawn(&pid, path, &actions, NULL, argv, environ);
+	posix_spawn_file_actions_destroy(&actions);
+	if (!error)
+		check_int(waitpid(pid, NULL, 0), pid);
+	return error != ENOEXEC;
+}
+
 static const char *path_of_32_bits(void)
 {
 	const char *path = victim_path("kind-32");
 
 	if (access(path, X_OK) != 0)
 		skip("this machine links no 32-bit programs");
+	if (!runs(path))
+		skip("this kernel runs no 32-bit programs");
 	return path;
 }
 

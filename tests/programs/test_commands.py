@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """hold, resume, wait, libs and doctor, on real programs; and where run stops."""
 import contextlib
+import errno
 import os
 import pathlib
 import random
@@ -557,6 +558,12 @@ def test_libs_of_programs_without_a_linker_of_ours(t):
         t.equal((code, [r['object'] for r in records]), (0, [str(t.tmp / 'static')]))
         t.equal(causes(verdict_of(t, process.pid)), [])
     if t.run([compiler, '-w', '-m32', '-o', 'narrow', 'a.c']).returncode:
+        return
+    try:
+        with running(t, [t.tmp / 'narrow'], stdout=subprocess.PIPE):
+            pass
+    except OSError as error:
+        t.equal(error.errno, errno.ENOEXEC, 'a kernel that runs no 32-bit programs')
         return
     with running(t, [t.tmp / 'narrow'], stdout=subprocess.PIPE) as process:
         t.equal(process.stdout.read(1), b'r')

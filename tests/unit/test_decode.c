@@ -290,6 +290,29 @@ static void forget_dead_word(const struct recipe *recipe, const struct machine *
 	memset(b->stack + at, 0, 8);
 }
 
+/*
+ * A slot goes on behind the instruction, and some processors do not go back to user code with a stack pointer that is no
+ * canonical address: what pop %rsp takes off is one.
+ */
+static void keep_stack_canonical(const struct form *form, struct machine *start)
+{
+	enum { POP_RSP = 0x5c };
+	uint64_t word = STEPPER_STACK + random_word() % STEPPER_REGION;
+
+	if (form->row[1] == 1 && form->row[2] == POP_RSP)
+		memcpy(start->stack + (start->regs.rsp - STEPPER_STACK), &word, sizeof(word));
+}
+
+/* A hypervisor that runs it for the processor may forget the trap of the step, which then ends one nop later. */
+static void forget_overrun(const struct form *form, struct machine *home)
+{
+	static const uint8_t cpuid[] = { 0x0f, 0xa2 };
+	uint64_t behind = STEPPER_HOME + sizeof(cpuid);
+
+	if (!memcmp(form->row + 2, cpuid, sizeof(cpuid)) && home->regs.rip == behind + 1)
+		home->regs.rip = behind;
+}
+
 static void run_form(const struct form *form, const struct recipe *recipe, const struct machine *base,
 		     unsigned *emulated)
 {
@@ -297,11 +320,14 @@ static void run_form(const struct form *form, const struct recipe *recipe, const
 
 	start = *base;
 	randomize(&start, form->row[0] == KIND_SMALL);
+	keep_stack_canonical(form, &start);
 	home = start;
+	memset((void *)(uintptr_t)STEPPER_HOME, 0x90, ROW_SIZE);
 	memcpy((void *)(uintptr_t)STEPPER_HOME, form->row + 2, form->row[1]);
 	/* A repeated string instruction stops at each round; else this is a jump to itself. */
 	if (!stepper_run(&stepper, &home, STEPPER_HOME, 1, form->row[0] == KIND_SMALL ? HOME_STEPS : 1))
 		return;
+	forget_overrun(form, &home);
 
 	if (recipe->op != RECIPE_NONE) {
 		other = start;
