@@ -53,7 +53,7 @@ struct tether_symbol_opts {
 enum tether_symbol_is {
 	TETHER_SYMBOL_IS_PLT = 1 << 0,      /* a stub of the procedure linkage table; the name ends in "@plt" */
 	TETHER_SYMBOL_IS_IFUNC = 1 << 1,    /* a resolver of the linker's, run to choose the function */
-	TETHER_SYMBOL_IS_EXPORTED = 1 << 2, /* the linker can find it */
+	TETHER_SYMBOL_IS_GLOBAL = 1 << 2,   /* global or weak: other objects may see it */
 	TETHER_SYMBOL_IS_JIT = 1 << 3,      /* from /tmp/perf-PID.map of the victim */
 	TETHER_SYMBOL_IS_PAST = 1 << 4,     /* of an image that the victim does not run any more, or it has ended */
 	TETHER_SYMBOL_IS_CUT = 1 << 5,      /* the buffer was too small: strings are cut, @wanted tells */
