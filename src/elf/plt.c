@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * elf/plt.c - which symbol each entry of a procedure linkage table jumps to (System V ABI, x86-64 and i386)
+ *
+ *	.plt, .plt.got      jmp *slot             ff 25 disp32          (f2 before it: bnd)
+ *	.plt.sec            endbr; jmp *slot      f3 0f 1e f? ...
+ *	.plt before it      endbr; push number; jmp to the first entry   f3 0f 1e f? 68 imm32
+ *
+ * The slot is told by its relocation: of .rela.plt, or for .plt.got one GLOB_DAT among those of .rela.dyn.
+ */
+#include "elf/tables.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "elf/raw.h"
+
+enum {
+	USUAL_ENTRY = 16,
+	SHORT_ENTRY = 8,      /* .plt.got without endbr */
+	RELOCATION_BATCH = 1024,
+};
+
+struct slot {
+	uint64_t address, resolver;
+	uint32_t symbol;
+};
+
+struct plt {
+	const struct elf_tables *tables;
+	struct slot *numbered;       /* in the order of the relocations */
+	struct slot *sorted;         /* the same by address */
+	size_t slots;
+	struct elf_plt_entry *entry;
+	uint64_t *wanted;            /* per entry: the slot that no relocation of .rela.plt has; 0: none */
+	size_t entries, room, missing;
+	uint64_t got;                /* what i386 code adds to */
+};
+
+/* ---- relocations ---------------------------------------------------------------------------------------- */
+
+static size_t relocation_size(const struct elf_tables *tables)
+{
+	return tables->is_64 ? sizeof(Elf64_Rela) : sizeof(Elf32_Rel);
+}
+
+/* False: of a kind that fills no slot. */
+static bool take_relocation(const struct elf_tables *tables, const unsigned char *bytes, struct slot *ret)
+{
+	if (tables->is_64) {
+		Elf64_Rela rela;
+		memcpy(&rela, bytes, sizeof(rela));
+		*ret = (struct slot){ rela.r_offset, 0, (uint32_t)ELF64_R_SYM(rela.r_info) };
+		switch (ELF64_R_TYPE(rela.r_info)) {
+		case R_X86_64_JUMP_SLOT:
+		case R_X86_64_GLOB_DAT:
+			return true;
+		case R_X86_64_IRELATIVE:
+			*ret = (struct slot){ rela.r_offset, (uint64_t)rela.r_addend, 0 };
+			return true;
+		default:
+			return false;
+		}
+	}
+	Elf32_Rel rel;
+	memcpy(&rel, bytes, sizeof(rel));
+	*ret = (struct slot){ rel.r_offset, 0, ELF32_R_SYM(rel.r_info) };
+	/* IRELATIVE of i386 keeps the resolver in the slot: not read, such an entry has no name. */
+	return ELF32_R_TYPE(rel.r_info) == R_386_JMP_SLOT || ELF32_R_TYPE(rel.r_info) == R_386_GLOB_DAT;
+}
+
+static int by_address(const void *left, const void *right)
+{
+	const struct slot *a = left, *b = right;
+
+	return (a->address > b->address) - (a->address < b->address);
+}
+
+static const struct slot *slot_at(const struct plt *plt, uint64_t address)
+{
+	const struct slot key = { .address = address };
+
+	return plt->slots ? bsearch(&key, plt->sorted, plt->slots, sizeof(key), by_address) : NULL;
+}
+
+/* All of .rela.plt; 0 (there may be none) or -ENOMEM. */
+static int take_slots(struct plt *plt)
+{
+	const struct elf_section *section =
+		elf_section_named(plt->tables, plt->tables->is_64 ? ".rela.plt" : ".rel.plt");
+	size_t size = relocation_size(plt->tables);
+	struct elf_blob blob;
+	int error = section && section->size / size <= MAX_PLT_ENTRIES ?
+			    elf_section_read(plt->tables, section, &blob) : -ENOENT;
+
+	if (error)
+		return error == -ENOMEM ? error : 0;
+	plt->numbered = calloc(blob.size / size + 1, sizeof(*plt->numbered));
+	plt->sorted = calloc(blob.size / size + 1, sizeof(*plt->sorted));
+	if (!plt->numbered || !plt->sorted) {
+		free(blob.data);
+		return -ENOMEM;
+	}
+	/* One of another kind stays in the count, for the numbers that the code pushes. */
+	for (plt->slots = 0; plt->slots < blob.size / size; plt->slots++)
+		if (!take_relocation(plt->tables, blob.data + plt->slots * size, &plt->numbered[plt->slots]))
+			plt->numbered[plt->slots] = (struct slot){ 0 };
+	free(blob.data);
+	memcpy(plt->sorted, plt->numbered, plt->slots * sizeof(*plt->sorted));
+	qsort(plt->sorted, plt->slots, sizeof(*plt->sorted), by_address);
+	return 0;
+}
+
+/* ---- code ----------------------------------------------------------------------------------------------- */
+
+static uint32_t word_at(const unsigned char *code)
+{
+	uint32_t word;
+
+	memcpy(&word, code, sizeof(word));
+	return word;
+}
+
+/* The slot that the jump at code, which is at address, goes through; 0: it is no such jump. */
+static uint64_t jump_slot(const struct plt *plt, const unsigned char *code, uint64_t address)
+{
+	if (code[0] != 0xff)
+		return 0;
+	if (code[1] == 0x25 && plt->tables->is_64)
+		return address + 6 + (uint64_t)(int64_t)(int32_t)word_at(code + 2);
+	if (code[1] == 0x25)
+		return word_at(code + 2);
+	if (code[1] == 0xa3 && !plt->tables->is_64)
+		return (uint32_t)(plt->got + word_at(code + 2));
+	return 0;
+}
+
+static void add_entry(struct plt *plt, uint64_t address, uint32_t size, const struct slot *slot, uint64_t wanted)
+{
+	if (plt->entries == plt->room)
+		return;
+	plt->entry[plt->entries] = (struct elf_plt_entry){ .address = address,
+							   .size = size,
+							   .symbol = slot ? slot->symbol : 0,
+							   .resolver = slot ? slot->resolver : 0 };
+	plt->wanted[plt->entries++] = slot ? 0 : wanted;
+	plt->missing += slot ? 0 : 1;
+}
+
+/* One entry: its code is USUAL_ENTRY bytes long at least, with what stands behind a short one. */
+static void take_entry(struct plt *plt, const unsigned char *code, uint64_t address, uint32_t size)
+{
+	static const unsigned char endbr[3] = { 0xf3, 0x0f, 0x1e };
+	unsigned at = memcmp(code, endbr, sizeof(endbr)) ? 0 : 4;
+
+	if (code[at] == 0xf2) /* bnd */
+		at++;
+	if (at && code[at] == 0x68) {
+		uint32_t number = word_at(code + at + 1);
+		if (!plt->tables->is_64) /* a distance there */
+			number /= sizeof(Elf32_Rel);
+		if (number < plt->slots && plt->numbered[number].address)
+			add_entry(plt, address, size, &plt->numbered[number], 0);
+		return;
+	}
+	uint64_t slot = jump_slot(plt, code + at, address + at);
+	if (slot)
+		add_entry(plt, address, size, slot_at(plt, slot), slot);
+}
+
+/* 0 (there may be no such section) or -ENOMEM. */
+static int take_code(struct plt *plt, const char *name)
+{
+	const struct elf_section *section = elf_section_named(plt->tables, name);
+	uint32_t size = section && section->entry_size == SHORT_ENTRY ? SHORT_ENTRY : USUAL_ENTRY;
+	unsigned char code[USUAL_ENTRY + 8];
+	struct elf_plt_entry *entry;
+	struct elf_blob blob;
+	uint64_t *wanted;
+	int error;
+
+	if (!section || section->size / size > MAX_PLT_ENTRIES || section->address > UINT64_MAX / 2)
+		return 0;
+	error = elf_section_read(plt->tables, section, &blob);
+	if (error)
+		return error == -ENOMEM ? error : 0;
+	plt->room += blob.size / size;
+	entry = realloc(plt->entry, (plt->room + 1) * sizeof(*entry));
+	if (entry)
+		plt->entry = entry;
+	wanted = realloc(plt->wanted, (plt->room + 1) * sizeof(*wanted));
+	if (wanted)
+		plt->wanted = wanted;
+	if (!entry || !wanted) {
+		free(blob.data);
+		return -ENOMEM;
+	}
+	for (size_t at = 0; blob.size - at >= size; at += size) {
+		size_t left = blob.size - at;
+		memset(code, 0, sizeof(code));
+		memcpy(code, blob.data + at, left < USUAL_ENTRY ? left : USUAL_ENTRY);
+		/* A short entry is an instruction of 6 bytes: what follows is the next one's. */
+		take_entry(plt, code, section->address + at, size);
+	}
+	free(blob.data);
+	return 0;
+}
+
+/* ---- slots of .plt.got ---------------------------------------------------------------------------------- */
+
+/* How many relocations at the start of .rela.dyn are relative ones: millions, of which none fills a slot. */
+static uint64_t relative_count(const struct elf_tables *tables)
+{
+	const struct elf_section *section = elf_section_of_type(tables, SHT_DYNAMIC);
+	struct elf_blob blob;
+	uint64_t count = 0;
+
+	if (!tables->is_64 || !section || section->size > MAX_DYNAMIC_ENTRIES * sizeof(Elf64_Dyn) ||
+	    elf_section_read(tables, section, &blob))
+		return 0;
+	for (size_t at = 0; blob.size - at >= sizeof(Elf64_Dyn); at += sizeof(Elf64_Dyn)) {
+		Elf64_Dyn entry;
+		memcpy(&entry, blob.data + at, sizeof(entry));
+		if (entry.d_tag == DT_NULL)
+			break;
+		if (entry.d_tag == DT_RELACOUNT)
+			count = entry.d_un.d_val;
+	}
+	free(blob.data);
+	return count;
+}
+
+static void fill_missing(struct plt *plt, const struct slot *slot)
+{
+	for (size_t i = plt->entries; i-- > 0 && plt->missing;) {
+		if (plt->wanted[i] != slot->address)
+			continue;
+		plt->entry[i].symbol = slot->symbol;
+		plt->entry[i].resolver = slot->resolver;
+		plt->wanted[i] = 0;
+		plt->missing--;
+	}
+}
+
+/*
+ * A linker sorts them by symbol, undefined ones first, so what is looked for comes soon. The search is quadratic in
+ * the entries of .plt.got, which are few; where a forged file has many, they stay without a name.
+ */
+static void take_missing(struct plt *plt)
+{
+	enum { MOST_MISSING = 64 };
+	const struct elf_tables *tables = plt->tables;
+	const struct elf_section *section = elf_section_named(tables, tables->is_64 ? ".rela.dyn" : ".rel.dyn");
+	size_t size = relocation_size(tables);
+	uint64_t count, first;
+	unsigned char *batch;
+
+	if (!plt->missing || plt->missing > MOST_MISSING || !section || section->type == SHT_NOBITS ||
+	    section->flags & SHF_COMPRESSED || section->offset > tables->length ||
+	    section->size > tables->length - section->offset)
+		return;
+	batch = malloc(RELOCATION_BATCH * size);
+	count = section->size / size;
+	first = relative_count(tables);
+	if (count > MAX_DYNAMIC_SYMBOLS + first)
+		count = MAX_DYNAMIC_SYMBOLS + first;
+	for (; batch && first < count && plt->missing; first += RELOCATION_BATCH) {
+		size_t part = count - first < RELOCATION_BATCH ? (size_t)(count - first) : RELOCATION_BATCH;
+		struct slot slot;
+		if (read_exactly(tables->bytes, section->offset + first * size, batch, part * size))
+			break;
+		for (size_t i = 0; i < part; i++)
+			if (take_relocation(tables, batch + i * size, &slot))
+				fill_missing(plt, &slot);
+	}
+	free(batch);
+}
+
+static int entry_by_address(const void *left, const void *right)
+{
+	const struct elf_plt_entry *a = left, *b = right;
+
+	return (a->address > b->address) - (a->address < b->address);
+}
+
+static int take_all(struct plt *plt)
+{
+	static const char *const names[] = { ".plt", ".plt.sec", ".plt.got", ".iplt" };
+	const struct elf_section *got = elf_section_named(plt->tables, ".got.plt");
+	int error = take_slots(plt);
+
+	if (!got)
+		got = elf_section_named(plt->tables, ".got");
+	plt->got = got ? got->address : 0;
+	for (size_t i = 0; i < ARRAY_LEN(names) && !error; i++)
+		error = take_code(plt, names[i]);
+	if (!error)
+		take_missing(plt);
+	return error;
+}
+
+ssize_t elf_plt_entries(const struct elf_tables *tables, struct elf_plt_entry **ret, struct elf_blob *ret_names)
+{
+	struct plt plt = { .tables = tables };
+	size_t kept = 0;
+	int error;
+
+	*ret = NULL;
+	*ret_names = (struct elf_blob){ NULL, 0 };
+	if (tables->machine != (tables->is_64 ? EM_X86_64 : EM_386))
+		return 0;
+	error = take_all(&plt);
+	if (!error && plt.entries)
+		error = raw_plt_names(tables, plt.entry, plt.entries, ret_names);
+	for (size_t i = 0; i < plt.entries && !error; i++)
+		if (plt.entry[i].name || plt.entry[i].resolver)
+			plt.entry[kept++] = plt.entry[i];
+	free(plt.numbered);
+	free(plt.sorted);
+	free(plt.wanted);
+	if (error || !kept) {
+		free(plt.entry);
+		free(ret_names->data);
+		*ret_names = (struct elf_blob){ NULL, 0 };
+		return error;
+	}
+	qsort(plt.entry, kept, sizeof(*plt.entry), entry_by_address);
+	*ret = plt.entry;
+	return (ssize_t)kept;
+}
