@@ -23,6 +23,7 @@ struct view_file {
 	int tried_alive, tried_dead; /* 0, or the error */
 	int lines_alive, lines_dead;
 	vaddr_t witness;             /* atomic */
+	uint64_t seen_ns;            /* atomic */
 };
 
 /* ---- files ------------------------------------------------------------------------------------ */
@@ -233,6 +234,16 @@ size_t view_bytes(const struct view *view)
 vaddr_t view_witness(const struct view_object *object)
 {
 	return __atomic_load_n(&object->file->witness, __ATOMIC_RELAXED);
+}
+
+uint64_t view_seen(const struct view_object *object)
+{
+	return __atomic_load_n(&object->file->seen_ns, __ATOMIC_RELAXED);
+}
+
+void view_note_seen(const struct view_object *object, uint64_t now_ns)
+{
+	__atomic_store_n(&object->file->seen_ns, now_ns, __ATOMIC_RELAXED);
 }
 
 void view_note_witness(const struct view_object *object, const struct reader *memory)
