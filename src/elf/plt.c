@@ -231,40 +231,43 @@ static uint64_t relative_count(const struct elf_tables *tables)
 	return count;
 }
 
-static void fill_missing(struct plt *plt, const struct slot *slot)
+/* An entry whose slot is not known yet. */
+struct missing {
+	uint64_t slot;
+	uint32_t entry;
+	bool found;
+};
+
+static int by_slot(const void *left, const void *right)
 {
-	for (size_t i = plt->entries; i-- > 0 && plt->missing;) {
-		if (plt->wanted[i] != slot->address)
-			continue;
-		plt->entry[i].symbol = slot->symbol;
-		plt->entry[i].resolver = slot->resolver;
-		plt->wanted[i] = 0;
+	const struct missing *a = left, *b = right;
+
+	return (a->slot > b->slot) - (a->slot < b->slot);
+}
+
+static void fill_missing(struct plt *plt, struct missing *missing, size_t count, const struct slot *slot)
+{
+	const struct missing key = { .slot = slot->address };
+	struct missing *at = bsearch(&key, missing, count, sizeof(key), by_slot);
+
+	while (at && at > missing && at[-1].slot == slot->address)
+		at--;
+	for (; at && at < missing + count && at->slot == slot->address && !at->found; at++) {
+		plt->entry[at->entry].symbol = slot->symbol;
+		plt->entry[at->entry].resolver = slot->resolver;
+		at->found = true;
 		plt->missing--;
 	}
 }
 
-/*
- * A linker sorts them by symbol, undefined ones first, so what is looked for comes soon. The search is quadratic in
- * the entries of .plt.got, which are few; where a forged file has many, they stay without a name.
- */
-static void take_missing(struct plt *plt)
+/* A linker sorts them by symbol, undefined ones first, so what is looked for comes soon. */
+static void search_missing(struct plt *plt, const struct elf_section *section, struct missing *missing, size_t missed)
 {
-	enum { MOST_MISSING = 64 };
 	const struct elf_tables *tables = plt->tables;
-	const struct elf_section *section = elf_section_named(tables, tables->is_64 ? ".rela.dyn" : ".rel.dyn");
 	size_t size = relocation_size(tables);
-	uint64_t count, first;
-	unsigned char *batch;
+	uint64_t count = section->size / size, first = relative_count(tables);
+	unsigned char *batch = malloc(RELOCATION_BATCH * size);
 
-	if (!plt->missing || plt->missing > MOST_MISSING || !section || section->type == SHT_NOBITS ||
-	    section->flags & SHF_COMPRESSED || section->offset > tables->length ||
-	    section->size > tables->length - section->offset)
-		return;
-	batch = malloc(RELOCATION_BATCH * size);
-	count = section->size / size;
-	first = relative_count(tables);
-	if (count > MAX_DYNAMIC_SYMBOLS + first)
-		count = MAX_DYNAMIC_SYMBOLS + first;
 	for (; batch && first < count && plt->missing; first += RELOCATION_BATCH) {
 		size_t part = count - first < RELOCATION_BATCH ? (size_t)(count - first) : RELOCATION_BATCH;
 		struct slot slot;
@@ -272,9 +275,30 @@ static void take_missing(struct plt *plt)
 			break;
 		for (size_t i = 0; i < part; i++)
 			if (take_relocation(tables, batch + i * size, &slot))
-				fill_missing(plt, &slot);
+				fill_missing(plt, missing, missed, &slot);
 	}
 	free(batch);
+}
+
+static void take_missing(struct plt *plt)
+{
+	const struct elf_tables *tables = plt->tables;
+	const struct elf_section *section = elf_section_named(tables, tables->is_64 ? ".rela.dyn" : ".rel.dyn");
+	struct missing *missing;
+	size_t missed = 0;
+
+	if (!plt->missing || !section || section->type == SHT_NOBITS || section->flags & SHF_COMPRESSED ||
+	    section->offset > tables->length || section->size > tables->length - section->offset)
+		return;
+	missing = malloc(plt->missing * sizeof(*missing));
+	if (!missing)
+		return;
+	for (size_t i = 0; i < plt->entries; i++)
+		if (plt->wanted[i])
+			missing[missed++] = (struct missing){ plt->wanted[i], (uint32_t)i, false };
+	qsort(missing, missed, sizeof(*missing), by_slot);
+	search_missing(plt, section, missing, missed);
+	free(missing);
 }
 
 static int entry_by_address(const void *left, const void *right)

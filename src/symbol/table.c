@@ -222,22 +222,32 @@ static int take_dynamic(struct symbol_table *table, const struct symbol_input *i
 	return error;
 }
 
+/*
+ * What a linker exports it has in .symtab too: where both have as many, reading both would bring nothing. But for a
+ * few that only .dynsym has: other names of data that a program copies from its libraries ("_environ").
+ */
+enum { COPIES = 16 };
+
 static int take_all(struct symbol_table *table, const struct symbol_input *input)
 {
 	const struct elf_tables *tables = &input->tables;
 	const struct elf_section *dynsym = elf_section_of_type(tables, SHT_DYNSYM);
 	uint64_t seen = 0;
+	bool whole = true; /* what .dynsym has is there already */
 	int error = take_symtab(table, tables, 0, &seen, ".symtab");
 
-	if (error && !is_fatal(error))
+	if (error && !is_fatal(error)) {
 		error = take_debugdata(table, tables, &seen);
-	if (error && !is_fatal(error))
+		whole = false;
+	}
+	if (error && !is_fatal(error)) {
 		error = take_debug_file(table, input, &seen);
+		whole = !error;
+	}
 	if (is_fatal(error))
 		return error;
 	error = 0;
-	/* What a linker exports it has in .symtab too: where there are as many, reading both would bring nothing. */
-	if (dynsym && globals(tables, dynsym) > seen) {
+	if (dynsym && (!whole || globals(tables, dynsym) > seen + COPIES)) {
 		error = symbol_collect_section(table, tables, dynsym, 0);
 		if (!error)
 			symbol_table_came_from(table, ".dynsym");
