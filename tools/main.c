@@ -18,6 +18,7 @@ static const struct command {
 	{ "resume", "let stopped processes go on", command_resume },
 	{ "wait", "wait for processes that are no children, show how they end", command_wait },
 	{ "libs", "show the load objects of running processes", command_libs },
+	{ "sym", "name addresses of running processes, or find names", command_sym },
 	{ "doctor", "can a process be held; if not, why, and what would allow it", command_doctor },
 };
 

@@ -38,6 +38,9 @@ enum {
 	MAX_SITES = 1 << 20,           /* sites of one address space */
 	MAX_KEPT_BYTES = 1 << 20,      /* events of a family kept while handles of it are locked */
 	MAX_FRAME_SEARCH = 256 << 10,  /* bytes of stacks looked through for the frames of signal handlers, at one stop */
+	MAX_PAST_IMAGES = 16,          /* programs that a process ran before and whose addresses are still named */
+	MAX_DEBUG_UNITS = 1 << 20,     /* compilation units looked through for an address */
+	MAX_INLINED = 255,             /* functions inlined into each other at one address */
 	MAX_CREATE_PAYLOAD = 64 << 20, /* strings of one create */
 };
 

@@ -2,13 +2,35 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "os/sys.h"
 #include "process/handle.h"
 
-int table_init(struct table *table, struct host *host)
+/* A page that the kernel clears in each forked child: asking for the pid costs more than all else in a short call. */
+static const volatile uint32_t *page_of_this_process(void)
+{
+	size_t size = (size_t)sysconf(_SC_PAGESIZE);
+	uint32_t *page = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (page == MAP_FAILED)
+		return NULL;
+	if (madvise(page, size, MADV_WIPEONFORK) < 0) {
+		munmap(page, size);
+		return NULL;
+	}
+	*page = 1;
+	return page;
+}
+
+bool table_forked(const struct table *table)
+{
+	return table->here ? !*table->here : getpid() != table->owner;
+}
+
+int table_init(struct table *table, struct host *host, uint64_t idle_bytes)
 {
 	pthread_condattr_t monotonic;
 
@@ -20,10 +42,19 @@ int table_init(struct table *table, struct host *host)
 	TAILQ_INIT(&table->idle);
 	table->host = host;
 	table->owner = getpid();
+	table->here = page_of_this_process();
 	STAILQ_INIT(&table->images);
 	table->cache = rtld_cache_new();
-	if (!table->cache)
+	table->symbols = symbol_pool_new(&(struct symbol_limits){ .size = sizeof(struct symbol_limits),
+								   .idle_bytes = idle_bytes });
+	if (!table->cache || !table->symbols) {
+		rtld_cache_free(table->cache);
+		symbol_pool_free(table->symbols);
+		if (table->here)
+			munmap((void *)(uintptr_t)table->here, (size_t)sysconf(_SC_PAGESIZE));
 		return -ENOMEM;
+	}
+	table->idle_bytes = idle_bytes;
 	pthread_mutex_init(&table->lock, NULL);
 	pthread_condattr_init(&monotonic);
 	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -43,6 +74,9 @@ void table_destroy(struct table *table)
 	}
 	images_free(table);
 	rtld_cache_free(table->cache);
+	symbol_pool_free(table->symbols);
+	if (table->here)
+		munmap((void *)(uintptr_t)table->here, (size_t)sysconf(_SC_PAGESIZE));
 	pthread_cond_destroy(&table->changed);
 	pthread_mutex_destroy(&table->lock);
 }
@@ -50,7 +84,7 @@ void table_destroy(struct table *table)
 int table_enter(struct table *table)
 {
 	/* In a forked child the lock may be held for ever by a thread that is not there: do not touch it. */
-	if (getpid() != table->owner)
+	if (table_forked(table))
 		return -TETHER_EFORKED;
 	if (pthread_equal(pthread_self(), table->control))
 		return -TETHER_EDEADLK;
@@ -107,6 +141,7 @@ struct tether *handle_new(struct table *table, int64_t pid, uint64_t start_time,
 	process->exit_code = -1;
 	process->pins = 1;
 	object_list_init(&process->objects);
+	names_init(&process->names);
 	return process;
 }
 
@@ -157,6 +192,7 @@ void handle_unpin(struct tether *process)
 	if (process->is_known)
 		LIST_REMOVE(process, known);
 	object_list_clear(&process->objects);
+	names_clear(&process->names);
 	space_put(process->space);
 	blob_put(process->environment);
 	blob_put(process->creator_environment);
