@@ -35,6 +35,11 @@ enum arch_tag arch_tag_of_size(size_t size);
 vaddr_t arch_pc(const struct arch_regs *regs);
 void arch_set_pc(struct arch_regs *regs, vaddr_t pc);
 vaddr_t arch_sp(const struct arch_regs *regs);
+/*
+ * A copy of a stack that a signal handler may run on (sigaltstack(2)), from address on: the sp of what it has
+ * interrupted, on another stack; 0: there is no such handler.
+ */
+vaddr_t arch_interrupted_sp(const unsigned char *bytes, size_t length, vaddr_t address);
 /* The n-th integer argument of a C function, n from 0, at its first instruction. */
 uint64_t arch_argument(const struct arch_regs *regs, unsigned n);
 

@@ -101,6 +101,31 @@ vaddr_t arch_sp(const struct arch_regs *regs)
 	return x86_word(regs, layout_of(regs)->sp);
 }
 
+/*
+ * What the kernel pushes for a 64-bit handler, from uc_flags on (asm/ucontext.h): flags of which three are known, no
+ * link, the alternate stack, in which all of this lies, then the registers of asm/sigcontext.h. So much can hardly be
+ * there by chance, and if it is, some bytes are copied in vain.
+ */
+vaddr_t arch_interrupted_sp(const unsigned char *bytes, size_t length, vaddr_t address)
+{
+	enum { FLAGS, LINK, STACK, STACK_FLAGS, STACK_SIZE, RSP = 20, WORDS = 22, FLAGS_KNOWN = 7 };
+	const size_t count = length / sizeof(uint64_t);
+	uint64_t word[WORDS];
+
+	for (size_t i = 0; i + WORDS <= count; i++) {
+		uint64_t flags[2];
+
+		memcpy(flags, bytes + i * 8, sizeof(flags));
+		if (flags[FLAGS] > FLAGS_KNOWN || flags[LINK])
+			continue;
+		memcpy(word, bytes + i * 8, sizeof(word));
+		if (word[STACK] && address + i * 8 - word[STACK] < word[STACK_SIZE] &&
+		    word[RSP] - word[STACK] >= word[STACK_SIZE] && word[RSP] % 8 == 0 && word[RSP])
+			return word[RSP];
+	}
+	return 0;
+}
+
 bool arch_steps_itself(const struct arch_regs *regs)
 {
 	return x86_word(regs, layout_of(regs)->flags) & X86_TF;

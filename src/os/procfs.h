@@ -45,6 +45,8 @@ int os_start_time(int64_t tid, uint64_t *ret);
  */
 enum { OS_SYSCALL_RUNNING = -4096, OS_SYSCALL_NONE = -4097 };
 long os_blocked_syscall(int64_t pid, int64_t tid, uint64_t argument[6]);
+/* The same, with where its sp and pc stand; both untouched where it runs. */
+long os_blocked_at(int64_t pid, int64_t tid, vaddr_t *ret_sp, vaddr_t *ret_pc);
 
 /* Call visit for each tid of a process / each child of a task; a non-zero return ends it and is returned. */
 int os_each_thread(int64_t pid, int (*visit)(int64_t tid, void *data), void *data);
