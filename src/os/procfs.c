@@ -208,6 +208,22 @@ long os_blocked_at(int64_t pid, int64_t tid, vaddr_t *ret_sp, vaddr_t *ret_pc)
 	return number;
 }
 
+int os_thread_runs(int64_t pid, int64_t tid, uint64_t *ret)
+{
+	char path[64], text[96], *p;
+	long n;
+
+	snprintf(path, sizeof(path), "/proc/%lld/task/%lld/schedstat", (long long)pid, (long long)tid);
+	n = read_once(path, text, sizeof(text));
+	if (n <= 0)
+		return n ? (int)n : -ENOENT;
+	/* time on a processor, time that it waited for one, number of times */
+	strtoull(text, &p, 10);
+	strtoull(p, &p, 10);
+	*ret = strtoull(p, &p, 10);
+	return 0;
+}
+
 /* ---- directories ----------------------------------------------------------------------------------------
  */
 
