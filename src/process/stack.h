@@ -23,6 +23,15 @@ struct copies {
 };
 void copies_free(struct copies *copies);
 
+/* The name of an address, which many threads stand at. */
+struct named_address {
+	UT_hash_handle hh;
+	vaddr_t address;
+	char *object, *symbol;   /* owned, NULL: none */
+	uint64_t start;          /* of the symbol, or the object's base */
+	uint64_t base;
+};
+
 /* One call. */
 struct snapshot_call {
 	struct tether *process;
@@ -32,6 +41,7 @@ struct snapshot_call {
 	struct stack_map *map;
 	struct stack_frame *frames;
 	struct tether_frame *named;
+	struct named_address *addresses;
 	struct tether_snapshot done;
 	int result;              /* of the client's function, when that was not 0 */
 };
