@@ -111,14 +111,18 @@ void mask_saw_at_stop(struct task *t, uint64_t mask, bool search)
 
 void mask_saw_seized(struct task *t, uint64_t mask)
 {
-	vaddr_t sp;
+	struct os_blocked at;
+	long call;
 
 	t->last_mask = mask;
+	if (!(mask & BIT(SIGTRAP)))
+		return;
+	call = os_blocked_at(t->process->pid, t->tid, &at);
 	/* One that runs shows a stop before anything is planted (rule 5), and its mask is seen there. */
-	if (!(mask & BIT(SIGTRAP)) || os_blocked_sp(t->process->pid, t->tid, &sp))
+	if (call < 0 && call != OS_SYSCALL_NONE)
 		return;
 	remember(t, mask);
-	search_frames(t, sp);
+	search_frames(t, at.sp);
 }
 
 /*
