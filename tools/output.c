@@ -86,6 +86,22 @@ void output_ending(struct output *output, const struct output_ending *ending)
 	sink_added(&output->sink);
 }
 
+void output_process(struct output *output, const struct output_process *process)
+{
+	if (output->options.quiet || output->sink.error)
+		return;
+	output->writer->process(output, process);
+	sink_added(&output->sink);
+}
+
+void output_overdue(struct output *output, const struct output_process *command, uint64_t timeout_ns, size_t count)
+{
+	if (output->options.quiet || output->sink.error)
+		return;
+	output->writer->overdue(output, command, timeout_ns, count);
+	sink_added(&output->sink);
+}
+
 void output_object(struct output *output, int64_t pid, const struct tether_object *object)
 {
 	if (output->options.quiet || output->sink.error)

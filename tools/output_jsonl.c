@@ -237,6 +237,39 @@ static void jsonl_ending(struct output *output, const struct output_ending *endi
 	} while (json_end(&json) == JSON_AGAIN);
 }
 
+static void jsonl_process(struct output *output, const struct output_process *process)
+{
+	const char state[2] = { process->state };
+	struct json json;
+
+	json_begin(&json, &output->sink.pending);
+	do {
+		json_bytes(&json, "event", "process");
+		json_unsigned(&json, "t_ns", since_start(output, process->t_ns));
+		json_signed(&json, "pid", process->pid);
+		json_signed(&json, "tid", process->pid);
+		json_signed(&json, "ppid", process->parent);
+		json_bytes(&json, "state", state);
+		json_list(&json, "argv", process->argv);
+	} while (json_end(&json) == JSON_AGAIN);
+}
+
+static void jsonl_overdue(struct output *output, const struct output_process *command, uint64_t timeout_ns,
+			  size_t count)
+{
+	struct json json;
+
+	json_begin(&json, &output->sink.pending);
+	do {
+		json_bytes(&json, "event", "timeout");
+		json_unsigned(&json, "t_ns", since_start(output, command->t_ns));
+		json_signed(&json, "pid", command->pid);
+		json_signed(&json, "tid", command->pid);
+		json_unsigned(&json, "timeout_ns", timeout_ns);
+		json_unsigned(&json, "processes", count);
+	} while (json_end(&json) == JSON_AGAIN);
+}
+
 static void jsonl_object(struct output *output, int64_t pid, const struct tether_object *object)
 {
 	struct json json;
@@ -356,6 +389,8 @@ const struct output_writer output_jsonl = {
 	.header = jsonl_header,
 	.event = jsonl_event,
 	.ending = jsonl_ending,
+	.process = jsonl_process,
+	.overdue = jsonl_overdue,
 	.object = jsonl_object,
 	.verdict = jsonl_verdict,
 	.summary = jsonl_summary,

@@ -321,13 +321,15 @@ static struct line line_new(struct output *output)
 	};
 }
 
-static int indent_of(const struct process *process)
+static int depth_indent(unsigned depth)
 {
-	unsigned depth = process ? process->depth : 0;
-
 	return (int)(depth < DEPTH_SHOWN ? depth : DEPTH_SHOWN) * INDENT;
 }
 
+static int indent_of(const struct process *process)
+{
+	return depth_indent(process ? process->depth : 0);
+}
 /* Time and pid, and blanks for the depth. */
 static struct line line_begin(struct output *output, uint64_t t_ns, int64_t pid, int indent)
 {
@@ -463,6 +465,35 @@ static void text_ending(struct output *output, const struct output_ending *endin
 	line_end(&line);
 }
 
+static void text_process(struct output *output, const struct output_process *process)
+{
+	struct line line = line_begin(output, process->t_ns, process->pid, depth_indent(process->depth));
+	const char *const *argv = process->argv;
+
+	line_style(&line, LINE_BOLD);
+	line_word(&line, argv && argv[0] ? argv[0] : "?");
+	line_plain(&line);
+	put_words(&line, argv && argv[0] ? argv + 1 : NULL);
+	if (process->state == 'Z' || process->state == 'X')
+		line_styled(&line, LINE_YELLOW, "  ended, its parent has not taken notice");
+	else if (process->state == 'T' || process->state == 't')
+		line_styled(&line, LINE_YELLOW, process->state == 'T' ? "  stopped" : "  traced");
+	line_end(&line);
+}
+
+static void text_overdue(struct output *output, const struct output_process *command, uint64_t timeout_ns,
+			 size_t count)
+{
+	struct line line = line_begin(output, command->t_ns, command->pid, 0);
+	int detail_column = line.column + EVENT_WIDTH + 1;
+
+	line_styled(&line, LINE_BOLD_RED, "timeout");
+	line_pad(&line, detail_column);
+	line_printf(&line, "not ended after %.*f s; ", timeout_ns % 1000000000 ? 3 : 0, (double)timeout_ns / 1e9);
+	line_printf(&line, "%zu process%s", count, count == 1 ? "" : "es");
+	line_end(&line);
+}
+
 enum { BUILD_ID_SHOWN = 8 };
 
 /* Addresses first, as their width is known; of a path that is too long the end is what counts. */
@@ -581,6 +612,8 @@ const struct output_writer output_text = {
 	.header = text_header,
 	.event = text_event,
 	.ending = text_ending,
+	.process = text_process,
+	.overdue = text_overdue,
 	.object = text_result_object,
 	.verdict = text_verdict,
 	.summary = text_summary,
