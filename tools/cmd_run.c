@@ -19,7 +19,7 @@ struct run_options {
 	enum tether_release_mode on_exit;
 	const char *stop_on_exec;
 	const char *then;
-	bool no_follow;
+	bool no_follow, crash_stacks;
 };
 
 static bool read_stop(void *field, const char *argument, struct buffer *why)
@@ -62,6 +62,16 @@ static bool read_mode(void *field, const char *argument, struct buffer *why)
 	return true;
 }
 
+static bool read_on_crash(void *field, const char *argument, struct buffer *why)
+{
+	if (strcmp(argument, "stacks") != 0) {
+		buffer_text(why, "give stacks");
+		return false;
+	}
+	*(bool *)field = true;
+	return true;
+}
+
 #define FIELD(name) offsetof(struct run_options, name)
 
 static const struct option_row rows[] = {
@@ -78,6 +88,8 @@ static const struct option_row rows[] = {
 	  FIELD(no_follow) },
 	{ 0, "on-exit", "kill|run", "when tether ends first: kill it (default), or let it run", read_mode,
 	  FIELD(on_exit) },
+	{ 0, "on-crash", "stacks", "show the stacks before a signal ends it with a core dump", read_on_crash,
+	  FIELD(crash_stacks) },
 	COMMON_OPTIONS(struct run_options, common),
 };
 
@@ -135,6 +147,8 @@ static int create(struct timeline *timeline, const struct run_options *options, 
 		create.flags |= TETHER_NO_FOLLOW;
 	if (options->common.output.env || options->common.output.cmdline)
 		create.flags |= TETHER_WANT_ENV;
+	if (options->crash_stacks)
+		create.flags |= TETHER_PARK_ON_CRASH;
 	if (early && !timeline_needs_monitor(timeline->output))
 		create.flags |= TETHER_NO_MONITOR;
 	result = tether_create(timeline->session, &create, &handle, error);

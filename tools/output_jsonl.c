@@ -127,6 +127,13 @@ static void write_signal(struct json *json, const struct output *output, const s
 	json_signed(json, "sender", event->u.signal.sender);
 }
 
+static void write_crash(struct json *json, const struct output *output, const struct tether_event *event)
+{
+	write_signal(json, output, event);
+	if (event->u.signal.address)
+		json_hex(json, "address", event->u.signal.address);
+}
+
 static void write_stop(struct json *json, const struct output *output, const struct tether_event *event)
 {
 	(void)output;
@@ -189,7 +196,7 @@ static member_writer *const members[] = {
 	[TETHER_EVENT_EXIT] = write_exit,           [TETHER_EVENT_LOST] = write_reason,
 	[TETHER_EVENT_RELEASE] = write_release,     [TETHER_EVENT_SIGNAL_STATE] = write_signal_state,
 	[TETHER_EVENT_LATE_ANSWER] = write_late,    [TETHER_EVENT_DROPPED] = write_dropped,
-	[TETHER_EVENT_BLOCKED] = write_reason,
+	[TETHER_EVENT_BLOCKED] = write_reason,      [TETHER_EVENT_CRASH] = write_crash,
 };
 
 static uint64_t since_start(const struct output *output, uint64_t t_ns)

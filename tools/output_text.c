@@ -196,6 +196,13 @@ static void text_signal(struct line *line, const struct tether_event *event, con
 	}
 }
 
+static void text_crash(struct line *line, const struct tether_event *event, const struct process *process)
+{
+	text_signal(line, event, process);
+	if (event->u.signal.address)
+		line_printf(line, " at 0x%llx", (unsigned long long)event->u.signal.address);
+}
+
 static void text_stop(struct line *line, const struct tether_event *event, const struct process *process)
 {
 	char room[16];
@@ -307,6 +314,7 @@ static const struct look looks[] = {
 	[TETHER_EVENT_DROPPED] = { LINE_BOLD_RED, false, text_dropped },
 	[TETHER_EVENT_PARKED] = { LINE_YELLOW, false, NULL },
 	[TETHER_EVENT_BLOCKED] = { LINE_YELLOW, false, text_reason },
+	[TETHER_EVENT_CRASH] = { LINE_BOLD_RED, false, text_crash },
 };
 
 /* ---- lines --------------------------------------------------------------------------------------------- */

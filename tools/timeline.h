@@ -62,6 +62,7 @@ struct timeline {
 	bool hands_over;   /* parked processes are let go, to `then` or to nobody */
 	const char *then;  /* command to hand parked processes to */
 	struct parked *parked, **parked_end;
+	struct parked *crashed; /* parked before a signal ends them, the last one first */
 	struct handover handover;
 	int then_status; /* of the last such command, -1: none ran */
 

@@ -53,6 +53,8 @@ void settle(struct controller *c, struct task *t)
 		check_still(c, s);
 		return;
 	}
+	if (t->crashing && crash_park(c, t))
+		return;
 	if (signals_learn(c, t))
 		return;
 	if (t->over)
@@ -280,6 +282,7 @@ void unpark(struct controller *c, struct process *p)
 		return;
 	p->parked = false;
 	p->space->parks--;
+	crash_goes_on(p);
 	space_go_on(c, p->space);
 }
 

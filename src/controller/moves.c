@@ -37,6 +37,7 @@ void pass_signal(struct controller *c, struct task *t)
 	if (t->deliver == SIGTRAP && signals_ignored(t))
 		t->deliver = 0;
 	slot_leave(c, t);
+	t->crashing = crash_comes(c, t);
 	settle(c, t);
 }
 
@@ -149,6 +150,7 @@ static void step_signal(struct controller *c, struct task *t)
 	step_finish(c, t);
 	t->over = 0;
 	t->deliver = WSTOPSIG(t->status);
+	t->crashing = crash_comes(c, t);
 	step_left(c, t);
 }
 

@@ -578,6 +578,18 @@ static void event_sigstate(struct family *family, struct tether *process, const 
 		    "a trap was hit while SIGTRAP was blocked or ignored, and its state could not be put back");
 }
 
+static void event_crash(struct family *family, struct tether *process, const void *body)
+{
+	const struct proto_ev_crash *from = body;
+	struct tether_event event = event_of(&from->event, process, TETHER_EVENT_CRASH);
+
+	event.u.signal.signal = from->signal;
+	event.u.signal.code = from->code;
+	event.u.signal.sender = from->sender;
+	event.u.signal.address = from->address;
+	follow_post(family, &event);
+}
+
 static void event_late(struct family *family, struct tether *process, const void *body)
 {
 	const struct proto_ev_plain *from = body;

@@ -51,6 +51,7 @@ enum {
 	PROTO_PARK = 1 << 1,       /* grab: all threads stopped and reported as parked */
 	PROTO_TREE = 1 << 2,       /* grab: pids[] of descendants are grabbed in the same family */
 	PROTO_READ_ONLY = 1 << 3,  /* plant is refused: no-monitor grab */
+	PROTO_PARK_CRASH = 1 << 4, /* a process parks before a signal ends it with a core dump */
 };
 
 /* ---- requests and answers ------------------------------------------------------------------------------ */
@@ -280,6 +281,14 @@ struct proto_window {
 	uint32_t length;            /* a multiple of 8 */
 	uint32_t reserved;
 };
+/* It is about to end the process, which parks first: `parked` follows when all its threads stand. */
+struct proto_ev_crash {
+	struct proto_event event;
+	int32_t signal, code;
+	uint32_t sender;
+	uint32_t reserved;
+	uint64_t address;           /* si_addr, of what the processor or the kernel has raised; else 0 */
+};
 struct proto_ev_hit {
 	struct proto_event event;
 	uint32_t items;             /* bytes: windows, each followed by what it shows, where site captures; else 0 */
@@ -320,7 +329,8 @@ struct proto_ev_stats {
 	X(281, dropped, struct proto_ev_plain, 0, 0, 0, 1)                    \
 	X(283, blocked, struct proto_ev_plain, 0, 0, 0, 1)                    \
 	X(285, sigstate, struct proto_ev_signal, 0, 0, 0, 1)                  \
-	X(287, stats, struct proto_ev_stats, 0, 0, 1, 1)
+	X(287, stats, struct proto_ev_stats, 0, 0, 1, 1)                      \
+	X(301, crash, struct proto_ev_crash, 0, 0, 1, 1)
 
 enum { PROTO_WANT_THREAD = 1, PROTO_WANT_SIGNAL = 2, PROTO_WANT_STOP = 4 };
 

@@ -94,6 +94,7 @@ static void pack_event(struct packer *packer, const struct tether_event *from, s
 	case TETHER_EVENT_STOP:
 	case TETHER_EVENT_CONTINUE:
 	case TETHER_EVENT_SIGNAL_STATE:
+	case TETHER_EVENT_CRASH:
 		to->u.signal.detail = pack_string(packer, from->u.signal.detail);
 		break;
 	case TETHER_EVENT_LOST:
