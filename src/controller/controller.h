@@ -119,6 +119,7 @@ struct process {
 	bool unlearnable;     /* seccomp, or the call failed */
 	bool actions_known;   /* stands at the exec that create made it for: trap_ignored is right */
 	bool crashed;         /* a signal that ends it was, or is being, held: crash.c */
+	struct task *crasher; /* for whom it is being held; NULL: nobody */
 	bool threaded;        /* has had a second thread since its last exec */
 	uint64_t user_ns, system_ns, max_rss_kb;
 };
@@ -377,6 +378,17 @@ bool crash_comes(const struct controller *c, const struct task *t);
 /* Tell, and park. False: there is nobody to continue it. */
 bool crash_park(struct controller *c, struct task *t);
 void crash_goes_on(struct process *p);
+/* Let go while it is held. True: the signal ends it, and its other threads with it. */
+bool crash_released(struct controller *c, struct task *t);
+
+/*
+ * sample.c: before an event of that type, where its stack is wanted. sample_held(): it asks, and settle() keeps it until
+ * the answer.
+ */
+void sample(struct controller *c, struct task *t, uint32_t wanted, uint32_t type);
+void sample_held(struct controller *c, struct task *t, uint32_t wanted, uint32_t type);
+/* The event is a hit with a question of its own; regs as they are to be. */
+void sample_hit(struct controller *c, struct task *t, const struct arch_regs *regs);
 
 /* question.c */
 bool ask(struct controller *c, struct task *t, struct proto_event *event);

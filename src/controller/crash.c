@@ -54,6 +54,7 @@ bool crash_park(struct controller *c, struct task *t)
 	out_event(c, PROTO_EV_crash, &body, sizeof(body));
 	task_set_state(t, TASK_HELD);
 	t->process->crashed = true;
+	t->process->crasher = t;
 	park(c, t->process, t->tid);
 	return true;
 }
@@ -63,6 +64,20 @@ void crash_goes_on(struct process *p)
 {
 	struct space *s = p->space;
 
+	p->crasher = NULL;
 	if (p->crashed && TAILQ_FIRST(&s->processes) == p && !TAILQ_NEXT(p, of_space))
 		s->closed = true;
+}
+
+/* The others, let go before the signal has done its work, could end the process in another way. */
+bool crash_released(struct controller *c, struct task *t)
+{
+	struct process *p = t->process;
+
+	if (!p->crasher)
+		return false;
+	task_set_state(t, TASK_HELD);
+	if (t == p->crasher)
+		task_run(c, t);
+	return true;
 }

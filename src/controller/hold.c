@@ -48,6 +48,11 @@ void settle(struct controller *c, struct task *t)
 		release_stopped(c, t);
 		return;
 	}
+	if (t->question) {
+		task_set_state(t, TASK_ASKING);
+		check_still(c, s);
+		return;
+	}
 	if (must_hold(t)) {
 		task_set_state(t, TASK_HELD);
 		check_still(c, s);

@@ -590,6 +590,15 @@ static void event_crash(struct family *family, struct tether *process, const voi
 	follow_post(family, &event);
 }
 
+static void event_sample(struct family *family, struct tether *process, const void *body)
+{
+	const struct proto_ev_sample *from = body;
+
+	(void)process;
+	if (from->event.question)
+		family_answer(family, from->event.question, PROTO_GO);
+}
+
 static void event_late(struct family *family, struct tether *process, const void *body)
 {
 	const struct proto_ev_plain *from = body;

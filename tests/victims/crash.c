@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Ends by a signal, in the way that its last word says: argv[1], or the word that it reads. Four other threads work
- * meanwhile; in the way "race" one of them ends the process with 7, a moment after the crash.
+ * meanwhile; in the way "race" one of them ends the process with 7, half a second after the crash.
  *
  * The functions have names that a stack is to show: crash_here() calls the one that crashes.
  */
@@ -35,7 +35,7 @@ static void *work(void *name)
 	for (;;) {
 		pause_ms(1);
 		if (crashing && !strcmp(way, "race") && !strcmp(name, "worker-0")) {
-			pause_ms(2);
+			pause_ms(500);
 			_exit(7);
 		}
 	}
