@@ -36,6 +36,7 @@ need pkg-config program pkg-config
 need python3 program python3
 need musl-tools program musl-gcc
 need libelf-dev header libelf.h
+need libdw-dev header elfutils/libdw.h
 need libzydis-dev header Zydis/Zydis.h
 need uthash-dev header uthash.h
 need linux-libc-dev header linux/ptrace.h

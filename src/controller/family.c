@@ -88,7 +88,7 @@ static void tell_fork(struct controller *c, struct task *t, const struct process
 
 	if (!t->process->followed || t->process->released)
 		return;
-	sample_held(c, t, PROTO_STACK_AT_FORK, PROTO_EV_fork);
+	sample_held(c, t, PROTO_SAMPLE_AT_FORK, PROTO_EV_fork);
 	event_of(c, &body.event, t);
 	out_event(c, PROTO_EV_fork, &body, sizeof(body));
 }
@@ -157,7 +157,7 @@ static struct task *child_of(struct controller *c, struct task *maker, pid_t tid
 	}
 	task_adopt(c, child, p);
 	if (thread) {
-		sample_held(c, maker, PROTO_STACK_AT_THREAD, PROTO_EV_thread);
+		sample_held(c, maker, PROTO_SAMPLE_AT_THREAD, PROTO_EV_thread);
 		tell_thread(c, child, true, maker->tid);
 	} else {
 		tell_fork(c, maker, p, kind);
@@ -376,6 +376,7 @@ static void forget_old_image(struct controller *c, struct task *t, pid_t old_tid
 	if (t->process->space->stepper == t || (caller && t->process->space->stepper == caller))
 		step_finish(c, t->process->space->stepper);
 	t->over = t->rehit = 0;
+	t->wound_back = false;
 	t->vfork_child = 0;
 	t->regroup = t->has_held_info = false;
 	t->deliver = 0;
@@ -393,6 +394,7 @@ void exec_event(struct controller *c, struct task *t)
 
 	if (!trace_message(t->tid, &old_tid))
 		body.old_tid = (uint32_t)old_tid;
+	snapshot_abandon(c, p, -EAGAIN);
 	forget_old_image(c, t, (pid_t)body.old_tid);
 	drop_other_threads(c, p, t);
 	p->group_stopped = false;

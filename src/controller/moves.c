@@ -32,7 +32,7 @@ void pass_signal(struct controller *c, struct task *t)
 
 	t->deliver = t->delivered = WSTOPSIG(t->status);
 	slot_leave(c, t);
-	sample_held(c, t, PROTO_STACK_AT_SIGNAL, PROTO_EV_signal);
+	sample_held(c, t, PROTO_SAMPLE_AT_SIGNAL, PROTO_EV_signal);
 	if (c->hold.events & PROTO_WANT_SIGNAL)
 		tell_signal(c, t, PROTO_EV_signal, t->deliver, trace_get_info(t->tid, &info) ? NULL : &info);
 	signals_refresh(c, t, t->deliver != SIGCHLD);
@@ -67,7 +67,7 @@ static void group_stop(struct controller *c, struct task *t)
 
 	if (!p->group_stopped) {
 		p->group_stopped = true;
-		sample(c, t, PROTO_STACK_AT_STOP, PROTO_EV_stop);
+		sample(c, t, PROTO_SAMPLE_AT_STOP, PROTO_EV_stop);
 		tell_signal(c, t, PROTO_EV_stop, WSTOPSIG(t->status), NULL);
 	}
 	signals_refresh(c, t, true);
@@ -159,10 +159,16 @@ static void step_signal(struct controller *c, struct task *t)
 /* The stepped instruction was a system call and is far enough to be left alone. */
 static void step_forked(struct controller *c, struct task *t)
 {
+	struct space *s = t->process->space;
+
 	step_finish(c, t);
 	t->over = 0;
-	space_go_on(c, t->process->space);
+	/*
+	 * The event first: the space, going on, lets this one run with it, and one that runs tells no more whom it has
+	 * made. A child that nobody owns is then taken for an orphan.
+	 */
 	fork_event(c, t);
+	space_go_on(c, s);
 }
 
 static void call_again(struct controller *c, struct task *t)
@@ -392,6 +398,8 @@ void act(struct controller *c, struct task *t)
 	if (t->process && t->process->learner == t && t->state == TASK_STOPPING && kind != STOP_INTERRUPT &&
 	    kind != STOP_EXEC)
 		signals_unlearn(c, t->process);
+	if (t->snapshot == SNAPSHOT_WANTED)
+		snapshot_stop(c, t, kind);
 	move = &moves[t->state][kind];
 	if (move->act) {
 		/* A stepper leaves its queue by whatever comes instead. */

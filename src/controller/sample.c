@@ -49,6 +49,6 @@ void sample(struct controller *c, struct task *t, uint32_t wanted, uint32_t type
 
 void sample_hit(struct controller *c, struct task *t, const struct arch_regs *regs)
 {
-	if (c->hold.stacks & PROTO_STACK_AT_LINKER)
+	if (c->hold.stacks & PROTO_SAMPLE_AT_LINKER)
 		tell(c, t, PROTO_EV_hit, regs, false);
 }

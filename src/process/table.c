@@ -7,6 +7,7 @@
 
 #include "os/sys.h"
 #include "process/handle.h"
+#include "process/stack.h"
 
 int table_init(struct table *table, struct host *host)
 {
@@ -24,6 +25,11 @@ int table_init(struct table *table, struct host *host)
 	table->cache = rtld_cache_new();
 	if (!table->cache)
 		return -ENOMEM;
+	table->stacks = stack_pool_new();
+	if (!table->stacks) {
+		rtld_cache_free(table->cache);
+		return -ENOMEM;
+	}
 	pthread_mutex_init(&table->lock, NULL);
 	pthread_condattr_init(&monotonic);
 	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -43,6 +49,7 @@ void table_destroy(struct table *table)
 	}
 	images_free(table);
 	rtld_cache_free(table->cache);
+	stack_pool_free(table->stacks);
 	pthread_cond_destroy(&table->changed);
 	pthread_mutex_destroy(&table->lock);
 }
@@ -205,6 +212,7 @@ static void operation_drop(struct operation *operation)
 	free(operation->attendance);
 	free(operation->park_on_exec);
 	free(operation->path);
+	copies_free(operation->copies);
 	hanging_clear(&operation->hanging);
 	free(operation);
 }
