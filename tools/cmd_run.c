@@ -137,6 +137,7 @@ static int create(struct timeline *timeline, const struct run_options *options, 
 		.stop = options->stop,
 		.mode = options->on_exit,
 		.events = timeline_events(timeline->output),
+		.stacks = timeline_stacks(timeline->output),
 		.park_on_exec = options->stop_on_exec,
 	};
 	bool early = options->stop == TETHER_STOP_NONE || options->stop == TETHER_STOP_CREATE;

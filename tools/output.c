@@ -61,7 +61,7 @@ bool output_open(struct output *output, const struct output_options *options, ch
 	output->color = color_for(options->color, output->sink.fd);
 	output->unicode = !strcmp(nl_langinfo(CODESET), "UTF-8");
 	if (!options->quiet)
-		output->wanted = options->events ? options->events : output->writer->shows;
+		output->wanted = (options->events ? options->events : output->writer->shows) | options->stacks;
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	output->start_ns = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 	if (!options->quiet)

@@ -24,6 +24,7 @@ struct output_options {
 	enum output_format format;
 	enum output_color color;
 	uint64_t events; /* set of TETHER_EVENT_BIT(); 0: those that the format shows by itself */
+	uint64_t stacks; /* the same: shown with their stack */
 	bool quiet;      /* errors only */
 	bool env;        /* with each exec, what its environment changed */
 	bool cmdline;    /* with each exec, a line for sh */
@@ -36,6 +37,7 @@ struct output {
 	uint64_t start_ns; /* CLOCK_MONOTONIC of the header record */
 	uint64_t last_ns;  /* t_ns of the newest record */
 	uint64_t wanted;   /* set of TETHER_EVENT_BIT() that is written */
+	const char *caller; /* of the event that is being shown, who has asked for it; NULL: not known */
 	bool color, unicode;
 	bool complained; /* the sink's failure was reported */
 	int columns;     /* of text */

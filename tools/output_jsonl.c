@@ -101,7 +101,6 @@ static void write_thread(struct json *json, const struct output *output, const s
 
 static void write_object(struct json *json, const struct output *output, const struct tether_event *event)
 {
-	(void)output;
 	json_bytes(json, "object", event->u.object.path);
 	json_hex(json, "base", event->u.object.base);
 	json_signed(json, "lmid", event->u.object.lmid);
@@ -110,6 +109,8 @@ static void write_object(struct json *json, const struct output *output, const s
 	if (event->u.object.build_id_size)
 		json_digest(json, "build_id", event->u.object.build_id, event->u.object.build_id_size);
 	json_bool(json, "initial", event->u.object.initial);
+	if (output->caller)
+		json_bytes(json, "caller", output->caller);
 }
 
 static void write_signal_name(struct json *json, int signal)

@@ -58,6 +58,32 @@ static void put_memory(struct buffer *out, uint64_t kb)
 typedef void detail_writer(struct line *line, const struct tether_event *event,
 			   const struct process *process);
 
+/* "object`symbol+offset", each as a word of its own. */
+static void put_caller(struct line *line, const char *caller)
+{
+	const char *tick = strchr(caller, '`');
+	struct buffer object = { 0 };
+
+	line_style(line, LINE_DIM);
+	line_put(line, "  by ");
+	if (tick) {
+		buffer_bytes(&object, caller, (size_t)(tick - caller));
+		line_word(line, buffer_string(&object));
+		line_put(line, "`");
+		buffer_free(&object);
+	}
+	line_word(line, tick ? tick + 1 : caller);
+	line_plain(line);
+}
+
+/* Columns that are kept for it behind the path: half of the line belongs to that in any case. */
+static int caller_room(const struct line *line, const char *caller)
+{
+	int need = (int)sizeof("  by ") - 1 + utf8_width(caller), half = (line->limit - line->column) / 2;
+
+	return need < half ? need : half;
+}
+
 static void put_words(struct line *line, const char *const *words)
 {
 	for (; words && *words && !line->full; words++) {
@@ -170,8 +196,8 @@ static void text_object(struct line *line, const struct tether_event *event, con
 	line_path(line, event->u.object.path);
 	if (event->u.object.lmid)
 		line_printf(line, "  namespace %lld", (long long)event->u.object.lmid);
-	/* The address is worth a look only where there is room for it. */
-	if (line->full || line->column + 2 + 14 > line->limit)
+	/* The address is worth a look only where there is room for it, and beside a caller not even that. */
+	if (line->full || event->stack || line->column + 2 + 14 > line->limit)
 		return;
 	line_pad(line, BASE_COLUMN);
 	line_style(line, LINE_DIM);
@@ -432,8 +458,14 @@ static void text_event(struct output *output, const struct tether_event *event, 
 		line_plain(&line);
 	line_put(&line, " ");
 	line_pad(&line, detail_column);
+	if (output->caller)
+		line.limit -= caller_room(&line, output->caller);
 	if (look->detail)
 		look->detail(&line, event, process);
+	if (output->caller) {
+		line_limit(&line, output->columns);
+		put_caller(&line, output->caller);
+	}
 	line.color = output->color;
 	if (dim)
 		line_plain(&line);

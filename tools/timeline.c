@@ -9,6 +9,7 @@
 #include <sys/pidfd.h>
 #include <unistd.h>
 
+#include "caller.h"
 #include "ending.h"
 #include "output_stack.h"
 
@@ -29,6 +30,11 @@ enum { NUDGE_NS = 100000000 };
 uint64_t timeline_events(const struct output *output)
 {
 	return output->wanted | needed;
+}
+
+uint64_t timeline_stacks(const struct output *output)
+{
+	return output->options.stacks | (output->wanted & BIT(LOAD));
 }
 
 bool timeline_needs_monitor(const struct output *output)
@@ -171,6 +177,32 @@ static void after(struct timeline *timeline, const struct tether_event *event, s
 		after_of_first(timeline, event);
 }
 
+static int take_caller(const struct tether_stack *stack, void *data)
+{
+	caller_write(data, stack);
+	return 0;
+}
+
+static void show(struct timeline *timeline, const struct tether_event *event, const struct process *process)
+{
+	struct output *output = timeline->output;
+	struct buffer caller = { 0 };
+	struct stacks stacks;
+
+	if (event->kind == TETHER_EVENT_LOAD && event->stack &&
+	    !tether_event_stack(event, 0, take_caller, &caller) && caller.length && !caller.failed)
+		output->caller = buffer_string(&caller);
+	output_event(output, event, process);
+	output->caller = NULL;
+	buffer_free(&caller);
+	if (!event->stack || event->kind >= 64 || !(output->options.stacks & TETHER_EVENT_BIT(event->kind)))
+		return;
+	stacks_begin(&stacks, output, false);
+	stacks.bare = true;
+	tether_event_stack(event, 0, stacks_add, &stacks);
+	stacks_end(&stacks);
+}
+
 static void on_event(const struct tether_event *event, void *data)
 {
 	struct timeline *timeline = data;
@@ -180,7 +212,7 @@ static void on_event(const struct tether_event *event, void *data)
 	process = family_find(&timeline->family, event->pid);
 	/* That it stands is what its crash has said already. */
 	if (event->kind != TETHER_EVENT_PARKED || !process || !process->crashed)
-		output_event(timeline->output, event, process);
+		show(timeline, event, process);
 	after(timeline, event, process);
 }
 

@@ -17,6 +17,7 @@ extern "C" {
 #endif
 
 struct tether;
+struct tether_sample;
 
 /* One row: value (never reused), name in C, name in records and for `-e`, one-line description. */
 #define TETHER_EVENTS(X)                                                                             \
@@ -142,6 +143,7 @@ struct tether_event {
 		} dropped;
 		uint64_t room[24];
 	} u;
+	struct tether_sample *stack; /* for tether_event_stack(); NULL: none was wanted, or could be had */
 };
 
 /**

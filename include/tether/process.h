@@ -59,6 +59,7 @@ struct tether_create_opts {
 	const char *park_on_exec;  /* fnmatch(3) pattern on path or base name: park there; NULL: never */
 	uint32_t use_stdio;        /* bit 0, 1, 2: take stdio[0], stdio[1], stdio[2] */
 	int32_t stdio[3];          /* descriptors for the victim's 0, 1, 2; borrowed */
+	uint64_t stacks;           /* set of TETHER_EVENT_BIT(): events that come with a stack (tether/stack.h) */
 };
 
 struct tether_grab_opts {
@@ -69,6 +70,7 @@ struct tether_grab_opts {
 	uint32_t reserved;
 	uint64_t events;           /* set of TETHER_EVENT_BIT(); 0: all */
 	const char *park_on_exec;
+	uint64_t stacks;           /* set of TETHER_EVENT_BIT(): events that come with a stack (tether/stack.h) */
 };
 
 /**

@@ -20,6 +20,7 @@
 #include "os/procfs.h"
 #include "os/sys.h"
 #include "process/handle.h"
+#include "process/sample.h"
 
 void follow_post(struct family *family, struct tether_event *event)
 {
@@ -28,6 +29,7 @@ void follow_post(struct family *family, struct tether_event *event)
 	if (family->events && !(family->events & TETHER_EVENT_BIT(event->kind)))
 		return;
 	event->size = sizeof(*event);
+	event->stack = family->stacks & TETHER_EVENT_BIT(event->kind) ? family->sampled.sample : NULL;
 	pthread_mutex_lock(&table->lock);
 	table->host->post(table->host, event);
 	pthread_mutex_unlock(&table->lock);
@@ -135,75 +137,6 @@ static void plant_late_main(struct tether *process)
 	process->main_planted = true;
 	site = main_site(&process->rtld, stops_at_main(process));
 	plant_sites(process, &site, 1, NULL, NULL);
-}
-
-struct scan {
-	struct tether *process;
-	int64_t tid;
-	uint64_t t_ns;
-};
-
-static void post_object(const struct object *object, const struct scan *scan, uint32_t kind)
-{
-	struct family *family = scan->process->family;
-	struct table *table = family->table;
-	struct tether_event event = {
-		.size = sizeof(event),
-		.kind = kind,
-		.pid = scan->process->pid,
-		.tid = scan->tid,
-		.t_ns = scan->t_ns,
-		.process = scan->process,
-		.u.object = {
-			.path = object->path,
-			.base = object->bias,
-			.low = object->low,
-			.high = object->high,
-			.lmid = object->lmid,
-			.build_id = object->build_id.bytes,
-			.build_id_size = object->build_id.size,
-			.initial = object->initial,
-		},
-	};
-
-	if (object->is_program || object->is_linker || object->is_vdso)
-		return;
-	if (!family->events || family->events & TETHER_EVENT_BIT(kind))
-		table->host->post(table->host, &event);
-}
-
-static void object_added(struct object *object, void *data)
-{
-	post_object(object, data, TETHER_EVENT_LOAD);
-}
-
-static void object_removed(struct object *object, void *data)
-{
-	post_object(object, data, TETHER_EVENT_UNLOAD);
-}
-
-/* Clients read the list under the lock, so it is held while the list changes; the walk is bounded. */
-static int scan_by(struct tether *process, int64_t tid, uint64_t t_ns, const struct reader *memory)
-{
-	struct scan scan = { process, tid, t_ns };
-	struct rtld_changes changes = { object_added, object_removed, &scan };
-
-	pthread_mutex_lock(&process->table->lock);
-	int result = rtld_scan(&process->rtld, tid, memory, &process->objects, &changes);
-	pthread_mutex_unlock(&process->table->lock);
-	if (result < 0 || process->rtld.refused)
-		process->table->host->log(process->table->host, 1, "link maps of %lld: %s", (long long)process->pid,
-					  result == -EOVERFLOW ? "more than the bounds allow, the rest is left out" :
-					  result < 0           ? tether_strerror(result) :
-								 process->rtld.refused);
-	return result;
-}
-
-int follow_scan(struct tether *process, int64_t tid, uint64_t t_ns)
-{
-	struct reader memory = process_reader(process);
-
-	return scan_by(process, tid, t_ns, &memory);
 }
 
 static void rendezvous_failed(struct tether *process, int code, int status, const char *path)
@@ -386,7 +319,11 @@ static enum proto_action linker_hit(struct tether *process, const struct proto_e
 	struct captured captured = { process, (const unsigned char *)(from + 1), from->items };
 	struct reader memory = captured_reader(&captured);
 
-	if (scan_by(process, from->event.tid, from->event.t_ns, &memory) <= 0)
+	/* Who does not wait for an answer has a stack of another moment by now. */
+	if (!from->event.question)
+		sampled_drop(process->family);
+
+	if (follow_scan_by(process, from->event.tid, from->event.t_ns, &memory) <= 0)
 		return PROTO_GO;
 	if (process->preinit_seen || !process->rtld.started)
 		return PROTO_GO;
@@ -594,7 +531,7 @@ static void event_sample(struct family *family, struct tether *process, const vo
 {
 	const struct proto_ev_sample *from = body;
 
-	(void)process;
+	sampled_take(family, process, from);
 	if (from->event.question)
 		family_answer(family, from->event.question, PROTO_GO);
 }
@@ -647,6 +584,9 @@ void follow_event(struct family *family, const struct proto_header *header, cons
 	const struct proto_event *event = body;
 	struct tether *process = family_member(family, event->pid);
 
+	/* Both are one after the other on the line; what lies between was dropped for want of room. */
+	if (header->type != PROTO_EV_sample)
+		sampled_is_for(family, header, event);
 	if (!process && !needs_no_process(header->type)) {
 		if (event->question)
 			family_answer(family, event->question, PROTO_GO);
@@ -655,11 +595,13 @@ void follow_event(struct family *family, const struct proto_header *header, cons
 	switch (header->type) {
 #define X(number, name, body_type, item, want, keep, now)     \
 	case PROTO_EV_##name:                        \
-		event_##name(family, process, body);    \
-		return;
+		event_##name(family, process, body); \
+		break;
 		PROTO_EVENTS(X)
 #undef X
 	default:
-		return;
+		break;
 	}
+	if (header->type != PROTO_EV_sample)
+		sampled_drop(family);
 }

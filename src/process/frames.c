@@ -73,7 +73,7 @@ static void name_frame(struct snapshot_call *call, const struct stack_frame *fra
 	ret->offset = frame->pc - place.base;
 }
 
-static uint32_t end_of(const struct snapshot_thread *thread, enum stack_end end)
+uint32_t frames_end_of(enum stack_end end, bool cut)
 {
 	static const uint32_t ends[] = {
 		[STACK_WHOLE] = TETHER_END_WHOLE,
@@ -84,7 +84,7 @@ static uint32_t end_of(const struct snapshot_thread *thread, enum stack_end end)
 	};
 
 	/* Where the copy ends without having been cut off, what leads further is wrong, not missing. */
-	return end == STACK_BYTES && !thread->cut ? TETHER_END_RULES : ends[end];
+	return end == STACK_BYTES && !cut ? TETHER_END_RULES : ends[end];
 }
 
 int frames_visit(struct snapshot_call *call, const struct snapshot_thread *thread, const struct stack_copy *copy)
@@ -107,7 +107,7 @@ int frames_visit(struct snapshot_call *call, const struct snapshot_thread *threa
 
 	if (thread->state != TETHER_THREAD_RUNNING) {
 		stack.frame_count = stack_unwind(call->map, copy, call->frames, call->opts.max_frames, &end);
-		stack.end = end_of(thread, end);
+		stack.end = frames_end_of(end, thread->cut);
 	}
 	for (size_t i = 0; i < stack.frame_count; i++)
 		name_frame(call, &call->frames[i], &call->named[i]);

@@ -47,6 +47,8 @@ int frames_begin(struct snapshot_call *call);
 void frames_end(struct snapshot_call *call);
 /* Unwind, name, hand over. What the client's function returned. */
 int frames_visit(struct snapshot_call *call, const struct snapshot_thread *thread, const struct stack_copy *copy);
+/* enum tether_stack_end; cut: there is more of the stack than was copied. */
+uint32_t frames_end_of(enum stack_end end, bool cut);
 /* All of it for TETHER_STILL. */
 int still_visit(struct snapshot_call *call);
 
