@@ -153,12 +153,19 @@ bool select_processes(struct selection *selection, struct output *output, bool d
 int select_run(const struct invocation *invocation, int operands, struct selection *selection,
 	       const struct output_options *output_options, bool descend, select_run_fn *run, const void *options)
 {
+	if (!invocation->argv[operands])
+		return select_run_words(invocation, selection, output_options, descend, run, options);
+	select_free(selection);
+	return common_misuse(invocation, "unexpected word '%s'", invocation->argv[operands]);
+}
+
+int select_run_words(const struct invocation *invocation, struct selection *selection,
+		     const struct output_options *output_options, bool descend, select_run_fn *run, const void *options)
+{
 	struct output output;
 	int status = STATUS_TETHER;
 
-	if (invocation->argv[operands]) {
-		common_misuse(invocation, "unexpected word '%s'", invocation->argv[operands]);
-	} else if (!select_given(selection)) {
+	if (!select_given(selection)) {
 		common_misuse(invocation, "no process is given; use -p PID or -n NAME");
 	} else if (output_open(&output, output_options, invocation->whole_argv)) {
 		if (select_processes(selection, &output, descend))

@@ -52,6 +52,9 @@ bool select_processes(struct selection *selection, struct output *output, bool d
 typedef int select_run_fn(const void *options, struct output *output);
 int select_run(const struct invocation *invocation, int operands, struct selection *selection,
 	       const struct output_options *output_options, bool descend, select_run_fn *run, const void *options);
+/* The same of one whose operands are its own. */
+int select_run_words(const struct invocation *invocation, struct selection *selection,
+		     const struct output_options *output_options, bool descend, select_run_fn *run, const void *options);
 void select_free(struct selection *selection);
 
 #endif

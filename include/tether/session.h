@@ -52,6 +52,11 @@ struct tether_session_opts {
 	uint32_t cache_limit;       /* idle observe handles kept; 0: 64 */
 	uint32_t flags;             /* 0 */
 	const char *controller;     /* NULL: $TETHER_CONTROLLER (secure_getenv), else the installed one */
+	/*
+	 * Bytes of symbol tables kept that no handle uses, and bytes of tables in use beyond which idle observe
+	 * handles go, the least recent first; 0: 128 MiB. Handles that somebody holds are never given up.
+	 */
+	uint64_t cache_bytes;
 };
 
 /**

@@ -13,6 +13,7 @@
 #include <tether/process.h>
 #include <tether/session.h>
 #include <tether/stack.h>
+#include <tether/symbol.h>
 
 #ifdef __cplusplus
 extern "C" {

@@ -32,6 +32,10 @@ enum {
 	MAX_CFI_OPERATIONS = 256,      /* of one DWARF expression of a rule */
 	MAX_CFI_BYTES = 256 << 20,     /* .debug_frame of one file, decompressed */
 	MAX_IMAGE_BYTES = 256 << 20,   /* an object that only memory has */
+	MAX_PAST_IMAGES = 16,          /* programs that a process ran before and whose addresses are still named */
+	MAX_DEBUG_FILE = 1 << 30,      /* bytes of a file with debug information that is read for source lines */
+	MAX_DEBUG_UNITS = 1 << 20,     /* compilation units looked through for an address */
+	MAX_INLINED = 255,             /* functions inlined into each other at one address */
 	MAX_CREATE_PAYLOAD = 64 << 20, /* strings of one create */
 };
 

@@ -192,6 +192,7 @@ static void forget_image(struct tether *process)
 	struct space *fresh = space_new();
 
 	pthread_mutex_lock(&process->table->lock);
+	names_exec(process);
 	process->exec_serial++;
 	object_list_clear(&process->objects);
 	if (fresh) {

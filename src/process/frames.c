@@ -7,6 +7,7 @@
 
 #include "os/memory.h"
 #include "os/sys.h"
+#include "process/name.h"
 #include "process/stack.h"
 
 enum { NAME_SIZE = 64 };
@@ -38,13 +39,6 @@ int frames_begin(struct snapshot_call *call)
 	return result == -EACCES || result == -EPERM ? -TETHER_EPRIV : result;
 }
 
-void frames_end(struct snapshot_call *call)
-{
-	stack_map_free(call->map);
-	free(call->frames);
-	free(call->named);
-}
-
 /* "" for a thread that has ended since. */
 static void thread_name(int64_t pid, int64_t tid, char name[NAME_SIZE])
 {
@@ -61,16 +55,102 @@ static void thread_name(int64_t pid, int64_t tid, char name[NAME_SIZE])
 	name[got > 0 ? got - 1 : 0] = '\0';
 }
 
-static void name_frame(struct snapshot_call *call, const struct stack_frame *frame, struct tether_frame *ret)
+/* What the map alone tells. */
+static void place_address(struct snapshot_call *call, struct named_address *named)
 {
 	struct stack_place place;
 
-	*ret = (struct tether_frame){ .pc = frame->pc, .cfa = frame->cfa, .offset = frame->pc, .how = frame->how };
-	if (!stack_place(call->map, frame->look_up, &place))
+	if (!stack_place(call->map, named->address, &place))
 		return;
-	ret->object = place.path[0] ? place.path : NULL;
-	ret->base = place.base;
-	ret->offset = frame->pc - place.base;
+	named->object = place.path[0] ? strdup(place.path) : NULL;
+	named->start = named->base = place.base;
+}
+
+void frames_look_up(struct tether *process, uint64_t image, uint32_t flags, struct named_address *named)
+{
+	bool raw = flags & TETHER_SNAPSHOT_RAW_NAMES;
+	struct tether_symbol symbol = { .size = sizeof(symbol) };
+	char small[512], *text = small;
+	size_t length = sizeof(small);
+	int result;
+
+	for (;;) {
+		result = process_name(process, image, named->address, raw ? TETHER_SYMBOL_RAW : 0, &symbol, text,
+				      length);
+		if (result < 0 || !(symbol.flags & TETHER_SYMBOL_IS_CUT) || text != small)
+			break;
+		length = symbol.wanted;
+		text = malloc(length);
+		if (!text)
+			return;
+	}
+	if (result == 0 && (symbol.name[0] || !named->object)) {
+		free(named->object);
+		named->object = symbol.object[0] ? strdup(symbol.object) : NULL;
+		named->symbol = symbol.name[0] ? strdup(raw ? symbol.name : symbol.demangled) : NULL;
+		named->start = symbol.address;
+		named->base = symbol.base;
+	}
+	if (text != small)
+		free(text);
+}
+
+/* NULL without memory. */
+static struct named_address *named_at(struct snapshot_call *call, vaddr_t address)
+{
+	struct named_address *named;
+
+	HASH_FIND(hh, call->addresses, &address, sizeof(address), named);
+	if (named)
+		return named;
+	named = calloc(1, sizeof(*named));
+	if (!named)
+		return NULL;
+	named->address = address;
+	place_address(call, named);
+	if (!(call->opts.flags & TETHER_SNAPSHOT_NO_NAMES))
+		frames_look_up(call->process, call->process->observe ? IMAGE_ANY : call->done.image,
+			       call->opts.flags, named);
+	HASH_ADD(hh, call->addresses, address, sizeof(named->address), named);
+	if (named->hh.tbl)
+		return named;
+	free(named->object);
+	free(named->symbol);
+	free(named);
+	return NULL;
+}
+
+static void forget_names(struct snapshot_call *call)
+{
+	struct named_address *named, *next;
+
+	HASH_ITER(hh, call->addresses, named, next) {
+		HASH_DEL(call->addresses, named);
+		free(named->object);
+		free(named->symbol);
+		free(named);
+	}
+}
+
+void frames_end(struct snapshot_call *call)
+{
+	forget_names(call);
+	stack_map_free(call->map);
+	free(call->frames);
+	free(call->named);
+}
+
+static void name_frame(struct snapshot_call *call, const struct stack_frame *frame, struct tether_frame *ret)
+{
+	const struct named_address *named = named_at(call, frame->look_up);
+
+	*ret = (struct tether_frame){ .pc = frame->pc, .cfa = frame->cfa, .offset = frame->pc, .how = frame->how };
+	if (!named)
+		return;
+	ret->object = named->object;
+	ret->symbol = named->symbol;
+	ret->base = named->base;
+	ret->offset = frame->pc - named->start;
 }
 
 uint32_t frames_end_of(enum stack_end end, bool cut)

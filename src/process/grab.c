@@ -511,6 +511,25 @@ static int grab_control(struct table *table, int64_t pid, const struct tether_gr
 	return result;
 }
 
+/* What is seen at once is still named when the process ends before it is asked about. */
+static int observe_anew(struct table *table, int64_t pid, struct tether **ret, struct tether_error *err)
+{
+	struct tether *process;
+	struct looking looking;
+	int result = observe_grab(table, pid, &process, err);
+
+	if (result < 0)
+		return result;
+	if (!process->names.view) {
+		pthread_mutex_unlock(&table->lock);
+		if (names_look(process, true, &looking) == 0)
+			names_put(&looking);
+		pthread_mutex_lock(&table->lock);
+	}
+	*ret = process;
+	return 0;
+}
+
 int tether_grab(struct tether_session *session, int64_t pid, const struct tether_grab_opts *given,
 		struct tether **ret, struct tether_error *err)
 {
@@ -546,7 +565,7 @@ int tether_grab(struct tether_session *session, int64_t pid, const struct tether
 		return error_fill(err, result, &(struct error_details){ .pid = pid }, "cannot grab %lld", (long long)pid);
 	}
 	if (opts.flags & TETHER_OBSERVE)
-		result = observe_grab(table, pid, ret, err);
+		result = observe_anew(table, pid, ret, err);
 	else
 		result = grab_control(table, pid, &opts, &tree, ret, err);
 	table_leave(table);

@@ -31,6 +31,7 @@
 #include "base/error.h"
 #include "client/line.h"
 #include "object/object.h"
+#include "process/names.h"
 #include "rtld/rtld.h"
 
 struct family;
@@ -96,6 +97,7 @@ struct tether {
 	uint32_t flags;
 	struct rtld rtld;
 	struct object_list objects;
+	struct names names;          /* see there for who may touch it */
 	struct space *space;
 	struct blob *environment;    /* of its last exec, with TETHER_WANT_ENV */
 	struct blob *creator_environment;
@@ -233,6 +235,8 @@ struct table {
 	LIST_HEAD(, operation) births; /* grabs and creates under way */
 	TAILQ_HEAD(idle_queue, tether) idle; /* observe handles without a reference, the latest first */
 	uint32_t idle_count, idle_limit;
+	uint64_t idle_bytes;         /* symbol tables in use beyond which idle handles go */
+	struct symbol_pool *symbols; /* any thread */
 	struct tether *acting;       /* whose event the control thread acts on */
 	unsigned lockers;            /* who waits to lock */
 	bool snapshotting;           /* a caller is taking copies of stacks */
@@ -251,7 +255,8 @@ struct table {
 };
 
 /* ---- table.c ---- */
-int table_init(struct table *table, struct host *host);
+/* idle_bytes: of symbol tables that nobody uses, and of those that only idle handles use. */
+int table_init(struct table *table, struct host *host, uint64_t idle_bytes);
 void table_destroy(struct table *table);
 /*
  * Enter and leave a public call: 0 with the lock held, -TETHER_EFORKED, -TETHER_ECLOSED, or -TETHER_EDEADLK: the log
@@ -457,6 +462,8 @@ void stats_start(struct operation *operation);
 /* ---- memory.c ---- */
 /* Read through process_vm_readv, traps hidden: data is the struct tether. */
 struct reader process_reader(struct tether *process);
+/* The same without the hiding: for what is no code. Any thread; the lock does not matter. */
+struct reader process_plain_reader(struct tether *process);
 /* Memory as windows of a message show it (proto_window), and where they do not, as it is. */
 struct captured {
 	struct tether *process;

@@ -102,6 +102,16 @@ struct reader process_reader(struct tether *process)
 	return (struct reader){ control_read, control_read_many, process };
 }
 
+static ssize_t plain_read(void *data, vaddr_t address, void *buffer, size_t length)
+{
+	return read_alive(data, address, buffer, length);
+}
+
+struct reader process_plain_reader(struct tether *process)
+{
+	return (struct reader){ plain_read, control_read_many, process };
+}
+
 /* From address on, what the windows show of it; 0: nothing. */
 static size_t read_windows(const struct captured *captured, vaddr_t address, void *buffer, size_t length)
 {

@@ -39,6 +39,15 @@ static void forget(struct tether *process)
 	handle_unpin(process);
 }
 
+/* Tables that idle handles use; who else uses one keeps it. */
+static bool holds_too_much(const struct table *table)
+{
+	struct symbol_pool_state state;
+
+	symbol_pool_state(table->symbols, &state);
+	return state.bytes - state.idle_bytes > table->idle_bytes;
+}
+
 void observe_rest(struct tether *process)
 {
 	struct table *table = process->table;
@@ -50,7 +59,7 @@ void observe_rest(struct tether *process)
 	TAILQ_INSERT_HEAD(&table->idle, process, idler); /* with the pin of its users */
 	table->idle_count++;
 	process->idle = true;
-	while (table->idle_count > table->idle_limit)
+	while (table->idle_count > table->idle_limit || (table->idle_count > 0 && holds_too_much(table)))
 		forget(TAILQ_LAST(&table->idle, idle_queue));
 }
 

@@ -222,35 +222,34 @@ uint32_t sampled_kinds(uint64_t kinds)
 
 /* ---- calling thread -------------------------------------------------------------------------------------- */
 
-static void name_place(const struct place *place, struct tether_frame *ret)
+/* Its strings are owned by named. */
+static void name_place(struct tether *process, const struct tether_sample *sample, const struct place *place,
+		       uint32_t flags, struct named_address *named, struct tether_frame *ret)
 {
+	*named = (struct named_address){
+		.address = place->look_up,
+		.object = place->path ? strdup(place->path) : NULL,
+		.start = place->base,
+		.base = place->base,
+	};
+	if (!(flags & TETHER_SNAPSHOT_NO_NAMES))
+		frames_look_up(process, sample->image, flags, named);
 	*ret = (struct tether_frame){
 		.pc = place->pc,
 		.cfa = place->cfa,
-		.object = place->path,
-		.offset = place->pc - place->base,
-		.base = place->base,
+		.object = named->object,
+		.symbol = named->symbol,
+		.offset = place->pc - named->start,
+		.base = named->base,
 		.how = place->how,
 	};
 }
 
-int tether_event_stack(const struct tether_event *event, uint32_t flags, tether_stack_fn *visit, void *data)
+static int visit_sample(const struct tether_event *event, uint32_t flags, struct named_address *named,
+			struct tether_frame *frames, tether_stack_fn *visit, void *data)
 {
 	const struct tether_sample *sample = event->stack;
-	struct tether_frame *frames;
-	struct tether_stack stack;
-	int result;
-
-	if (flags & ~(uint32_t)(TETHER_SNAPSHOT_NO_NAMES | TETHER_SNAPSHOT_RAW_NAMES))
-		return -TETHER_EINVALID;
-	if (!sample || !event->process)
-		return -TETHER_ENOTFOUND;
-	frames = calloc(sample->count + 1, sizeof(*frames));
-	if (!frames)
-		return -ENOMEM;
-	for (size_t i = 0; i < sample->count; i++)
-		name_place(&sample->place[i], &frames[i]);
-	stack = (struct tether_stack){
+	struct tether_stack stack = {
 		.size = sizeof(stack),
 		.pid = event->pid,
 		.tid = sample->tid,
@@ -263,7 +262,33 @@ int tether_event_stack(const struct tether_event *event, uint32_t flags, tether_
 		.frames = frames,
 		.frame_count = sample->count,
 	};
+	int result;
+
+	for (size_t i = 0; i < sample->count; i++)
+		name_place(event->process, sample, &sample->place[i], flags, &named[i], &frames[i]);
 	result = visit(&stack, data);
+	for (size_t i = 0; i < sample->count; i++) {
+		free(named[i].object);
+		free(named[i].symbol);
+	}
+	return result;
+}
+
+int tether_event_stack(const struct tether_event *event, uint32_t flags, tether_stack_fn *visit, void *data)
+{
+	struct tether_frame *frames;
+	struct named_address *named;
+	int result = -ENOMEM;
+
+	if (flags & ~(uint32_t)(TETHER_SNAPSHOT_NO_NAMES | TETHER_SNAPSHOT_RAW_NAMES) || !visit)
+		return -TETHER_EINVALID;
+	if (!event->stack || !event->process)
+		return -TETHER_ENOTFOUND;
+	frames = calloc(event->stack->count + 1, sizeof(*frames));
+	named = calloc(event->stack->count + 1, sizeof(*named));
+	if (frames && named)
+		result = visit_sample(event, flags, named, frames, visit, data);
+	free(named);
 	free(frames);
 	return result;
 }

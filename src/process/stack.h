@@ -23,6 +23,15 @@ struct copies {
 };
 void copies_free(struct copies *copies);
 
+/* The name of an address, which many threads stand at. */
+struct named_address {
+	UT_hash_handle hh;
+	vaddr_t address;
+	char *object, *symbol;   /* owned, NULL: none */
+	uint64_t start;          /* of the symbol, or the object's base */
+	uint64_t base;
+};
+
 /* One call. */
 struct snapshot_call {
 	struct tether *process;
@@ -32,6 +41,7 @@ struct snapshot_call {
 	struct stack_map *map;
 	struct stack_frame *frames;
 	struct tether_frame *named;
+	struct named_address *addresses;
 	struct tether_snapshot done;
 	int result;              /* of the client's function, when that was not 0 */
 };
@@ -47,6 +57,8 @@ int frames_begin(struct snapshot_call *call);
 void frames_end(struct snapshot_call *call);
 /* Unwind, name, hand over. What the client's function returned. */
 int frames_visit(struct snapshot_call *call, const struct snapshot_thread *thread, const struct stack_copy *copy);
+/* Object and symbol of the address as far as they are known; flags: enum tether_snapshot_flags. Any thread, no lock held. */
+void frames_look_up(struct tether *process, uint64_t image, uint32_t flags, struct named_address *named);
 /* enum tether_stack_end; cut: there is more of the stack than was copied. */
 uint32_t frames_end_of(enum stack_end end, bool cut);
 /* All of it for TETHER_STILL. */

@@ -9,7 +9,7 @@
 #include "process/handle.h"
 #include "process/stack.h"
 
-int table_init(struct table *table, struct host *host)
+int table_init(struct table *table, struct host *host, uint64_t idle_bytes)
 {
 	pthread_condattr_t monotonic;
 
@@ -23,13 +23,16 @@ int table_init(struct table *table, struct host *host)
 	table->owner = getpid();
 	STAILQ_INIT(&table->images);
 	table->cache = rtld_cache_new();
-	if (!table->cache)
-		return -ENOMEM;
+	table->symbols = symbol_pool_new(&(struct symbol_limits){ .size = sizeof(struct symbol_limits),
+								   .idle_bytes = idle_bytes });
 	table->stacks = stack_pool_new();
-	if (!table->stacks) {
+	if (!table->cache || !table->symbols || !table->stacks) {
 		rtld_cache_free(table->cache);
+		symbol_pool_free(table->symbols);
+		stack_pool_free(table->stacks);
 		return -ENOMEM;
 	}
+	table->idle_bytes = idle_bytes;
 	pthread_mutex_init(&table->lock, NULL);
 	pthread_condattr_init(&monotonic);
 	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -50,6 +53,7 @@ void table_destroy(struct table *table)
 	images_free(table);
 	rtld_cache_free(table->cache);
 	stack_pool_free(table->stacks);
+	symbol_pool_free(table->symbols);
 	pthread_cond_destroy(&table->changed);
 	pthread_mutex_destroy(&table->lock);
 }
@@ -114,6 +118,7 @@ struct tether *handle_new(struct table *table, int64_t pid, uint64_t start_time,
 	process->exit_code = -1;
 	process->pins = 1;
 	object_list_init(&process->objects);
+	names_init(&process->names);
 	return process;
 }
 
@@ -164,6 +169,7 @@ void handle_unpin(struct tether *process)
 	if (process->is_known)
 		LIST_REMOVE(process, known);
 	object_list_clear(&process->objects);
+	names_clear(&process->names);
 	space_put(process->space);
 	blob_put(process->environment);
 	blob_put(process->creator_environment);

@@ -19,6 +19,7 @@
 #endif
 
 enum { DEFAULT_QUESTION_MS = 1000, DEFAULT_QUEUE = 65536, DEFAULT_CACHE = 64 };
+enum { DEFAULT_CACHE_BYTES = 128 << 20 };
 
 struct table *start_table(struct tether_session *session)
 {
@@ -128,9 +129,10 @@ static int session_fill(struct tether_session *session, const struct tether_sess
 		UINT64_C(1000000) * (opts->question_ms ? opts->question_ms : DEFAULT_QUESTION_MS);
 	session->controller_path = controller_path(opts);
 	session->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	uint64_t cache_bytes = opts->cache_bytes ? opts->cache_bytes : DEFAULT_CACHE_BYTES;
 	if (session->event_fd < 0)
 		return -errno;
-	if (!session->controller_path || table_init(&session->table, &session->host) < 0) {
+	if (!session->controller_path || table_init(&session->table, &session->host, cache_bytes) < 0) {
 		close(session->event_fd);
 		free(session->controller_path);
 		return -ENOMEM;

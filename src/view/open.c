@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * view/open.c - the file that a load object was mapped from
+ *
+ * A name proves nothing: the file may be deleted, replaced, overlaid, moved by prelink, or be another one in the
+ * victim's mount namespace. So each candidate is opened and compared with what is mapped. In this order:
+ *
+ *	/proc/TID/root + the path of the mapping, and of the link map   (what a victim names lies in its own root)
+ *	/proc/TID/map_files/START-END                                   (the very file, deleted or not; needs privilege)
+ *	/proc/TID/exe                                                   (the program: the very file)
+ *	the path in our own root                                        (also when the victim has ended)
+ *
+ * The same is a file with the build-id and the layout of what is mapped; without a build-id, with its device and inode.
+ */
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "os/procfs.h"
+#include "view/view.h"
+
+/* The first mapping of a file within the object. */
+struct place {
+	const struct view_object *object;
+	bool found, deleted;
+	vaddr_t start, end;
+	uint64_t inode;
+	uint32_t device_major, device_minor;
+	char path[PATH_MAX];
+};
+
+static int visit_mapping(const struct os_mapping *mapping, void *data)
+{
+	struct place *place = data;
+
+	if (mapping->start >= place->object->high)
+		return 1;
+	if (mapping->end <= place->object->low || mapping->inode == 0)
+		return 0;
+	place->found = true;
+	place->deleted = mapping->deleted;
+	place->start = mapping->start;
+	place->end = mapping->end;
+	place->inode = mapping->inode;
+	place->device_major = mapping->device_major;
+	place->device_minor = mapping->device_minor;
+	snprintf(place->path, sizeof(place->path), "%s", mapping->path);
+	return 1;
+}
+
+/* ---- is it the object's? ---------------------------------------------------------------------- */
+
+static ssize_t read_fd(void *data, vaddr_t address, void *buffer, size_t length)
+{
+	ssize_t got;
+
+	if (address > INT64_MAX)
+		return -EFAULT;
+	do {
+		got = pread(*(const int *)data, buffer, length, (off_t)address);
+	} while (got < 0 && errno == EINTR);
+	return got < 0 ? -errno : got;
+}
+
+/* Prelink moves the addresses in a file and leaves its build-id: names would be found beside their places. */
+static bool same_layout(const struct view_object *object, int fd)
+{
+	struct reader bytes = { .read = read_fd, .data = &fd };
+	struct elf_file *file = malloc(sizeof(*file));
+	bool same = file != NULL && elf_file_map(file, &bytes, object->bias) == 0 && file->low == object->low &&
+		    file->high == object->high;
+
+	free(file);
+	return same;
+}
+
+static bool is_same(const struct view_object *object, const struct place *place, int fd)
+{
+	struct elf_build_id build_id;
+	struct stat status;
+
+	if (fstat(fd, &status) < 0 || !S_ISREG(status.st_mode))
+		return false;
+	if (object->build_id.size != 0)
+		return elf_file_build_id(fd, &build_id) == 0 && build_id.size == object->build_id.size &&
+		       memcmp(build_id.bytes, object->build_id.bytes, build_id.size) == 0 && same_layout(object, fd);
+	return place->found && status.st_ino == place->inode && major(status.st_dev) == place->device_major &&
+	       minor(status.st_dev) == place->device_minor;
+}
+
+/* Not a device or a pipe that would wait or act: what is no plain file is closed again. */
+static int open_plain(int at, const char *path)
+{
+	int fd = openat(at, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+
+	return fd < 0 ? -1 : fd;
+}
+
+static int open_if_same(int at, const char *path, const struct view_object *object, const struct place *place)
+{
+	int fd = open_plain(at, path);
+
+	if (fd >= 0 && !is_same(object, place, fd)) {
+		close(fd);
+		fd = -1;
+	}
+	return fd;
+}
+
+/* ---- the candidates --------------------------------------------------------------------------- */
+
+/* The very file: nothing needs to be compared. */
+static int open_mapped(int64_t tid, const struct place *place)
+{
+	char path[96];
+
+	snprintf(path, sizeof(path), "/proc/%lld/map_files/%llx-%llx", (long long)tid, (unsigned long long)place->start,
+		 (unsigned long long)place->end);
+	return open_plain(AT_FDCWD, path);
+}
+
+/* A path from the root of a victim; a symbolic link in it that begins with "/" leads on from there only for the victim
+ * itself, so what it leads to is compared like all else. */
+static int open_in_root(int root_fd, const char *path, const struct view_object *object, const struct place *place)
+{
+	return root_fd >= 0 && path[0] == '/' && path[1] != '\0' ? open_if_same(root_fd, path + 1, object, place) : -1;
+}
+
+static int open_alive(const struct view_object *object, int64_t tid, const struct place *place, int root_fd)
+{
+	char exe[48];
+	int fd = -1;
+
+	if (place->found && !place->deleted)
+		fd = open_in_root(root_fd, place->path, object, place);
+	if (fd < 0)
+		fd = open_in_root(root_fd, object->path, object, place);
+	if (fd < 0 && place->found)
+		fd = open_mapped(tid, place);
+	if (fd < 0 && object->is_program) {
+		snprintf(exe, sizeof(exe), "/proc/%lld/exe", (long long)tid);
+		fd = open_plain(AT_FDCWD, exe);
+	}
+	if (fd < 0 && place->found && place->path[0] == '/')
+		fd = open_if_same(AT_FDCWD, place->path, object, place);
+	return fd;
+}
+
+/* ---- what the victim itself may serve --------------------------------------------------------- */
+
+struct served {
+	uint32_t device_major, device_minor;
+	bool any, here;
+};
+
+/* A line: id parent MAJOR:MINOR root mount-point options [...] - TYPE source options */
+static void read_mount(const char *line, struct served *served)
+{
+	unsigned int device_major, device_minor;
+	const char *type = strstr(line, " - ");
+
+	if (type == NULL || strncmp(type + 3, "fuse", 4) != 0 ||
+	    sscanf(line, "%*u %*u %u:%u", &device_major, &device_minor) != 2)
+		return;
+	served->any = true;
+	served->here = served->here ||
+		       (device_major == served->device_major && device_minor == served->device_minor);
+}
+
+/* Nothing of a mount is touched by reading the list of mounts. Not to be read: as if all were served. */
+static void find_served(int64_t tid, struct served *served)
+{
+	char path[48], *line = NULL;
+	size_t size = 0, total = 0;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%lld/mountinfo", (long long)tid);
+	file = fopen(path, "re");
+	if (file == NULL) {
+		served->any = served->here = true;
+		return;
+	}
+	for (ssize_t got; total < MAX_PROC_FILE && (got = getline(&line, &size, file)) > 0; total += (size_t)got)
+		read_mount(line, served);
+	free(line);
+	fclose(file);
+}
+
+/* ---- both ------------------------------------------------------------------------------------- */
+
+static int open_root(int64_t tid)
+{
+	char path[48];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%lld/root", (long long)tid);
+	fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 ? -1 : fd;
+}
+
+static int open_living(const struct view_object *object, const struct view_access *access, struct view_opened *ret)
+{
+	struct place place = { .object = object };
+
+	(void)os_each_mapping(access->tid, visit_mapping, &place);
+	struct served served = { place.device_major, place.device_minor, false, false };
+	if (access->parked)
+		find_served(access->tid, &served);
+	ret->quiet = served.any;
+	if (served.here)
+		return 0;
+	ret->root_fd = open_root(access->tid);
+	ret->fd = open_alive(object, access->tid, &place, ret->root_fd);
+	return 0;
+}
+
+int view_open(const struct view_object *object, const struct view_access *access, struct view_opened *ret)
+{
+	const struct place nowhere = { .object = object };
+
+	*ret = (struct view_opened){ -1, -1, false };
+	if (object->high <= object->low)
+		return -ENOENT;
+	if (access->memory != NULL)
+		return object->is_vdso ? 0 : open_living(object, access, ret);
+	/* It is gone: only what can be proved by its build-id. */
+	if (access->tid != 0 && !access->parked) {
+		ret->root_fd = open_root(access->tid);
+		ret->fd = open_in_root(ret->root_fd, object->path, object, &nowhere);
+	}
+	if (ret->fd < 0 && object->path[0] == '/' && !access->parked)
+		ret->fd = open_if_same(AT_FDCWD, object->path, object, &nowhere);
+	return ret->fd < 0 ? -ENOENT : 0;
+}
+
+void view_close(struct view_opened *opened)
+{
+	if (opened->fd >= 0)
+		close(opened->fd);
+	if (opened->root_fd >= 0)
+		close(opened->root_fd);
+}
