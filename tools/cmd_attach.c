@@ -42,6 +42,7 @@ static bool grab(struct timeline *timeline, const struct attach_options *options
 		.flags = TETHER_NO_PARK,
 		.mode = TETHER_MODE_RUN,
 		.events = timeline_events(timeline->output),
+		.stacks = timeline_stacks(timeline->output),
 	};
 	struct tether_error error = TETHER_ERROR_INIT;
 	struct tether *handle;

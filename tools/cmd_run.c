@@ -5,15 +5,13 @@
  * To its victim and to its caller the command is as good as not there: the victim has the terminal, the
  * signals and the descriptors that it would have without, and the caller gets the victim's exit status.
  */
-#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "common.h"
 #include "timeline.h"
+#include "unrunnable.h"
 
 struct run_options {
 	struct common_options common;
@@ -21,7 +19,7 @@ struct run_options {
 	enum tether_release_mode on_exit;
 	const char *stop_on_exec;
 	const char *then;
-	bool no_follow;
+	bool no_follow, crash_stacks;
 };
 
 static bool read_stop(void *field, const char *argument, struct buffer *why)
@@ -64,6 +62,16 @@ static bool read_mode(void *field, const char *argument, struct buffer *why)
 	return true;
 }
 
+static bool read_on_crash(void *field, const char *argument, struct buffer *why)
+{
+	if (strcmp(argument, "stacks") != 0) {
+		buffer_text(why, "give stacks");
+		return false;
+	}
+	*(bool *)field = true;
+	return true;
+}
+
 #define FIELD(name) offsetof(struct run_options, name)
 
 static const struct option_row rows[] = {
@@ -80,6 +88,8 @@ static const struct option_row rows[] = {
 	  FIELD(no_follow) },
 	{ 0, "on-exit", "kill|run", "when tether ends first: kill it (default), or let it run", read_mode,
 	  FIELD(on_exit) },
+	{ 0, "on-crash", "stacks", "show the stacks before a signal ends it with a core dump", read_on_crash,
+	  FIELD(crash_stacks) },
 	COMMON_OPTIONS(struct run_options, common),
 };
 
@@ -92,68 +102,7 @@ static const struct option_table table = {
 		    "Example: tether run --stop-on-exec='*/cc1' --then 'gdb -p {pid}' -- make",
 };
 
-/* ---- a command that does not run ----------------------------------------------------------------------- */
-
-struct reason {
-	const char *cause, *cure; /* empty: none is known */
-};
-
-static struct reason reason_not_found(const char *file)
-{
-	if (!strchr(file, '/'))
-		return (struct reason){ "no directory of PATH has it", "give its path, or extend PATH" };
-	if (access(file, F_OK) == 0)
-		return (struct reason){ "the interpreter that it asks for does not exist",
-					"install that, or correct its first line" };
-	return (struct reason){ "", "check the path" };
-}
-
-static struct reason reason_no_access(const char *file)
-{
-	struct stat status;
-
-	if (stat(file, &status))
-		return (struct reason){ "a directory of its path may not be searched", "" };
-	if (S_ISDIR(status.st_mode))
-		return (struct reason){ "it is a directory", "give the path of a program" };
-	if (!S_ISREG(status.st_mode))
-		return (struct reason){ "it is no regular file", "give the path of a program" };
-	if (access(file, X_OK))
-		return (struct reason){ "it is not executable by this user",
-					"give it the permission: chmod +x" };
-	return (struct reason){ "its interpreter may not be executed, or its file system is mounted noexec",
-				"" };
-}
-
-static struct reason reason_of(int error, const char *file)
-{
-	switch (error) {
-	case ENOENT:
-		return reason_not_found(file);
-	case EACCES:
-		return reason_no_access(file);
-	case ENOEXEC:
-		return (struct reason){ "the kernel knows no such format",
-					"a script needs a first line such as #!/bin/sh" };
-	case E2BIG:
-		return (struct reason){ "arguments and environment are too long together", "pass less" };
-	case ETXTBSY:
-		return (struct reason){ "it is open for writing", "close it first" };
-	default:
-		return (struct reason){ "", "" };
-	}
-}
-
-static int explain_exec(struct output *output, const char *file, int error)
-{
-	struct reason reason = reason_of(error, file);
-	char text[640];
-
-	snprintf(text, sizeof(text), "cannot run '%s': %s%s%s", file, strerror(error),
-		 *reason.cause ? ": " : "", reason.cause);
-	output_error(output, tether_error_name(TETHER_EEXEC), text, reason.cure);
-	return error == ENOENT ? STATUS_NOT_FOUND : STATUS_CANNOT_RUN;
-}
+/* ---- run ----------------------------------------------------------------------------------------------- */
 
 /* The exit status after a create that failed. */
 static int explain_create(struct output *output, const char *file, int result,
@@ -162,7 +111,7 @@ static int explain_create(struct output *output, const char *file, int result,
 	switch (-result) {
 	case TETHER_EEXEC:
 		if (error->system_error)
-			return explain_exec(output, file, error->system_error);
+			return unrunnable(output, file, error->system_error);
 		break;
 	case TETHER_EEXITED:
 		output_failure(output, "cannot stop it", result, error);
@@ -178,8 +127,6 @@ static int explain_create(struct output *output, const char *file, int result,
 	return STATUS_TETHER;
 }
 
-/* ---- run ----------------------------------------------------------------------------------------------- */
-
 static int create(struct timeline *timeline, const struct run_options *options, char *const *argv,
 		  struct tether_error *error)
 {
@@ -190,6 +137,7 @@ static int create(struct timeline *timeline, const struct run_options *options, 
 		.stop = options->stop,
 		.mode = options->on_exit,
 		.events = timeline_events(timeline->output),
+		.stacks = timeline_stacks(timeline->output),
 		.park_on_exec = options->stop_on_exec,
 	};
 	bool early = options->stop == TETHER_STOP_NONE || options->stop == TETHER_STOP_CREATE;
@@ -200,6 +148,8 @@ static int create(struct timeline *timeline, const struct run_options *options, 
 		create.flags |= TETHER_NO_FOLLOW;
 	if (options->common.output.env || options->common.output.cmdline)
 		create.flags |= TETHER_WANT_ENV;
+	if (options->crash_stacks)
+		create.flags |= TETHER_PARK_ON_CRASH;
 	if (early && !timeline_needs_monitor(timeline->output))
 		create.flags |= TETHER_NO_MONITOR;
 	result = tether_create(timeline->session, &create, &handle, error);

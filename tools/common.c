@@ -9,7 +9,8 @@
 
 #include "message.h"
 
-static void put_kinds(struct buffer *out)
+/* Two kinds share the name "thread". */
+static void put_kinds(struct buffer *out, uint64_t among)
 {
 	const char *last = "";
 
@@ -17,36 +18,43 @@ static void put_kinds(struct buffer *out)
 	for (uint32_t kind = 1; kind < 64; kind++) {
 		const char *name = tether_event_name(kind);
 
-		/* Two kinds share the name "thread". */
-		if (tether_event_kinds_by_name(name) && strcmp(name, last) != 0)
+		if (among & TETHER_EVENT_BIT(kind) && tether_event_kinds_by_name(name) && strcmp(name, last) != 0)
 			buffer_printf(out, " %s", name);
 		last = name;
 	}
 }
 
-bool option_events(void *field, const char *argument, struct buffer *why)
+static bool read_kinds(uint64_t *kinds, const char *argument, uint64_t among, struct buffer *why)
 {
-	uint64_t *events = field;
-
 	for (;;) {
 		size_t length = strcspn(argument, ",");
 		char name[32] = "";
-		uint64_t kinds = 0;
+		uint64_t named = 0;
 
 		if (length < sizeof(name)) {
 			memcpy(name, argument, length);
-			kinds = strcmp(name, "all") ? tether_event_kinds_by_name(name) : TETHER_EVENT_ALL;
+			named = strcmp(name, "all") ? tether_event_kinds_by_name(name) : TETHER_EVENT_ALL;
 		}
-		if (!kinds) {
+		if (!(named & among)) {
 			buffer_text(why, "the kinds are ");
-			put_kinds(why);
+			put_kinds(why, among);
 			return false;
 		}
-		*events |= kinds;
+		*kinds |= named & among;
 		if (!argument[length])
 			return true;
 		argument += length + 1;
 	}
+}
+
+bool option_events(void *field, const char *argument, struct buffer *why)
+{
+	return read_kinds(field, argument, TETHER_EVENT_ALL, why);
+}
+
+bool option_stacks(void *field, const char *argument, struct buffer *why)
+{
+	return read_kinds(field, argument, TETHER_EVENTS_WITH_STACK, why);
 }
 
 /* The index of a word in a list, -1 when it is none of it. */

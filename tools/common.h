@@ -14,7 +14,7 @@ struct common_options {
 	uint64_t timeout_ns; /* 0: none */
 };
 
-option_reader option_events, option_format, option_color;
+option_reader option_events, option_stacks, option_format, option_color;
 
 /*
  * The last rows of a table; `type` is the subcommand's struct, `field` its struct common_options. Those that follow or
@@ -22,7 +22,9 @@ option_reader option_events, option_format, option_color;
  */
 #define EVENT_OPTIONS(type, field)                                                           \
 	{ 'e', "events", "KIND[,KIND...]", "only these events; all: threads too", option_events, \
-	  offsetof(type, field.output.events) }
+	  offsetof(type, field.output.events) },                                             \
+	{ 'k', "stacks", "KIND[,KIND...]", "these with the stack of their thread", option_stacks, \
+	  offsetof(type, field.output.stacks) }
 #define TIME_OPTIONS(type, field)                                                                     \
 	{ 0, "timeout", "SECONDS", "end after that time with status 124", option_duration,            \
 	  offsetof(type, field.timeout_ns) }

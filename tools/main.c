@@ -13,6 +13,7 @@ static const struct command {
 	command_fn *run;
 } commands[] = {
 	{ "run", "run a command and show what it does", command_run },
+	{ "watch", "run a command untraced; show its stacks if it hangs", command_watch },
 	{ "attach", "show what running processes do", command_attach },
 	{ "hold", "stop running processes and leave them stopped", command_hold },
 	{ "resume", "let stopped processes go on", command_resume },

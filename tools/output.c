@@ -61,7 +61,7 @@ bool output_open(struct output *output, const struct output_options *options, ch
 	output->color = color_for(options->color, output->sink.fd);
 	output->unicode = !strcmp(nl_langinfo(CODESET), "UTF-8");
 	if (!options->quiet)
-		output->wanted = options->events ? options->events : output->writer->shows;
+		output->wanted = (options->events ? options->events : output->writer->shows) | options->stacks;
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	output->start_ns = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 	if (!options->quiet)
@@ -84,6 +84,22 @@ void output_ending(struct output *output, const struct output_ending *ending)
 	if (!(output->wanted & TETHER_EVENT_BIT(TETHER_EVENT_EXIT)) || output->sink.error)
 		return;
 	output->writer->ending(output, ending);
+	sink_added(&output->sink);
+}
+
+void output_process(struct output *output, const struct output_process *process)
+{
+	if (output->options.quiet || output->sink.error)
+		return;
+	output->writer->process(output, process);
+	sink_added(&output->sink);
+}
+
+void output_overdue(struct output *output, const struct output_process *command, uint64_t timeout_ns, size_t count)
+{
+	if (output->options.quiet || output->sink.error)
+		return;
+	output->writer->overdue(output, command, timeout_ns, count);
 	sink_added(&output->sink);
 }
 

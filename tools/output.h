@@ -24,6 +24,7 @@ struct output_options {
 	enum output_format format;
 	enum output_color color;
 	uint64_t events; /* set of TETHER_EVENT_BIT(); 0: those that the format shows by itself */
+	uint64_t stacks; /* the same: shown with their stack */
 	bool quiet;      /* errors only */
 	bool env;        /* with each exec, what its environment changed */
 	bool cmdline;    /* with each exec, a line for sh */
@@ -36,6 +37,7 @@ struct output {
 	uint64_t start_ns; /* CLOCK_MONOTONIC of the header record */
 	uint64_t last_ns;  /* t_ns of the newest record */
 	uint64_t wanted;   /* set of TETHER_EVENT_BIT() that is written */
+	const char *caller; /* of the event that is being shown, who has asked for it; NULL: not known */
 	bool color, unicode;
 	bool complained; /* the sink's failure was reported */
 	int columns;     /* of text */
@@ -49,6 +51,15 @@ struct output_ending {
 	const char *unknown; /* why it is not known how it ended, NULL: it is */
 	int code, signal;
 	bool core;
+};
+
+/* A process that a command has started, as it is now. */
+struct output_process {
+	int64_t pid, parent;
+	uint64_t t_ns;           /* CLOCK_MONOTONIC */
+	unsigned depth;          /* steps below the command */
+	char state;              /* letter of proc(5) */
+	const char *const *argv; /* NULL-terminated; its name alone where it has no arguments any more */
 };
 
 /* One reason of a verdict, kept. */
@@ -73,6 +84,9 @@ struct output_writer {
 	void (*header)(struct output *output, char *const *argv);
 	void (*event)(struct output *output, const struct tether_event *event, const struct process *process);
 	void (*ending)(struct output *output, const struct output_ending *ending);
+	void (*process)(struct output *output, const struct output_process *process);
+	/* A command has not ended in its time: how many processes it has started that live. */
+	void (*overdue)(struct output *output, const struct output_process *command, uint64_t timeout_ns, size_t count);
 	void (*object)(struct output *output, int64_t pid, const struct tether_object *object);
 	void (*verdict)(struct output *output, const struct output_verdict *verdict);
 	void (*summary)(struct output *output, const struct tether_stats *stats);
@@ -86,6 +100,8 @@ bool output_open(struct output *output, const struct output_options *options, ch
 void output_event(struct output *output, const struct tether_event *event, const struct process *process);
 /* Results of the subcommands that follow nobody; none with -q. */
 void output_ending(struct output *output, const struct output_ending *ending);
+void output_process(struct output *output, const struct output_process *process);
+void output_overdue(struct output *output, const struct output_process *command, uint64_t timeout_ns, size_t count);
 void output_object(struct output *output, int64_t pid, const struct tether_object *object);
 void output_verdict(struct output *output, const struct output_verdict *verdict);
 void output_summary(struct output *output, const struct tether_stats *stats);

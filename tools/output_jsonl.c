@@ -101,7 +101,6 @@ static void write_thread(struct json *json, const struct output *output, const s
 
 static void write_object(struct json *json, const struct output *output, const struct tether_event *event)
 {
-	(void)output;
 	json_bytes(json, "object", event->u.object.path);
 	json_hex(json, "base", event->u.object.base);
 	json_signed(json, "lmid", event->u.object.lmid);
@@ -110,6 +109,8 @@ static void write_object(struct json *json, const struct output *output, const s
 	if (event->u.object.build_id_size)
 		json_digest(json, "build_id", event->u.object.build_id, event->u.object.build_id_size);
 	json_bool(json, "initial", event->u.object.initial);
+	if (output->caller)
+		json_bytes(json, "caller", output->caller);
 }
 
 static void write_signal_name(struct json *json, int signal)
@@ -125,6 +126,13 @@ static void write_signal(struct json *json, const struct output *output, const s
 	write_signal_name(json, event->u.signal.signal);
 	json_signed(json, "code", event->u.signal.code);
 	json_signed(json, "sender", event->u.signal.sender);
+}
+
+static void write_crash(struct json *json, const struct output *output, const struct tether_event *event)
+{
+	write_signal(json, output, event);
+	if (event->u.signal.address)
+		json_hex(json, "address", event->u.signal.address);
 }
 
 static void write_stop(struct json *json, const struct output *output, const struct tether_event *event)
@@ -189,7 +197,7 @@ static member_writer *const members[] = {
 	[TETHER_EVENT_EXIT] = write_exit,           [TETHER_EVENT_LOST] = write_reason,
 	[TETHER_EVENT_RELEASE] = write_release,     [TETHER_EVENT_SIGNAL_STATE] = write_signal_state,
 	[TETHER_EVENT_LATE_ANSWER] = write_late,    [TETHER_EVENT_DROPPED] = write_dropped,
-	[TETHER_EVENT_BLOCKED] = write_reason,
+	[TETHER_EVENT_BLOCKED] = write_reason,      [TETHER_EVENT_CRASH] = write_crash,
 };
 
 static uint64_t since_start(const struct output *output, uint64_t t_ns)
@@ -234,6 +242,39 @@ static void jsonl_ending(struct output *output, const struct output_ending *endi
 		} else {
 			json_signed(&json, "code", ending->code);
 		}
+	} while (json_end(&json) == JSON_AGAIN);
+}
+
+static void jsonl_process(struct output *output, const struct output_process *process)
+{
+	const char state[2] = { process->state };
+	struct json json;
+
+	json_begin(&json, &output->sink.pending);
+	do {
+		json_bytes(&json, "event", "process");
+		json_unsigned(&json, "t_ns", since_start(output, process->t_ns));
+		json_signed(&json, "pid", process->pid);
+		json_signed(&json, "tid", process->pid);
+		json_signed(&json, "ppid", process->parent);
+		json_bytes(&json, "state", state);
+		json_list(&json, "argv", process->argv);
+	} while (json_end(&json) == JSON_AGAIN);
+}
+
+static void jsonl_overdue(struct output *output, const struct output_process *command, uint64_t timeout_ns,
+			  size_t count)
+{
+	struct json json;
+
+	json_begin(&json, &output->sink.pending);
+	do {
+		json_bytes(&json, "event", "timeout");
+		json_unsigned(&json, "t_ns", since_start(output, command->t_ns));
+		json_signed(&json, "pid", command->pid);
+		json_signed(&json, "tid", command->pid);
+		json_unsigned(&json, "timeout_ns", timeout_ns);
+		json_unsigned(&json, "processes", count);
 	} while (json_end(&json) == JSON_AGAIN);
 }
 
@@ -356,6 +397,8 @@ const struct output_writer output_jsonl = {
 	.header = jsonl_header,
 	.event = jsonl_event,
 	.ending = jsonl_ending,
+	.process = jsonl_process,
+	.overdue = jsonl_overdue,
 	.object = jsonl_object,
 	.verdict = jsonl_verdict,
 	.summary = jsonl_summary,

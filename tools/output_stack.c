@@ -150,9 +150,8 @@ static void text_threads(struct line *line, const struct stacks_kept *kept)
 		line_printf(line, " %" PRId64, kept->tids[i]);
 }
 
-static void text_stack(struct output *output, const struct tether_stack *stack, const struct stacks_kept *kept)
+static void text_head(struct output *output, const struct tether_stack *stack, const struct stacks_kept *kept)
 {
-	const char *remark = end_remark(stack->end);
 	struct line line = new_line(output);
 
 	if (kept) {
@@ -165,6 +164,13 @@ static void text_stack(struct output *output, const struct tether_stack *stack, 
 		line_printf(&line, ", %s", state_name(stack->state));
 	}
 	line_end(&line);
+}
+
+static void text_frames(struct output *output, const struct tether_stack *stack)
+{
+	const char *remark = end_remark(stack->end);
+	struct line line;
+
 	for (size_t i = 0; i < stack->frame_count; i++)
 		text_frame(output, &stack->frames[i]);
 	if (!remark)
@@ -173,6 +179,13 @@ static void text_stack(struct output *output, const struct tether_stack *stack, 
 	line_pad(&line, INDENT);
 	line_styled(&line, LINE_YELLOW, remark);
 	line_end(&line);
+}
+
+static void text_stack(const struct stacks *stacks, const struct tether_stack *stack, const struct stacks_kept *kept)
+{
+	if (!stacks->bare)
+		text_head(stacks->output, stack, kept);
+	text_frames(stacks->output, stack);
 }
 
 static void put_pause(struct line *line, uint64_t ns)
@@ -445,14 +458,16 @@ static void gather(struct stacks *stacks, const struct tether_stack *stack)
 
 /* ---- to be called ----------------------------------------------------------------------------------------- */
 
-static void write_stack(struct output *output, const struct tether_stack *stack, const struct stacks_kept *kept)
+static void write_stack(const struct stacks *stacks, const struct tether_stack *stack, const struct stacks_kept *kept)
 {
+	struct output *output = stacks->output;
+
 	if (output->options.format == OUTPUT_FOLDED)
 		write_folded(output, kept);
 	else if (output->options.format == OUTPUT_JSONL)
 		jsonl_stack(output, stack, kept);
 	else
-		text_stack(output, stack, kept);
+		text_stack(stacks, stack, kept);
 	sink_added(&output->sink);
 }
 
@@ -475,7 +490,7 @@ int stacks_add(const struct tether_stack *stack, void *data)
 	if (stacks->merge || stacks->output->options.format == OUTPUT_FOLDED)
 		gather(stacks, stack);
 	else
-		write_stack(stacks->output, stack, NULL);
+		write_stack(stacks, stack, NULL);
 	return 0;
 }
 
@@ -505,7 +520,7 @@ bool stacks_end(struct stacks *stacks)
 	HASH_SORT(stacks->kept, more_often);
 	HASH_ITER(hh, stacks->kept, kept, next) {
 		if (!silent(stacks->output))
-			write_stack(stacks->output, &kept->stack, kept);
+			write_stack(stacks, &kept->stack, kept);
 		HASH_DEL(stacks->kept, kept);
 		free_kept(kept);
 	}

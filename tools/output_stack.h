@@ -21,6 +21,7 @@ struct stacks {
 	struct output *output;
 	struct stacks_kept *kept; /* gathered ones, by what is equal in them, in the order of arrival */
 	bool merge;               /* equal stacks once, with their number */
+	bool bare;                /* text: frames only, below a line that says whose */
 	bool failed;              /* without memory for some: stacks_end() says so */
 };
 

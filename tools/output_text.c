@@ -58,6 +58,32 @@ static void put_memory(struct buffer *out, uint64_t kb)
 typedef void detail_writer(struct line *line, const struct tether_event *event,
 			   const struct process *process);
 
+/* "object`symbol+offset", each as a word of its own. */
+static void put_caller(struct line *line, const char *caller)
+{
+	const char *tick = strchr(caller, '`');
+	struct buffer object = { 0 };
+
+	line_style(line, LINE_DIM);
+	line_put(line, "  by ");
+	if (tick) {
+		buffer_bytes(&object, caller, (size_t)(tick - caller));
+		line_word(line, buffer_string(&object));
+		line_put(line, "`");
+		buffer_free(&object);
+	}
+	line_word(line, tick ? tick + 1 : caller);
+	line_plain(line);
+}
+
+/* Columns that are kept for it behind the path: half of the line belongs to that in any case. */
+static int caller_room(const struct line *line, const char *caller)
+{
+	int need = (int)sizeof("  by ") - 1 + utf8_width(caller), half = (line->limit - line->column) / 2;
+
+	return need < half ? need : half;
+}
+
 static void put_words(struct line *line, const char *const *words)
 {
 	for (; words && *words && !line->full; words++) {
@@ -170,8 +196,8 @@ static void text_object(struct line *line, const struct tether_event *event, con
 	line_path(line, event->u.object.path);
 	if (event->u.object.lmid)
 		line_printf(line, "  namespace %lld", (long long)event->u.object.lmid);
-	/* The address is worth a look only where there is room for it. */
-	if (line->full || line->column + 2 + 14 > line->limit)
+	/* The address is worth a look only where there is room for it, and beside a caller not even that. */
+	if (line->full || event->stack || line->column + 2 + 14 > line->limit)
 		return;
 	line_pad(line, BASE_COLUMN);
 	line_style(line, LINE_DIM);
@@ -194,6 +220,13 @@ static void text_signal(struct line *line, const struct tether_event *event, con
 		line_printf(line, "  thread %lld", (long long)event->tid);
 		line_plain(line);
 	}
+}
+
+static void text_crash(struct line *line, const struct tether_event *event, const struct process *process)
+{
+	text_signal(line, event, process);
+	if (event->u.signal.address)
+		line_printf(line, " at 0x%llx", (unsigned long long)event->u.signal.address);
 }
 
 static void text_stop(struct line *line, const struct tether_event *event, const struct process *process)
@@ -307,6 +340,7 @@ static const struct look looks[] = {
 	[TETHER_EVENT_DROPPED] = { LINE_BOLD_RED, false, text_dropped },
 	[TETHER_EVENT_PARKED] = { LINE_YELLOW, false, NULL },
 	[TETHER_EVENT_BLOCKED] = { LINE_YELLOW, false, text_reason },
+	[TETHER_EVENT_CRASH] = { LINE_BOLD_RED, false, text_crash },
 };
 
 /* ---- lines --------------------------------------------------------------------------------------------- */
@@ -321,13 +355,15 @@ static struct line line_new(struct output *output)
 	};
 }
 
-static int indent_of(const struct process *process)
+static int depth_indent(unsigned depth)
 {
-	unsigned depth = process ? process->depth : 0;
-
 	return (int)(depth < DEPTH_SHOWN ? depth : DEPTH_SHOWN) * INDENT;
 }
 
+static int indent_of(const struct process *process)
+{
+	return depth_indent(process ? process->depth : 0);
+}
 /* Time and pid, and blanks for the depth. */
 static struct line line_begin(struct output *output, uint64_t t_ns, int64_t pid, int indent)
 {
@@ -422,8 +458,14 @@ static void text_event(struct output *output, const struct tether_event *event, 
 		line_plain(&line);
 	line_put(&line, " ");
 	line_pad(&line, detail_column);
+	if (output->caller)
+		line.limit -= caller_room(&line, output->caller);
 	if (look->detail)
 		look->detail(&line, event, process);
+	if (output->caller) {
+		line_limit(&line, output->columns);
+		put_caller(&line, output->caller);
+	}
 	line.color = output->color;
 	if (dim)
 		line_plain(&line);
@@ -460,6 +502,35 @@ static void text_ending(struct output *output, const struct output_ending *endin
 		line_put(&line, *ending->name ? "  " : "");
 		line_put(&line, ending->unknown);
 	}
+	line_end(&line);
+}
+
+static void text_process(struct output *output, const struct output_process *process)
+{
+	struct line line = line_begin(output, process->t_ns, process->pid, depth_indent(process->depth));
+	const char *const *argv = process->argv;
+
+	line_style(&line, LINE_BOLD);
+	line_word(&line, argv && argv[0] ? argv[0] : "?");
+	line_plain(&line);
+	put_words(&line, argv && argv[0] ? argv + 1 : NULL);
+	if (process->state == 'Z' || process->state == 'X')
+		line_styled(&line, LINE_YELLOW, "  ended, its parent has not taken notice");
+	else if (process->state == 'T' || process->state == 't')
+		line_styled(&line, LINE_YELLOW, process->state == 'T' ? "  stopped" : "  traced");
+	line_end(&line);
+}
+
+static void text_overdue(struct output *output, const struct output_process *command, uint64_t timeout_ns,
+			 size_t count)
+{
+	struct line line = line_begin(output, command->t_ns, command->pid, 0);
+	int detail_column = line.column + EVENT_WIDTH + 1;
+
+	line_styled(&line, LINE_BOLD_RED, "timeout");
+	line_pad(&line, detail_column);
+	line_printf(&line, "not ended after %.*f s; ", timeout_ns % 1000000000 ? 3 : 0, (double)timeout_ns / 1e9);
+	line_printf(&line, "%zu process%s", count, count == 1 ? "" : "es");
 	line_end(&line);
 }
 
@@ -581,6 +652,8 @@ const struct output_writer output_text = {
 	.header = text_header,
 	.event = text_event,
 	.ending = text_ending,
+	.process = text_process,
+	.overdue = text_overdue,
 	.object = text_result_object,
 	.verdict = text_verdict,
 	.summary = text_summary,

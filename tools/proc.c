@@ -66,19 +66,55 @@ bool proc_has_name(int64_t pid, const char *name)
 }
 
 /* "12 (name) S 1 ...": the name may hold anything, so fields are counted from its last parenthesis on. */
-static bool read_stat(const char *path, char *state, int64_t *parent)
+static bool read_stat(const char *path, struct parentage *ret)
 {
-	char text[512];
-	const char *after;
+	enum { PARENT = 4, START = 22 };
+	char text[1024];
+	const char *at;
 
 	if (!read_text(path, text, sizeof(text)))
 		return false;
-	after = strrchr(text, ')');
-	if (!after || strlen(after) < 5)
+	at = strrchr(text, ')');
+	if (!at || strlen(at) < 5)
 		return false;
-	*state = after[2];
-	*parent = strtoll(after + 4, NULL, 10);
+	ret->state = at[2];
+	ret->parent = strtoll(at + 4, NULL, 10);
+	at += 4;
+	for (int field = PARENT; field < START && at; field++) {
+		at = strchr(at, ' ');
+		at = at ? at + 1 : NULL;
+	}
+	ret->start = at ? strtoull(at, NULL, 10) : 0;
 	return true;
+}
+
+uint64_t proc_start(int64_t pid)
+{
+	struct parentage entry;
+	char path[48];
+
+	snprintf(path, sizeof(path), "/proc/%lld/stat", (long long)pid);
+	return read_stat(path, &entry) ? entry.start : 0;
+}
+
+size_t proc_arguments(int64_t pid, char *text, size_t size)
+{
+	char path[48];
+	ssize_t got;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%lld/cmdline", (long long)pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return 0;
+	got = read(fd, text, size - 1);
+	close(fd);
+	if (got <= 0)
+		return 0;
+	/* The last one may be cut. */
+	if (text[got - 1])
+		text[got++] = '\0';
+	return (size_t)got;
 }
 
 struct states {
@@ -91,24 +127,23 @@ static struct states read_states(int64_t pid)
 	char folder[48], path[PATH_MAX];
 	struct states states = { 0 };
 	struct dirent *entry;
-	int64_t parent;
 	DIR *tasks;
 
 	snprintf(folder, sizeof(folder), "/proc/%lld/task", (long long)pid);
 	tasks = opendir(folder);
 	while (tasks && (entry = readdir(tasks))) {
-		char state;
+		struct parentage task;
 
 		snprintf(path, sizeof(path), "%s/%s/stat", folder, entry->d_name);
-		if (entry->d_name[0] == '.' || !read_stat(path, &state, &parent))
+		if (entry->d_name[0] == '.' || !read_stat(path, &task))
 			continue;
 		if (strtoll(entry->d_name, NULL, 10) == pid)
-			states.leader = state;
-		if (state == 'T')
+			states.leader = task.state;
+		if (task.state == 'T')
 			states.stopped++;
-		else if (state == 't')
+		else if (task.state == 't')
 			states.traced++;
-		else if (state != 'Z' && state != 'X')
+		else if (task.state != 'Z' && task.state != 'X')
 			states.others++;
 	}
 	if (tasks)
@@ -142,11 +177,11 @@ bool proc_parents(struct parentage **ret, size_t *count)
 		return false;
 	while (good && (entry = readdir(proc))) {
 		long long pid = strtoll(entry->d_name, NULL, 10);
-		char path[48], state;
-		int64_t parent;
+		struct parentage found = { .pid = pid };
+		char path[48];
 
 		snprintf(path, sizeof(path), "/proc/%lld/stat", pid);
-		if (pid <= 0 || !read_stat(path, &state, &parent))
+		if (pid <= 0 || !read_stat(path, &found))
 			continue;
 		if (length == room) {
 			struct parentage *more = reallocarray(list, room ? room * 2 : 256, sizeof(*list));
@@ -156,7 +191,7 @@ bool proc_parents(struct parentage **ret, size_t *count)
 			room = room ? room * 2 : 256;
 		}
 		if (good)
-			list[length++] = (struct parentage){ pid, parent };
+			list[length++] = found;
 	}
 	closedir(proc);
 	if (!good) {

@@ -30,7 +30,15 @@ bool proc_stands(int64_t pid);
 
 struct parentage {
 	int64_t pid, parent;
+	uint64_t start; /* clock ticks after boot: with pid, the identity */
+	char state;     /* letter of its leader */
 };
+
+/* When a process was started, as above; 0 when it is gone. */
+uint64_t proc_start(int64_t pid);
+
+/* Its arguments, NUL-ended one after the other; at most size bytes, how many there are; 0: it has ended, or has none. */
+size_t proc_arguments(int64_t pid, char *text, size_t size);
 
 /* All processes with their parents; the caller frees. False without memory or /proc. */
 bool proc_parents(struct parentage **ret, size_t *count);

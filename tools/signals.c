@@ -15,7 +15,7 @@
 
 /* Those that tether changes for itself and that a program it starts must find as they were. */
 static const int kept[SIGNALS_KEPT] = {
-	SIGINT, SIGQUIT, SIGTSTP, SIGTTIN, SIGTTOU, SIGHUP, SIGPIPE, SIGTERM
+	SIGINT, SIGQUIT, SIGTSTP, SIGTTIN, SIGTTOU, SIGHUP, SIGPIPE, SIGTERM, SIGCHLD
 };
 
 /* Ignored while a victim has the terminal. SIGHUP: a terminal that hangs up tells the whole job. */

@@ -9,13 +9,15 @@
 #include <sys/pidfd.h>
 #include <unistd.h>
 
+#include "caller.h"
 #include "ending.h"
+#include "output_stack.h"
 
 #define BIT(kind) TETHER_EVENT_BIT(TETHER_EVENT_##kind)
 
 /* What the command itself lives on, whatever is shown. */
 static const uint64_t needed = BIT(GRAB) | BIT(EXEC) | BIT(FORK) | BIT(STOP) | BIT(CONTINUE) | BIT(EXIT) |
-			       BIT(LOST) | BIT(RELEASE) | BIT(PARKED);
+			       BIT(LOST) | BIT(RELEASE) | BIT(PARKED) | BIT(CRASH);
 
 static const uint64_t from_linker = BIT(LOAD) | BIT(UNLOAD) | BIT(PREINIT) | BIT(POSTINIT) | BIT(MAIN);
 
@@ -28,6 +30,11 @@ enum { NUDGE_NS = 100000000 };
 uint64_t timeline_events(const struct output *output)
 {
 	return output->wanted | needed;
+}
+
+uint64_t timeline_stacks(const struct output *output)
+{
+	return output->options.stacks | (output->wanted & BIT(LOAD));
 }
 
 bool timeline_needs_monitor(const struct output *output)
@@ -46,12 +53,33 @@ static void first_ended(struct timeline *timeline, int code, int signal)
 		timeline->end = END_FIRST;
 }
 
+/* Its stacks are taken when no event is being dealt with: to take them waits for the library. */
+static void park_crashed(struct timeline *timeline, struct tether *handle)
+{
+	struct parked *parked = calloc(1, sizeof(*parked));
+
+	if (!parked) {
+		tether_continue(handle);
+		return;
+	}
+	parked->pid = tether_pid(handle);
+	parked->handle = tether_ref(handle);
+	parked->next = timeline->crashed;
+	timeline->crashed = parked;
+}
+
 /* It stands at a place where it is to be handed over, and waits for its turn. */
 static void park(struct timeline *timeline, struct tether *handle)
 {
 	int64_t pid = tether_pid(handle);
+	struct process *process = family_find(&timeline->family, pid);
 	struct parked *parked;
 
+	if (process && process->crashed) {
+		process->crashed = false;
+		park_crashed(timeline, handle);
+		return;
+	}
 	if (!timeline->hands_over) {
 		tether_continue(handle);
 		return;
@@ -129,6 +157,10 @@ static void after(struct timeline *timeline, const struct tether_event *event, s
 		if (event->u.exec.parked && event->process)
 			park(timeline, event->process);
 		break;
+	case TETHER_EVENT_CRASH:
+		if (process)
+			process->crashed = true;
+		break;
 	case TETHER_EVENT_PARKED:
 		if (event->process)
 			park(timeline, event->process);
@@ -145,6 +177,32 @@ static void after(struct timeline *timeline, const struct tether_event *event, s
 		after_of_first(timeline, event);
 }
 
+static int take_caller(const struct tether_stack *stack, void *data)
+{
+	caller_write(data, stack);
+	return 0;
+}
+
+static void show(struct timeline *timeline, const struct tether_event *event, const struct process *process)
+{
+	struct output *output = timeline->output;
+	struct buffer caller = { 0 };
+	struct stacks stacks;
+
+	if (event->kind == TETHER_EVENT_LOAD && event->stack &&
+	    !tether_event_stack(event, 0, take_caller, &caller) && caller.length && !caller.failed)
+		output->caller = buffer_string(&caller);
+	output_event(output, event, process);
+	output->caller = NULL;
+	buffer_free(&caller);
+	if (!event->stack || event->kind >= 64 || !(output->options.stacks & TETHER_EVENT_BIT(event->kind)))
+		return;
+	stacks_begin(&stacks, output, false);
+	stacks.bare = true;
+	tether_event_stack(event, 0, stacks_add, &stacks);
+	stacks_end(&stacks);
+}
+
 static void on_event(const struct tether_event *event, void *data)
 {
 	struct timeline *timeline = data;
@@ -152,7 +210,9 @@ static void on_event(const struct tether_event *event, void *data)
 
 	before(timeline, event);
 	process = family_find(&timeline->family, event->pid);
-	output_event(timeline->output, event, process);
+	/* That it stands is what its crash has said already. */
+	if (event->kind != TETHER_EVENT_PARKED || !process || !process->crashed)
+		show(timeline, event, process);
 	after(timeline, event, process);
 }
 
@@ -197,6 +257,25 @@ static void hand_over(struct timeline *timeline, const struct parked *parked)
 	if (result < 0) {
 		output_error(timeline->output, "ESYSTEM", "cannot run the command of --then", "");
 		kill((pid_t)parked->pid, SIGCONT);
+	}
+}
+
+/* One that another thread of it, or a signal, has ended meanwhile has its exit record. */
+static void show_crashes(struct timeline *timeline)
+{
+	struct parked *crashed;
+
+	while ((crashed = timeline->crashed)) {
+		int result = timeline->output->options.quiet
+				     ? 0
+				     : stacks_take(timeline->output, crashed->handle, NULL, true);
+
+		timeline->crashed = crashed->next;
+		if (result < 0 && result != -TETHER_EGONE)
+			output_failure(timeline->output, "cannot take the stacks", result, NULL);
+		tether_continue(crashed->handle);
+		tether_release(crashed->handle);
+		free(crashed);
 	}
 }
 
@@ -341,6 +420,7 @@ static void turn(struct timeline *timeline)
 	while ((signal = signals_next(&timeline->signals)))
 		on_signal(timeline, signal);
 	check_times(timeline);
+	show_crashes(timeline);
 	hand_over_next(timeline);
 	output_flush(timeline->output);
 	if (timeline->stop_due)
@@ -420,6 +500,11 @@ static void let_go(struct timeline *timeline, uint32_t mode)
 	struct parked *parked;
 	struct held *held;
 
+	while ((parked = timeline->crashed)) {
+		timeline->crashed = parked->next;
+		tether_release(parked->handle);
+		free(parked);
+	}
 	while ((parked = next_parked(timeline))) {
 		tether_release(parked->handle);
 		free(parked);

@@ -62,6 +62,7 @@ struct timeline {
 	bool hands_over;   /* parked processes are let go, to `then` or to nobody */
 	const char *then;  /* command to hand parked processes to */
 	struct parked *parked, **parked_end;
+	struct parked *crashed; /* parked before a signal ends them, the last one first */
 	struct handover handover;
 	int then_status; /* of the last such command, -1: none ran */
 
@@ -74,6 +75,8 @@ struct timeline {
 bool timeline_open(struct timeline *timeline, struct output *output, uint64_t timeout_ns);
 /* The kinds that the library is to report, and whether that needs its linker breakpoint. */
 uint64_t timeline_events(const struct output *output);
+/* Those that come with a stack: it is shown, or its caller is. */
+uint64_t timeline_stacks(const struct output *output);
 bool timeline_needs_monitor(const struct output *output);
 /* Takes a reference over. first: its end is the end. */
 void timeline_hold(struct timeline *timeline, struct tether *handle, bool first);

@@ -17,6 +17,7 @@ extern "C" {
 #endif
 
 struct tether;
+struct tether_sample;
 
 /* One row: value (never reused), name in C, name in records and for `-e`, one-line description. */
 #define TETHER_EVENTS(X)                                                                             \
@@ -41,7 +42,8 @@ struct tether;
 	X(19, LATE_ANSWER, "late-answer", "a question of the controller was answered too late")      \
 	X(20, DROPPED, "dropped", "events were lost because the queue was full")                     \
 	X(21, PARKED, "parked", "the process stands still until it is continued")                    \
-	X(22, BLOCKED, "blocked", "a thread cannot be stopped now: it waits in vfork or uninterruptibly")
+	X(22, BLOCKED, "blocked", "a thread cannot be stopped now: it waits in vfork or uninterruptibly") \
+	X(23, CRASH, "crash", "a signal is about to end the process: it stands until it is continued")
 
 enum tether_event_kind {
 #define X(value, name, text, what) TETHER_EVENT_##name = (value),
@@ -118,7 +120,8 @@ struct tether_event {
 			int32_t code;    /* si_code */
 			int64_t sender;  /* si_pid where the code has one, else 0 */
 			const char *detail; /* SIGNAL_STATE: what changed; else NULL */
-		} signal; /* SIGNAL, STOP (signal only), SIGNAL_STATE */
+			uint64_t address; /* CRASH: si_addr, where the processor or the kernel has raised it; else 0 */
+		} signal; /* SIGNAL, STOP (signal only), SIGNAL_STATE, CRASH */
 		struct {
 			int32_t code;    /* exit status, or -1 when a signal ended it */
 			int32_t signal;  /* 0, or the signal */
@@ -140,6 +143,7 @@ struct tether_event {
 		} dropped;
 		uint64_t room[24];
 	} u;
+	struct tether_sample *stack; /* for tether_event_stack(); NULL: none was wanted, or could be had */
 };
 
 /**

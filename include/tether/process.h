@@ -36,6 +36,13 @@ enum tether_flags {
 	TETHER_NO_PARK = 1 << 3,    /* grab: no thread blocked in a system call is interrupted */
 	TETHER_TREE = 1 << 4,       /* grab: all descendants too, in the same family */
 	TETHER_WANT_ENV = 1 << 5,   /* exec events carry the environment */
+	/*
+	 * A process stands before a signal ends it with a core dump: signals whose default that is (signal(7)), where it
+	 * neither catches nor ignores them. A CRASH event, then PARKED when all its threads stand, where it has crashed;
+	 * tether_continue() delivers that signal unchanged, and so does the release in mode run, or the client's death. It
+	 * stands so without bound. Before the stop of tether_create() is reached, such a park is taken for it.
+	 */
+	TETHER_PARK_ON_CRASH = 1 << 6,
 };
 
 struct tether_create_opts {
@@ -44,7 +51,7 @@ struct tether_create_opts {
 	char *const *argv;         /* NULL-terminated */
 	char *const *envp;         /* NULL: the client's environment at the time of the call */
 	const char *cwd;           /* NULL: the calling thread's */
-	uint32_t flags;            /* TETHER_NO_MONITOR, TETHER_NO_FOLLOW, TETHER_WANT_ENV */
+	uint32_t flags;            /* TETHER_NO_MONITOR, TETHER_NO_FOLLOW, TETHER_WANT_ENV, TETHER_PARK_ON_CRASH */
 	uint32_t stop;             /* enum tether_stop */
 	uint32_t mode;             /* enum tether_release_mode */
 	uint32_t timeout_ms;       /* for the stop to be reached; 0: without bound */
@@ -52,6 +59,7 @@ struct tether_create_opts {
 	const char *park_on_exec;  /* fnmatch(3) pattern on path or base name: park there; NULL: never */
 	uint32_t use_stdio;        /* bit 0, 1, 2: take stdio[0], stdio[1], stdio[2] */
 	int32_t stdio[3];          /* descriptors for the victim's 0, 1, 2; borrowed */
+	uint64_t stacks;           /* set of TETHER_EVENT_BIT(): events that come with a stack (tether/stack.h) */
 };
 
 struct tether_grab_opts {
@@ -62,6 +70,7 @@ struct tether_grab_opts {
 	uint32_t reserved;
 	uint64_t events;           /* set of TETHER_EVENT_BIT(); 0: all */
 	const char *park_on_exec;
+	uint64_t stacks;           /* set of TETHER_EVENT_BIT(): events that come with a stack (tether/stack.h) */
 };
 
 /**

@@ -134,6 +134,28 @@ typedef int tether_stack_fn(const struct tether_stack *stack, void *data);
 TETHER_API int tether_snapshot(struct tether *process, const struct tether_snapshot_opts *opts,
 			       tether_stack_fn *visit, void *data, struct tether_snapshot *ret);
 
+/* The kinds of events that can come with a stack. THREAD_START: that of the thread which makes the new one. */
+#define TETHER_EVENTS_WITH_STACK                                                                                      \
+	(TETHER_EVENT_BIT(TETHER_EVENT_FORK) | TETHER_EVENT_BIT(TETHER_EVENT_THREAD_START) |                          \
+	 TETHER_EVENT_BIT(TETHER_EVENT_LOAD) | TETHER_EVENT_BIT(TETHER_EVENT_UNLOAD) |                                \
+	 TETHER_EVENT_BIT(TETHER_EVENT_SIGNAL) | TETHER_EVENT_BIT(TETHER_EVENT_STOP))
+
+/**
+ * tether_event_stack - the stack that a thread had at an event
+ * @event: in its handler; of a kind that the stacks of struct tether_create_opts or tether_grab_opts names
+ * @flags: TETHER_SNAPSHOT_NO_NAMES, TETHER_SNAPSHOT_RAW_NAMES
+ * @visit: called once, on the calling thread; the stack, its frames and strings are the library's and live until it
+ *         returns
+ * @data: handed to @visit; the caller's
+ * Return: what the callback returned; -TETHER_ENOTFOUND (the event has no stack: of another kind, of an object that was
+ *         there from the start, of a process that was killed meanwhile), -TETHER_EINVALID, -ENOMEM
+ * Threads: the one that dispatches; in a handler: yes
+ * Victim: the thread stands at such an event until its stack has been looked at, at most the session's question_ms.
+ *         At most 256 frames, and those that its innermost 64 kbytes hold.
+ * See: tether_snapshot(3), ptrace(2)
+ */
+TETHER_API int tether_event_stack(const struct tether_event *event, uint32_t flags, tether_stack_fn *visit, void *data);
+
 #ifdef __cplusplus
 }
 #endif

@@ -36,6 +36,8 @@ enum {
 	MAX_PROC_FILE = 16 << 20,      /* any one file of /proc read whole */
 	MAX_THREADS = 1 << 20,         /* tasks of one family */
 	MAX_SITES = 1 << 20,           /* sites of one address space */
+	MAX_EVENT_STACK = 1 << 16,     /* bytes of a stack that are copied for an event */
+	MAX_EVENT_FRAMES = 256,        /* frames of it */
 	MAX_KEPT_BYTES = 1 << 20,      /* events of a family kept while handles of it are locked */
 	MAX_FRAME_SEARCH = 256 << 10,  /* bytes of stacks looked through for the frames of signal handlers, at one stop */
 	MAX_SNAPSHOT_BYTES = 512 << 20, /* all stacks of one snapshot */

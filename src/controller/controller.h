@@ -82,6 +82,7 @@ struct task {
 	uint64_t last_mask;  /* its signal mask as last seen (rule 8) */
 	uint64_t blocking[8]; /* masks with SIGTRAP in them, seen since it was last seen without; 0: none */
 	unsigned blocking_next;
+	bool crashing;       /* `deliver` will end the process: it parks before it goes on with it */
 	int delivered;       /* the last signal that it went on with: its handler blocks more */
 	uint64_t own_mask;
 	vaddr_t over;            /* stands on this site, hit and counted: run its instruction first */
@@ -128,6 +129,8 @@ struct process {
 	bool learn_first;     /* its other threads stand until then */
 	bool unlearnable;     /* seccomp, or the call failed */
 	bool actions_known;   /* stands at the exec that create made it for: trap_ignored is right */
+	bool crashed;         /* a signal that ends it was, or is being, held: crash.c */
+	struct task *crasher; /* for whom it is being held; NULL: nobody */
 	bool threaded;        /* has had a second thread since its last exec */
 	uint64_t user_ns, system_ns, max_rss_kb;
 };
@@ -425,6 +428,23 @@ int image_adopt(struct controller *c, struct process *p, uint64_t id, const uint
  * is known and planted, nobody need be asked.
  */
 bool image_show(struct controller *c, struct task *t, struct proto_ev_exec *body);
+
+/* crash.c: will the signal that it goes on with end its process, and is that to be told before? */
+bool crash_comes(const struct controller *c, const struct task *t);
+/* Tell, and park. False: there is nobody to continue it. */
+bool crash_park(struct controller *c, struct task *t);
+void crash_goes_on(struct process *p);
+/* Let go while it is held. True: the signal ends it, and its other threads with it. */
+bool crash_released(struct controller *c, struct task *t);
+
+/*
+ * sample.c: before an event of that type, where its stack is wanted. sample_held(): it asks, and settle() keeps it until
+ * the answer.
+ */
+void sample(struct controller *c, struct task *t, uint32_t wanted, uint32_t type);
+void sample_held(struct controller *c, struct task *t, uint32_t wanted, uint32_t type);
+/* The event is a hit with a question of its own; regs as they are to be. */
+void sample_hit(struct controller *c, struct task *t, const struct arch_regs *regs);
 
 /* question.c */
 bool ask(struct controller *c, struct task *t, struct proto_event *event);

@@ -88,6 +88,7 @@ static void tell_fork(struct controller *c, struct task *t, const struct process
 
 	if (!t->process->followed || t->process->released)
 		return;
+	sample_held(c, t, PROTO_SAMPLE_AT_FORK, PROTO_EV_fork);
 	event_of(c, &body.event, t);
 	out_event(c, PROTO_EV_fork, &body, sizeof(body));
 }
@@ -155,10 +156,12 @@ static struct task *child_of(struct controller *c, struct task *maker, pid_t tid
 		return NULL;
 	}
 	task_adopt(c, child, p);
-	if (thread)
+	if (thread) {
+		sample_held(c, maker, PROTO_SAMPLE_AT_THREAD, PROTO_EV_thread);
 		tell_thread(c, child, true, maker->tid);
-	else
+	} else {
 		tell_fork(c, maker, p, kind);
+	}
 	return child;
 }
 

@@ -43,6 +43,8 @@ static bool tell(struct controller *c, struct task *t, struct site *site, const 
 	};
 	bool asked;
 
+	if (site->flags & PROTO_SITE_ASK && !(site->flags & PROTO_SITE_CAPTURE))
+		sample_hit(c, t, regs);
 	event_of(c, &body.event, t);
 	if (site->flags & PROTO_SITE_CAPTURE)
 		body.items = (uint32_t)capture_list(c, t, site);

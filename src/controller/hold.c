@@ -49,11 +49,18 @@ void settle(struct controller *c, struct task *t)
 		release_stopped(c, t);
 		return;
 	}
+	if (t->question) {
+		task_set_state(t, TASK_ASKING);
+		check_still(c, s);
+		return;
+	}
 	if (must_hold(t)) {
 		task_set_state(t, TASK_HELD);
 		check_still(c, s);
 		return;
 	}
+	if (t->crashing && crash_park(c, t))
+		return;
 	if (signals_learn(c, t))
 		return;
 	if (t->over)
@@ -282,6 +289,7 @@ void unpark(struct controller *c, struct process *p)
 		return;
 	p->parked = false;
 	p->space->parks--;
+	crash_goes_on(p);
 	space_go_on(c, p->space);
 }
 

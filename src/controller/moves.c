@@ -31,12 +31,14 @@ void pass_signal(struct controller *c, struct task *t)
 	siginfo_t info;
 
 	t->deliver = t->delivered = WSTOPSIG(t->status);
+	slot_leave(c, t);
+	sample_held(c, t, PROTO_SAMPLE_AT_SIGNAL, PROTO_EV_signal);
 	if (c->hold.events & PROTO_WANT_SIGNAL)
 		tell_signal(c, t, PROTO_EV_signal, t->deliver, trace_get_info(t->tid, &info) ? NULL : &info);
 	signals_refresh(c, t, t->deliver != SIGCHLD);
 	if (t->deliver == SIGTRAP && signals_ignored(t))
 		t->deliver = 0;
-	slot_leave(c, t);
+	t->crashing = crash_comes(c, t);
 	settle(c, t);
 }
 
@@ -65,6 +67,7 @@ static void group_stop(struct controller *c, struct task *t)
 
 	if (!p->group_stopped) {
 		p->group_stopped = true;
+		sample(c, t, PROTO_SAMPLE_AT_STOP, PROTO_EV_stop);
 		tell_signal(c, t, PROTO_EV_stop, WSTOPSIG(t->status), NULL);
 	}
 	signals_refresh(c, t, true);
@@ -149,6 +152,7 @@ static void step_signal(struct controller *c, struct task *t)
 	step_finish(c, t);
 	t->over = 0;
 	t->deliver = WSTOPSIG(t->status);
+	t->crashing = crash_comes(c, t);
 	step_left(c, t);
 }
 

@@ -202,6 +202,8 @@ void release_stopped(struct controller *c, struct task *t)
 		trace_go(t->tid, 0);
 		return;
 	}
+	if (crash_released(c, t))
+		return;
 	/*
 	 * It was made to do a call inside one of its own, whose registers are back: only at a stop on its way out does the
 	 * kernel look again at whether that one is to be restarted. Let go from here, the program would see ERESTARTSYS.

@@ -291,12 +291,12 @@ static void start_create(struct operation *operation)
 
 static int check(const struct tether_create_opts *opts, struct tether_error *err)
 {
-	const uint32_t flags = TETHER_NO_MONITOR | TETHER_NO_FOLLOW | TETHER_WANT_ENV;
+	const uint32_t flags = TETHER_NO_MONITOR | TETHER_NO_FOLLOW | TETHER_WANT_ENV | TETHER_PARK_ON_CRASH;
 
 	if (!opts->file || !opts->argv || !*opts->file)
 		return error_fill(err, TETHER_EINVALID, NULL, "cannot create: no file or no argv");
 	if (opts->flags & ~flags || opts->stop > TETHER_STOP_NONE || opts->mode > TETHER_MODE_HANG ||
-	    opts->use_stdio & ~7U)
+	    opts->use_stdio & ~7U || opts->stacks & ~TETHER_EVENTS_WITH_STACK)
 		return error_fill(err, TETHER_EINVALID, NULL, "cannot create '%s'", opts->file);
 	if (opts->flags & TETHER_NO_MONITOR && opts->stop != TETHER_STOP_CREATE && opts->stop != TETHER_STOP_NONE)
 		return error_fill(err, TETHER_EINVALID, NULL, "cannot create '%s': no stop without monitoring",
@@ -315,6 +315,7 @@ static struct operation *prepare(struct table *table, const struct tether_create
 	operation->mode = opts->mode ? opts->mode : TETHER_MODE_KILL;
 	operation->flags = opts->flags;
 	operation->events = opts->events;
+	operation->stacks = opts->stacks;
 	operation->stop = opts->stop;
 	operation->argv = (char **)(uintptr_t)opts->argv;
 	operation->path = strdup(opts->file);

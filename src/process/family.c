@@ -6,6 +6,7 @@
 
 #include "os/sys.h"
 #include "process/handle.h"
+#include "process/sample.h"
 
 /* Messages taken from one line before the others get their turn. */
 enum { FAMILY_TURN = 256 };
@@ -32,6 +33,7 @@ struct family *family_new(struct operation *birth)
 	family->table = table;
 	family->line.socket = socket;
 	family->events = birth->events;
+	family->stacks = birth->stacks;
 	family->flags = birth->flags;
 	family->mode = birth->mode;
 	family->park_on_exec = birth->park_on_exec;
@@ -389,6 +391,7 @@ void family_end(struct family *family, const char *reason)
 		handle_unpin(family->root);
 	pthread_mutex_unlock(&table->lock);
 	image_free(family->rehearsed);
+	sampled_drop(family);
 	free(family->park_on_exec);
 	free(family);
 }

@@ -20,6 +20,7 @@
 #include "os/procfs.h"
 #include "os/sys.h"
 #include "process/handle.h"
+#include "process/sample.h"
 
 void follow_post(struct family *family, struct tether_event *event)
 {
@@ -28,6 +29,7 @@ void follow_post(struct family *family, struct tether_event *event)
 	if (family->events && !(family->events & TETHER_EVENT_BIT(event->kind)))
 		return;
 	event->size = sizeof(*event);
+	event->stack = family->stacks & TETHER_EVENT_BIT(event->kind) ? family->sampled.sample : NULL;
 	pthread_mutex_lock(&table->lock);
 	table->host->post(table->host, event);
 	pthread_mutex_unlock(&table->lock);
@@ -135,75 +137,6 @@ static void plant_late_main(struct tether *process)
 	process->main_planted = true;
 	site = main_site(&process->rtld, stops_at_main(process));
 	plant_sites(process, &site, 1, NULL, NULL);
-}
-
-struct scan {
-	struct tether *process;
-	int64_t tid;
-	uint64_t t_ns;
-};
-
-static void post_object(const struct object *object, const struct scan *scan, uint32_t kind)
-{
-	struct family *family = scan->process->family;
-	struct table *table = family->table;
-	struct tether_event event = {
-		.size = sizeof(event),
-		.kind = kind,
-		.pid = scan->process->pid,
-		.tid = scan->tid,
-		.t_ns = scan->t_ns,
-		.process = scan->process,
-		.u.object = {
-			.path = object->path,
-			.base = object->bias,
-			.low = object->low,
-			.high = object->high,
-			.lmid = object->lmid,
-			.build_id = object->build_id.bytes,
-			.build_id_size = object->build_id.size,
-			.initial = object->initial,
-		},
-	};
-
-	if (object->is_program || object->is_linker || object->is_vdso)
-		return;
-	if (!family->events || family->events & TETHER_EVENT_BIT(kind))
-		table->host->post(table->host, &event);
-}
-
-static void object_added(struct object *object, void *data)
-{
-	post_object(object, data, TETHER_EVENT_LOAD);
-}
-
-static void object_removed(struct object *object, void *data)
-{
-	post_object(object, data, TETHER_EVENT_UNLOAD);
-}
-
-/* Clients read the list under the lock, so it is held while the list changes; the walk is bounded. */
-static int scan_by(struct tether *process, int64_t tid, uint64_t t_ns, const struct reader *memory)
-{
-	struct scan scan = { process, tid, t_ns };
-	struct rtld_changes changes = { object_added, object_removed, &scan };
-
-	pthread_mutex_lock(&process->table->lock);
-	int result = rtld_scan(&process->rtld, tid, memory, &process->objects, &changes);
-	pthread_mutex_unlock(&process->table->lock);
-	if (result < 0 || process->rtld.refused)
-		process->table->host->log(process->table->host, 1, "link maps of %lld: %s", (long long)process->pid,
-					  result == -EOVERFLOW ? "more than the bounds allow, the rest is left out" :
-					  result < 0           ? tether_strerror(result) :
-								 process->rtld.refused);
-	return result;
-}
-
-int follow_scan(struct tether *process, int64_t tid, uint64_t t_ns)
-{
-	struct reader memory = process_reader(process);
-
-	return scan_by(process, tid, t_ns, &memory);
 }
 
 static void rendezvous_failed(struct tether *process, int code, int status, const char *path)
@@ -387,7 +320,11 @@ static enum proto_action linker_hit(struct tether *process, const struct proto_e
 	struct captured captured = { process, (const unsigned char *)(from + 1), from->items };
 	struct reader memory = captured_reader(&captured);
 
-	if (scan_by(process, from->event.tid, from->event.t_ns, &memory) <= 0)
+	/* Who does not wait for an answer has a stack of another moment by now. */
+	if (!from->event.question)
+		sampled_drop(process->family);
+
+	if (follow_scan_by(process, from->event.tid, from->event.t_ns, &memory) <= 0)
 		return PROTO_GO;
 	if (process->preinit_seen || !process->rtld.started)
 		return PROTO_GO;
@@ -579,6 +516,27 @@ static void event_sigstate(struct family *family, struct tether *process, const 
 		    "a trap was hit while SIGTRAP was blocked or ignored, and its state could not be put back");
 }
 
+static void event_crash(struct family *family, struct tether *process, const void *body)
+{
+	const struct proto_ev_crash *from = body;
+	struct tether_event event = event_of(&from->event, process, TETHER_EVENT_CRASH);
+
+	event.u.signal.signal = from->signal;
+	event.u.signal.code = from->code;
+	event.u.signal.sender = from->sender;
+	event.u.signal.address = from->address;
+	follow_post(family, &event);
+}
+
+static void event_sample(struct family *family, struct tether *process, const void *body)
+{
+	const struct proto_ev_sample *from = body;
+
+	sampled_take(family, process, from);
+	if (from->event.question)
+		family_answer(family, from->event.question, PROTO_GO);
+}
+
 static void event_late(struct family *family, struct tether *process, const void *body)
 {
 	const struct proto_ev_plain *from = body;
@@ -627,6 +585,9 @@ void follow_event(struct family *family, const struct proto_header *header, cons
 	const struct proto_event *event = body;
 	struct tether *process = family_member(family, event->pid);
 
+	/* Both are one after the other on the line; what lies between was dropped for want of room. */
+	if (header->type != PROTO_EV_sample)
+		sampled_is_for(family, header, event);
 	if (!process && !needs_no_process(header->type)) {
 		if (event->question)
 			family_answer(family, event->question, PROTO_GO);
@@ -635,11 +596,13 @@ void follow_event(struct family *family, const struct proto_header *header, cons
 	switch (header->type) {
 #define X(number, name, body_type, item, want, keep, now)     \
 	case PROTO_EV_##name:                        \
-		event_##name(family, process, body);    \
-		return;
+		event_##name(family, process, body); \
+		break;
 		PROTO_EVENTS(X)
 #undef X
 	default:
-		return;
+		break;
 	}
+	if (header->type != PROTO_EV_sample)
+		sampled_drop(family);
 }

@@ -66,17 +66,17 @@ static void place_address(struct snapshot_call *call, struct named_address *name
 	named->start = named->base = place.base;
 }
 
-static void look_up_name(struct snapshot_call *call, struct named_address *named)
+void frames_look_up(struct tether *process, uint64_t image, uint32_t flags, struct named_address *named)
 {
-	bool raw = call->opts.flags & TETHER_SNAPSHOT_RAW_NAMES;
+	bool raw = flags & TETHER_SNAPSHOT_RAW_NAMES;
 	struct tether_symbol symbol = { .size = sizeof(symbol) };
 	char small[512], *text = small;
 	size_t length = sizeof(small);
 	int result;
 
 	for (;;) {
-		result = process_name(call->process, call->process->observe ? IMAGE_ANY : call->done.image,
-				      named->address, raw ? TETHER_SYMBOL_RAW : 0, &symbol, text, length);
+		result = process_name(process, image, named->address, raw ? TETHER_SYMBOL_RAW : 0, &symbol, text,
+				      length);
 		if (result < 0 || !(symbol.flags & TETHER_SYMBOL_IS_CUT) || text != small)
 			break;
 		length = symbol.wanted;
@@ -109,7 +109,8 @@ static struct named_address *named_at(struct snapshot_call *call, vaddr_t addres
 	named->address = address;
 	place_address(call, named);
 	if (!(call->opts.flags & TETHER_SNAPSHOT_NO_NAMES))
-		look_up_name(call, named);
+		frames_look_up(call->process, call->process->observe ? IMAGE_ANY : call->done.image,
+			       call->opts.flags, named);
 	HASH_ADD(hh, call->addresses, address, sizeof(named->address), named);
 	if (named->hh.tbl)
 		return named;
@@ -152,7 +153,7 @@ static void name_frame(struct snapshot_call *call, const struct stack_frame *fra
 	ret->offset = frame->pc - named->start;
 }
 
-static uint32_t end_of(const struct snapshot_thread *thread, enum stack_end end)
+uint32_t frames_end_of(enum stack_end end, bool cut)
 {
 	static const uint32_t ends[] = {
 		[STACK_WHOLE] = TETHER_END_WHOLE,
@@ -163,7 +164,7 @@ static uint32_t end_of(const struct snapshot_thread *thread, enum stack_end end)
 	};
 
 	/* Where the copy ends without having been cut off, what leads further is wrong, not missing. */
-	return end == STACK_BYTES && !thread->cut ? TETHER_END_RULES : ends[end];
+	return end == STACK_BYTES && !cut ? TETHER_END_RULES : ends[end];
 }
 
 int frames_visit(struct snapshot_call *call, const struct snapshot_thread *thread, const struct stack_copy *copy)
@@ -186,7 +187,7 @@ int frames_visit(struct snapshot_call *call, const struct snapshot_thread *threa
 
 	if (thread->state != TETHER_THREAD_RUNNING) {
 		stack.frame_count = stack_unwind(call->map, copy, call->frames, call->opts.max_frames, &end);
-		stack.end = end_of(thread, end);
+		stack.end = frames_end_of(end, thread->cut);
 	}
 	for (size_t i = 0; i < stack.frame_count; i++)
 		name_frame(call, &call->frames[i], &call->named[i]);

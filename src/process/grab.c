@@ -328,6 +328,7 @@ static struct operation *prepare(struct table *table, int64_t pid, const struct 
 	operation->mode = opts->mode ? opts->mode : TETHER_MODE_RUN;
 	operation->flags = opts->flags;
 	operation->events = opts->events;
+	operation->stacks = opts->stacks;
 	operation->park_on_exec = opts->park_on_exec ? strdup(opts->park_on_exec) : NULL;
 	operation->addresses = tree->pids;
 	operation->count = tree->count;
@@ -543,7 +544,7 @@ int tether_grab(struct tether_session *session, int64_t pid, const struct tether
 		struct tether **ret, struct tether_error *err)
 {
 	const uint32_t flags = TETHER_OBSERVE | TETHER_NO_MONITOR | TETHER_NO_FOLLOW | TETHER_NO_PARK |
-			       TETHER_TREE | TETHER_WANT_ENV;
+			       TETHER_TREE | TETHER_WANT_ENV | TETHER_PARK_ON_CRASH;
 	struct table *table = start_table(session);
 	struct tether_grab_opts opts;
 	struct tree tree = { NULL, 0 };
@@ -551,7 +552,7 @@ int tether_grab(struct tether_session *session, int64_t pid, const struct tether
 
 	if (result < 0 || options_copy(&opts, sizeof(opts), given) < 0)
 		return error_fill(err, TETHER_EINVALID, NULL, "cannot grab: options of an unknown version");
-	if (opts.flags & ~flags || opts.mode > TETHER_MODE_HANG)
+	if (opts.flags & ~flags || opts.mode > TETHER_MODE_HANG || opts.stacks & ~TETHER_EVENTS_WITH_STACK)
 		return error_fill(err, TETHER_EINVALID, NULL, "cannot grab %lld", (long long)pid);
 	/* Whose session it is comes before what is asked of it. */
 	if (table_forked(table))

@@ -113,6 +113,12 @@ struct tether {
 STAILQ_HEAD(operation_queue, operation);
 STAILQ_HEAD(kept_queue, kept);
 
+/* What came before the event to come (sample.h). Control thread. */
+struct sampled {
+	struct proto_ev_sample registers; /* type 0: none */
+	struct tether_sample *sample;     /* owned; NULL: not looked for yet, or none */
+};
+
 /* One controller and what it holds. Control thread only. */
 struct family {
 	LIST_ENTRY(family) entry;
@@ -131,6 +137,8 @@ struct family {
 	bool released, dead;
 	bool departing;              /* its release is decided: nobody gets a handle of it any more */
 	struct operation_queue settling; /* who waits for its end */
+	uint64_t stacks;             /* kinds of events that have one */
+	struct sampled sampled;
 	struct kept_queue kept;      /* events of locked handles, to be acted on when these are unlocked */
 	size_t kept_bytes;
 	bool leaving;                /* released; only the end of its controller is awaited */
@@ -175,7 +183,7 @@ struct operation {
 	uint64_t asked_ns;
 	int64_t pid;
 	uint32_t mode, flags, stop;
-	uint64_t events;
+	uint64_t events, stacks;
 	char *park_on_exec;          /* owned */
 	const char *deed;            /* "grab", for messages */
 	struct proto_create create;
@@ -379,6 +387,8 @@ size_t follow_sites(const struct rtld *rtld, bool fresh, bool parks, struct site
 int follow_plant(struct tether *process, answer_fn *answered, struct operation *operation);
 /* Walk the link maps and post what came and went. As rtld_scan(). */
 int follow_scan(struct tether *process, int64_t tid, uint64_t t_ns);
+/* The same through another reader. */
+int follow_scan_by(struct tether *process, int64_t tid, uint64_t t_ns, const struct reader *memory);
 /* Queue an event of a process, if its family wants the kind. */
 void follow_post(struct family *family, struct tether_event *event);
 /* A handle for a process that is now held: pinned once for the caller. NULL: out of memory. */

@@ -5,6 +5,7 @@
 
 #include "client/spawn.h"
 #include "os/sys.h"
+#include "process/sample.h"
 #include "process/start.h"
 
 struct proto_hold start_hold(const struct operation *operation)
@@ -13,8 +14,10 @@ struct proto_hold start_hold(const struct operation *operation)
 	struct proto_hold hold = {
 		.mode = operation->mode,
 		.flags = (operation->flags & TETHER_NO_FOLLOW ? 0 : PROTO_FOLLOW) |
-			 (operation->flags & TETHER_NO_MONITOR ? PROTO_READ_ONLY : 0),
+			 (operation->flags & TETHER_NO_MONITOR ? PROTO_READ_ONLY : 0) |
+			 (operation->flags & TETHER_PARK_ON_CRASH ? PROTO_PARK_CRASH : 0),
 		.question_ns = operation->table->host->question_ns,
+		.stacks = sampled_kinds(operation->stacks),
 	};
 	static const struct {
 		uint64_t kinds;

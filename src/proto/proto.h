@@ -51,6 +51,7 @@ enum {
 	PROTO_PARK = 1 << 1,       /* grab: all threads stopped and reported as parked */
 	PROTO_TREE = 1 << 2,       /* grab: pids[] of descendants are grabbed in the same family */
 	PROTO_READ_ONLY = 1 << 3,  /* plant is refused: no-monitor grab */
+	PROTO_PARK_CRASH = 1 << 4, /* a process parks before a signal ends it with a core dump */
 };
 
 /* ---- requests and answers ------------------------------------------------------------------------------ */
@@ -75,6 +76,15 @@ struct proto_hold {
 	uint32_t flags;
 	uint64_t events;            /* set of PROTO_WANT_*: the records that are not always sent */
 	uint64_t question_ns;       /* how long a question waits; UINT64_MAX: for ever */
+	uint32_t stacks;            /* set of PROTO_SAMPLE_AT_*: events that a sample precedes */
+	uint32_t reserved;
+};
+enum {
+	PROTO_SAMPLE_AT_FORK = 1 << 0,
+	PROTO_SAMPLE_AT_THREAD = 1 << 1, /* of the thread that makes it */
+	PROTO_SAMPLE_AT_SIGNAL = 1 << 2,
+	PROTO_SAMPLE_AT_STOP = 1 << 3,
+	PROTO_SAMPLE_AT_LINKER = 1 << 4, /* hits of sites that ask */
 };
 
 /* The parts of an image that move as a whole. */
@@ -326,6 +336,24 @@ struct proto_ev_signal {
 	uint32_t sender;
 	uint32_t reserved;
 };
+/* It is about to end the process, which parks first: `parked` follows when all its threads stand. */
+struct proto_ev_crash {
+	struct proto_event event;
+	int32_t signal, code;
+	uint32_t sender;
+	uint32_t reserved;
+	uint64_t address;           /* si_addr, of what the processor or the kernel has raised; else 0 */
+};
+/*
+ * The registers of a thread at the event that comes next, which has the same t_ns and pid. With a question it stands
+ * until that is answered.
+ */
+struct proto_ev_sample {
+	struct proto_event event;
+	uint32_t type;              /* of the event: enum proto_type */
+	uint32_t tag, size, reserved;
+	uint8_t bytes[PROTO_REGS];
+};
 struct proto_ev_hit {
 	struct proto_event event;
 	uint32_t items;             /* bytes: windows, each followed by what it shows, where site captures; else 0 */
@@ -366,7 +394,9 @@ struct proto_ev_stats {
 	X(281, dropped, struct proto_ev_plain, 0, 0, 0, 1)                    \
 	X(283, blocked, struct proto_ev_plain, 0, 0, 0, 1)                    \
 	X(285, sigstate, struct proto_ev_signal, 0, 0, 0, 1)                  \
-	X(287, stats, struct proto_ev_stats, 0, 0, 1, 1)
+	X(287, stats, struct proto_ev_stats, 0, 0, 1, 1)                      \
+	X(301, crash, struct proto_ev_crash, 0, 0, 1, 1)                      \
+	X(303, sample, struct proto_ev_sample, 0, 0, 0, 0)
 
 enum { PROTO_WANT_THREAD = 1, PROTO_WANT_SIGNAL = 2, PROTO_WANT_STOP = 4 };
 

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "os/sys.h"
+#include "process/sample.h"
 #include "session/session.h"
 
 /* ---- one block for an event and all that it points to ----------------------------------------------------- */
@@ -94,6 +95,7 @@ static void pack_event(struct packer *packer, const struct tether_event *from, s
 	case TETHER_EVENT_STOP:
 	case TETHER_EVENT_CONTINUE:
 	case TETHER_EVENT_SIGNAL_STATE:
+	case TETHER_EVENT_CRASH:
 		to->u.signal.detail = pack_string(packer, from->u.signal.detail);
 		break;
 	case TETHER_EVENT_LOST:
@@ -116,6 +118,7 @@ static struct queued_event *copy_event(const struct tether_event *event)
 		return NULL;
 	packer.at = (char *)(queued + 1);
 	pack_event(&packer, event, &queued->event);
+	sample_get(event->stack);
 	return queued;
 }
 
@@ -132,6 +135,7 @@ static void free_event(struct queued_event *queued)
 		handle_unpin(queued->event.process);
 	if (child)
 		handle_unpin(child);
+	sample_put(queued->event.stack);
 	free(queued);
 }
 
