@@ -98,14 +98,13 @@ int64_t arch_call_number(enum arch_tag tag, enum arch_call call);
  * The frame of a signal handler (sigreturn(2)), from the word up to which its return address is pushed. True only where all
  * that the kernel writes the same way each time is so; the restorer's bytes are for the caller to look at.
  */
-enum { ARCH_SIGNAL_FRAME_SIZE = 312, ARCH_SIGNAL_FRAME_STEP = 16, ARCH_SIGNAL_FRAME_REST = 8, ARCH_SIGRETURN_SIZE = 9 };
+enum { ARCH_SIGNAL_FRAME_SIZE = 312, ARCH_SIGNAL_FRAME_STEP = 16, ARCH_SIGNAL_FRAME_REST = 8 };
 struct arch_signal_frame {
 	vaddr_t restorer; /* where the handler returns to */
 	uint64_t mask;    /* of what was interrupted: blocked again when the handler returns */
 	vaddr_t sp;       /* of what was interrupted: maybe on another stack */
 };
 bool arch_signal_frame(const unsigned char bytes[ARCH_SIGNAL_FRAME_SIZE], struct arch_signal_frame *ret);
-bool arch_is_sigreturn(const unsigned char bytes[ARCH_SIGRETURN_SIZE]);
 
 /* The register set that only a task with a shadow stack has (NT_X86_SHSTK, 6.6); other processors: 0. */
 enum { ARCH_SHADOW_STACK_REGSET = 0x204 };

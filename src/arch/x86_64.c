@@ -160,21 +160,6 @@ bool arch_ends_in_call(const unsigned char before[ARCH_ENTRY_BYTES])
 	return false;
 }
 
-/* mov $__NR_rt_sigreturn,%rax; syscall. sp then points to a struct ucontext (asm/ucontext.h, asm/sigcontext.h). */
-bool arch_is_sigreturn(const unsigned char bytes[ARCH_SIGRETURN_BYTES])
-{
-	static const unsigned char code[ARCH_SIGRETURN_BYTES] = { 0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05 };
-
-	return !memcmp(bytes, code, sizeof(code));
-}
-
-#define SIGCONTEXT(n) (40 + 8 * (n))
-const uint16_t arch_sigreturn_offsets[ARCH_DWARF_REGISTERS] = {
-	SIGCONTEXT(13), SIGCONTEXT(12), SIGCONTEXT(14), SIGCONTEXT(11), SIGCONTEXT(9), SIGCONTEXT(8),
-	SIGCONTEXT(10), SIGCONTEXT(15), SIGCONTEXT(0),  SIGCONTEXT(1),  SIGCONTEXT(2), SIGCONTEXT(3),
-	SIGCONTEXT(4),  SIGCONTEXT(5),  SIGCONTEXT(6),  SIGCONTEXT(7),  SIGCONTEXT(16),
-};
-
 /*
  * What the kernel pushes for a 64-bit handler, from uc_flags on (asm/ucontext.h): flags of which three are known, no
  * link, the alternate stack, in which all of this lies, then the registers of asm/sigcontext.h. So much can hardly be

@@ -49,7 +49,7 @@ bool arch_signal_frame(const unsigned char bytes[ARCH_SIGNAL_FRAME_SIZE], struct
 	return true;
 }
 
-bool arch_is_sigreturn(const unsigned char bytes[ARCH_SIGRETURN_SIZE])
+bool arch_is_sigreturn(const unsigned char bytes[ARCH_SIGRETURN_BYTES])
 {
 	/* the call's number into (r|e)ax, as C libraries write it; unwinders know them by the same bytes */
 	static const unsigned char wide[] = { 0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05 };
@@ -57,3 +57,11 @@ bool arch_is_sigreturn(const unsigned char bytes[ARCH_SIGRETURN_SIZE])
 
 	return !memcmp(bytes, wide, sizeof(wide)) || !memcmp(bytes, narrow, sizeof(narrow));
 }
+
+/* sp points to a struct ucontext then (asm/ucontext.h, asm/sigcontext.h). */
+#define SIGCONTEXT(n) (40 + 8 * (n))
+const uint16_t arch_sigreturn_offsets[ARCH_DWARF_REGISTERS] = {
+	SIGCONTEXT(13), SIGCONTEXT(12), SIGCONTEXT(14), SIGCONTEXT(11), SIGCONTEXT(9), SIGCONTEXT(8),
+	SIGCONTEXT(10), SIGCONTEXT(15), SIGCONTEXT(0),  SIGCONTEXT(1),  SIGCONTEXT(2), SIGCONTEXT(3),
+	SIGCONTEXT(4),  SIGCONTEXT(5),  SIGCONTEXT(6),  SIGCONTEXT(7),  SIGCONTEXT(16),
+};

@@ -43,7 +43,7 @@ static bool remember(struct task *t, uint64_t mask)
 
 static bool returns_by_sigreturn(struct task *t, vaddr_t restorer)
 {
-	unsigned char bytes[ARCH_SIGRETURN_SIZE];
+	unsigned char bytes[ARCH_SIGRETURN_BYTES];
 
 	return !task_read(t, restorer, bytes, sizeof(bytes)) && arch_is_sigreturn(bytes);
 }

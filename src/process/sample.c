@@ -121,7 +121,7 @@ static struct tether_sample *look(struct tether *process, const struct proto_ev_
 {
 	struct standing standing = { from->event.tid };
 	const struct reader memory = { .read = read_standing, .data = &standing };
-	struct stack_copy copy = { .whole_registers = true };
+	struct stack_copy copy = { .known = STACK_ALL_REGISTERS };
 	struct tether_sample *sample;
 	struct stack_map *map;
 	vaddr_t low;
