@@ -143,7 +143,7 @@ static int read_blob(const struct reader *memory, vaddr_t address, uint64_t size
 		free(data);
 		return error;
 	}
-	*ret = (struct elf_blob){ data, (size_t)size };
+	*ret = (struct elf_blob){ .data = data, .size = (size_t)size };
 	return 0;
 }
 

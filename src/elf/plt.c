@@ -21,6 +21,8 @@ enum {
 	SHORT_ENTRY = 8,      /* .plt.got without endbr */
 	RELOCATION_BATCH = 1024,
 };
+/* The symbol of an entry whose slot no relocation of .rela.plt has; its resolver is that slot meanwhile. */
+#define MISSING UINT32_MAX
 
 struct slot {
 	uint64_t address, resolver;
@@ -30,10 +32,9 @@ struct slot {
 struct plt {
 	const struct elf_tables *tables;
 	struct slot *numbered;       /* in the order of the relocations */
-	struct slot *sorted;         /* the same by address */
-	size_t slots;
+	struct slot *sorted;         /* the same by address; usually they are the same */
+	size_t slots, next;          /* next: the slot that is likely to be asked for */
 	struct elf_plt_entry *entry;
-	uint64_t *wanted;            /* per entry: the slot that no relocation of .rela.plt has; 0: none */
 	size_t entries, room, missing;
 	uint64_t got;                /* what i386 code adds to */
 };
@@ -77,11 +78,19 @@ static int by_address(const void *left, const void *right)
 	return (a->address > b->address) - (a->address < b->address);
 }
 
-static const struct slot *slot_at(const struct plt *plt, uint64_t address)
+/* Entries and slots are in the same order nearly always. */
+static const struct slot *slot_at(struct plt *plt, uint64_t address)
 {
 	const struct slot key = { .address = address };
+	const struct slot *found = NULL;
 
-	return plt->slots ? bsearch(&key, plt->sorted, plt->slots, sizeof(key), by_address) : NULL;
+	if (plt->next < plt->slots && plt->sorted[plt->next].address == address)
+		return &plt->sorted[plt->next++];
+	if (plt->slots)
+		found = bsearch(&key, plt->sorted, plt->slots, sizeof(key), by_address);
+	if (found)
+		plt->next = (size_t)(found - plt->sorted) + 1;
+	return found;
 }
 
 /* All of .rela.plt; 0 (there may be none) or -ENOMEM. */
@@ -96,9 +105,8 @@ static int take_slots(struct plt *plt)
 
 	if (error)
 		return error == -ENOMEM ? error : 0;
-	plt->numbered = calloc(blob.size / size + 1, sizeof(*plt->numbered));
-	plt->sorted = calloc(blob.size / size + 1, sizeof(*plt->sorted));
-	if (!plt->numbered || !plt->sorted) {
+	plt->numbered = elf_allocate((blob.size / size + 1) * sizeof(*plt->numbered));
+	if (!plt->numbered) {
 		free(blob.data);
 		return -ENOMEM;
 	}
@@ -107,6 +115,12 @@ static int take_slots(struct plt *plt)
 		if (!take_relocation(plt->tables, blob.data + plt->slots * size, &plt->numbered[plt->slots]))
 			plt->numbered[plt->slots] = (struct slot){ 0 };
 	free(blob.data);
+	plt->sorted = plt->numbered;
+	if (raw_is_sorted(plt->numbered, plt->slots, sizeof(*plt->sorted), by_address))
+		return 0;
+	plt->sorted = malloc(plt->slots * sizeof(*plt->sorted));
+	if (!plt->sorted)
+		return -ENOMEM;
 	memcpy(plt->sorted, plt->numbered, plt->slots * sizeof(*plt->sorted));
 	qsort(plt->sorted, plt->slots, sizeof(*plt->sorted), by_address);
 	return 0;
@@ -140,11 +154,10 @@ static void add_entry(struct plt *plt, uint64_t address, uint32_t size, const st
 {
 	if (plt->entries == plt->room)
 		return;
-	plt->entry[plt->entries] = (struct elf_plt_entry){ .address = address,
-							   .size = size,
-							   .symbol = slot ? slot->symbol : 0,
-							   .resolver = slot ? slot->resolver : 0 };
-	plt->wanted[plt->entries++] = slot ? 0 : wanted;
+	plt->entry[plt->entries++] = (struct elf_plt_entry){ .address = address,
+							     .size = size,
+							     .symbol = slot ? slot->symbol : MISSING,
+							     .resolver = slot ? slot->resolver : wanted };
 	plt->missing += slot ? 0 : 1;
 }
 
@@ -169,38 +182,35 @@ static void take_entry(struct plt *plt, const unsigned char *code, uint64_t addr
 		add_entry(plt, address, size, slot_at(plt, slot), slot);
 }
 
-/* 0 (there may be no such section) or -ENOMEM. */
-static int take_code(struct plt *plt, const char *name)
+static uint32_t entry_size(const struct elf_section *section)
 {
-	const struct elf_section *section = elf_section_named(plt->tables, name);
-	uint32_t size = section && section->entry_size == SHORT_ENTRY ? SHORT_ENTRY : USUAL_ENTRY;
-	unsigned char code[USUAL_ENTRY + 8];
-	struct elf_plt_entry *entry;
-	struct elf_blob blob;
-	uint64_t *wanted;
-	int error;
+	return section->entry_size == SHORT_ENTRY ? SHORT_ENTRY : USUAL_ENTRY;
+}
 
-	if (!section || section->size / size > MAX_PLT_ENTRIES || section->address > UINT64_MAX / 2)
-		return 0;
-	error = elf_section_read(plt->tables, section, &blob);
+static bool is_code(const struct elf_section *section)
+{
+	return section && section->size / entry_size(section) <= MAX_PLT_ENTRIES && section->address <= UINT64_MAX / 2;
+}
+
+/* The room for its entries is there. 0 (of what cannot be read there are none) or -ENOMEM. */
+static int take_code(struct plt *plt, const struct elf_section *section)
+{
+	uint32_t size = entry_size(section);
+	unsigned char code[USUAL_ENTRY + 8];
+	struct elf_blob blob;
+	int error = elf_section_read(plt->tables, section, &blob);
+
 	if (error)
 		return error == -ENOMEM ? error : 0;
-	plt->room += blob.size / size;
-	entry = realloc(plt->entry, (plt->room + 1) * sizeof(*entry));
-	if (entry)
-		plt->entry = entry;
-	wanted = realloc(plt->wanted, (plt->room + 1) * sizeof(*wanted));
-	if (wanted)
-		plt->wanted = wanted;
-	if (!entry || !wanted) {
-		free(blob.data);
-		return -ENOMEM;
-	}
 	for (size_t at = 0; blob.size - at >= size; at += size) {
 		size_t left = blob.size - at;
-		memset(code, 0, sizeof(code));
-		memcpy(code, blob.data + at, left < USUAL_ENTRY ? left : USUAL_ENTRY);
 		/* A short entry is an instruction of 6 bytes: what follows is the next one's. */
+		if (left >= sizeof(code)) {
+			take_entry(plt, blob.data + at, section->address + at, size);
+			continue;
+		}
+		memset(code, 0, sizeof(code));
+		memcpy(code, blob.data + at, left);
 		take_entry(plt, code, section->address + at, size);
 	}
 	free(blob.data);
@@ -294,8 +304,8 @@ static void take_missing(struct plt *plt)
 	if (!missing)
 		return;
 	for (size_t i = 0; i < plt->entries; i++)
-		if (plt->wanted[i])
-			missing[missed++] = (struct missing){ plt->wanted[i], (uint32_t)i, false };
+		if (plt->entry[i].symbol == MISSING)
+			missing[missed++] = (struct missing){ plt->entry[i].resolver, (uint32_t)i, false };
 	qsort(missing, missed, sizeof(*missing), by_slot);
 	search_missing(plt, section, missing, missed);
 	free(missing);
@@ -311,45 +321,59 @@ static int entry_by_address(const void *left, const void *right)
 static int take_all(struct plt *plt)
 {
 	static const char *const names[] = { ".plt", ".plt.sec", ".plt.got", ".iplt" };
+	const struct elf_section *section[ARRAY_LEN(names)];
 	const struct elf_section *got = elf_section_named(plt->tables, ".got.plt");
-	int error = take_slots(plt);
+	int error;
 
 	if (!got)
 		got = elf_section_named(plt->tables, ".got");
 	plt->got = got ? got->address : 0;
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		section[i] = elf_section_named(plt->tables, names[i]);
+		if (!is_code(section[i]))
+			section[i] = NULL;
+		plt->room += section[i] ? section[i]->size / entry_size(section[i]) : 0;
+	}
+	if (!plt->room)
+		return 0;
+	plt->entry = elf_allocate(plt->room * sizeof(*plt->entry));
+	if (!plt->entry)
+		return -ENOMEM;
+	error = take_slots(plt);
 	for (size_t i = 0; i < ARRAY_LEN(names) && !error; i++)
-		error = take_code(plt, names[i]);
+		error = section[i] ? take_code(plt, section[i]) : 0;
 	if (!error)
 		take_missing(plt);
 	return error;
 }
 
-ssize_t elf_plt_entries(const struct elf_tables *tables, struct elf_plt_entry **ret, struct elf_blob *ret_names)
+ssize_t elf_plt_entries(const struct elf_tables *tables, const struct elf_plt_known *known,
+			struct elf_plt_entry **ret, struct elf_blob *ret_names)
 {
 	struct plt plt = { .tables = tables };
 	size_t kept = 0;
 	int error;
 
 	*ret = NULL;
-	*ret_names = (struct elf_blob){ NULL, 0 };
+	*ret_names = (struct elf_blob){ .data = NULL };
 	if (tables->machine != (tables->is_64 ? EM_X86_64 : EM_386))
 		return 0;
 	error = take_all(&plt);
 	if (!error && plt.entries)
-		error = raw_plt_names(tables, plt.entry, plt.entries, ret_names);
+		error = raw_plt_names(tables, known, plt.entry, plt.entries, ret_names);
 	for (size_t i = 0; i < plt.entries && !error; i++)
-		if (plt.entry[i].name || plt.entry[i].resolver)
+		if (plt.entry[i].symbol != MISSING && (plt.entry[i].name || plt.entry[i].resolver))
 			plt.entry[kept++] = plt.entry[i];
+	if (plt.sorted != plt.numbered)
+		free(plt.sorted);
 	free(plt.numbered);
-	free(plt.sorted);
-	free(plt.wanted);
 	if (error || !kept) {
 		free(plt.entry);
 		free(ret_names->data);
-		*ret_names = (struct elf_blob){ NULL, 0 };
+		*ret_names = (struct elf_blob){ .data = NULL };
 		return error;
 	}
-	qsort(plt.entry, kept, sizeof(*plt.entry), entry_by_address);
+	raw_sort(plt.entry, kept, sizeof(*plt.entry), entry_by_address);
 	*ret = plt.entry;
 	return (ssize_t)kept;
 }

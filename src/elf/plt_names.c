@@ -14,7 +14,10 @@
 #include "base/buffer.h"
 #include "elf/raw.h"
 
-enum { WINDOW = 16384 }; /* longer names are left out */
+enum {
+	WINDOW = 16384, /* longer names are left out */
+	USUAL = 32,     /* bytes of a name */
+};
 
 struct wanted {
 	uint32_t name; /* in .dynstr */
@@ -22,6 +25,7 @@ struct wanted {
 };
 
 struct strings {
+	const struct elf_plt_known *known; /* or NULL, and the rest counts */
 	const struct elf_tables *tables;
 	const struct elf_section *section;
 	uint64_t start;
@@ -36,29 +40,32 @@ static int by_name(const void *left, const void *right)
 	return (a->name > b->name) - (a->name < b->name);
 }
 
+static size_t symbol_size(const struct elf_tables *tables)
+{
+	return tables->is_64 ? sizeof(Elf64_Sym) : sizeof(Elf32_Sym);
+}
+
 static bool is_plain(const struct elf_tables *tables, const struct elf_section *section)
 {
 	return section && section->type != SHT_NOBITS && !(section->flags & SHF_COMPRESSED) &&
 	       section->offset <= tables->length && section->size <= tables->length - section->offset;
 }
 
-static uint32_t name_of(const struct elf_tables *tables, const unsigned char *symbol)
+static uint32_t name_of(const unsigned char *symbol)
 {
 	uint32_t name; /* st_name is the first word of both classes */
 
-	(void)tables;
 	memcpy(&name, symbol, sizeof(name));
 	return name;
 }
 
-/* Where in .dynstr each entry's name is: how many have one, or -ENOMEM. */
-static ssize_t find_wanted(const struct elf_tables *tables, const struct elf_section *symbols,
-			   const struct elf_plt_entry *entry, size_t count, struct wanted *wanted)
+/* The part of .dynsym that the entries need: *ret_low is the number of its first symbol. */
+static int read_symbols(const struct elf_tables *tables, const struct elf_section *symbols,
+			const struct elf_plt_entry *entry, size_t count, struct elf_blob *ret, uint32_t *ret_low)
 {
-	size_t size = tables->is_64 ? sizeof(Elf64_Sym) : sizeof(Elf32_Sym);
+	size_t size = symbol_size(tables);
 	uint32_t low = UINT32_MAX, high = 0;
-	unsigned char *bytes;
-	size_t found = 0;
+	int error;
 
 	for (size_t i = 0; i < count; i++) {
 		uint32_t symbol = entry[i].symbol;
@@ -68,25 +75,33 @@ static ssize_t find_wanted(const struct elf_tables *tables, const struct elf_sec
 		high = symbol > high ? symbol : high;
 	}
 	if (low > high)
-		return 0;
-	bytes = malloc(((size_t)(high - low) + 1) * size);
-	if (!bytes)
+		return -ENOENT;
+	ret->size = ((size_t)(high - low) + 1) * size;
+	ret->data = malloc(ret->size);
+	if (!ret->data)
 		return -ENOMEM;
-	if (read_exactly(tables->bytes, symbols->offset + (uint64_t)low * size, bytes,
-			 ((size_t)(high - low) + 1) * size)) {
-		free(bytes);
-		return 0;
-	}
+	error = read_exactly(tables->bytes, symbols->offset + (uint64_t)low * size, ret->data, ret->size);
+	if (error)
+		free(ret->data);
+	*ret_low = low;
+	return error;
+}
+
+/* Where in .dynstr each entry's name is: how many have one. symbols begins with number low. */
+static size_t find_wanted(const struct elf_tables *tables, const struct elf_blob *symbols, uint32_t low,
+			  const struct elf_plt_entry *entry, size_t count, struct wanted *wanted)
+{
+	size_t size = symbol_size(tables), found = 0;
+
 	for (size_t i = 0; i < count; i++) {
 		uint32_t symbol = entry[i].symbol;
-		if (!symbol || symbol > high)
+		if (!symbol || symbol < low || symbol - low >= symbols->size / size)
 			continue;
-		wanted[found].name = name_of(tables, bytes + (size_t)(symbol - low) * size);
+		wanted[found].name = name_of(symbols->data + (size_t)(symbol - low) * size);
 		if (wanted[found].name)
 			wanted[found++].entry = (uint32_t)i;
 	}
-	free(bytes);
-	return (ssize_t)found;
+	return found;
 }
 
 /* The string at an offset of the section, or NULL; valid until the next one is asked for. */
@@ -94,6 +109,8 @@ static const char *string_at(struct strings *strings, uint32_t at)
 {
 	uint64_t left;
 
+	if (strings->known)
+		return at < strings->known->string_bytes ? strings->known->strings + at : NULL;
 	for (int tries = 0; tries < 2; tries++) {
 		if (at >= strings->start && at - strings->start < strings->length &&
 		    memchr(strings->window + (at - strings->start), 0, strings->length - (at - strings->start)))
@@ -116,6 +133,7 @@ static int add_names(struct strings *strings, struct elf_plt_entry *entry, const
 	static const char suffix[] = "@plt";
 	struct buffer names = BUFFER_INIT;
 
+	buffer_reserve(&names, count * USUAL);
 	buffer_add(&names, "", 1);
 	for (size_t i = 0; i < count && !names.failed; i++) {
 		const char *name;
@@ -125,7 +143,7 @@ static int add_names(struct strings *strings, struct elf_plt_entry *entry, const
 			continue;
 		}
 		name = string_at(strings, wanted[i].name);
-		if (!name || !*name || names.length + WINDOW > MAX_PLT_NAMES)
+		if (!name || !*name || strlen(name) > WINDOW || names.length + WINDOW > MAX_PLT_NAMES)
 			continue;
 		entry[wanted[i].entry].name = (uint32_t)names.length;
 		buffer_add(&names, name, strlen(name));
@@ -141,34 +159,50 @@ static int add_names(struct strings *strings, struct elf_plt_entry *entry, const
 	return 0;
 }
 
-int raw_plt_names(const struct elf_tables *tables, struct elf_plt_entry *entry, size_t count, struct elf_blob *ret)
+/* symbols begins with number low. */
+static int name_entries(struct strings *strings, const struct elf_blob *symbols, uint32_t low,
+			struct elf_plt_entry *entry, size_t count, struct elf_blob *ret)
 {
-	const struct elf_section *symbols = elf_section_of_type(tables, SHT_DYNSYM);
-	const struct elf_section *linked = symbols ? elf_section_linked(tables, symbols) : NULL;
-	struct strings *strings;
-	struct wanted *wanted;
-	ssize_t found = 0;
+	struct wanted *wanted = malloc(count * sizeof(*wanted));
+	size_t found;
 	int error = 0;
 
-	if (!is_plain(tables, symbols) || !is_plain(tables, linked))
-		return 0;
-	strings = malloc(sizeof(*strings));
-	wanted = malloc(count * sizeof(*wanted));
-	if (strings && wanted) {
-		strings->tables = tables;
-		strings->section = linked;
-		strings->start = strings->length = 0;
-		found = find_wanted(tables, symbols, entry, count, wanted);
-		if (found > 0) {
-			qsort(wanted, (size_t)found, sizeof(*wanted), by_name);
-			error = add_names(strings, entry, wanted, (size_t)found, ret);
-		} else {
-			error = (int)found;
-		}
-	} else {
-		error = -ENOMEM;
-	}
-	free(strings);
+	if (!wanted)
+		return -ENOMEM;
+	found = find_wanted(strings->tables, symbols, low, entry, count, wanted);
+	if (!strings->known)
+		raw_sort(wanted, found, sizeof(*wanted), by_name);
+	if (found)
+		error = add_names(strings, entry, wanted, found, ret);
 	free(wanted);
 	return error;
+}
+
+int raw_plt_names(const struct elf_tables *tables, const struct elf_plt_known *known, struct elf_plt_entry *entry,
+		  size_t count, struct elf_blob *ret)
+{
+	const struct elf_section *section = elf_section_of_type(tables, SHT_DYNSYM);
+	const struct elf_section *linked = section ? elf_section_linked(tables, section) : NULL;
+	struct strings *strings;
+	struct elf_blob symbols;
+	uint32_t low = 0;
+	int error;
+
+	if (!known && (!is_plain(tables, section) || !is_plain(tables, linked)))
+		return 0;
+	strings = malloc(sizeof(*strings));
+	if (!strings)
+		return -ENOMEM;
+	strings->known = known;
+	strings->tables = tables;
+	strings->section = linked;
+	strings->start = strings->length = 0;
+	error = known ? 0 : read_symbols(tables, section, entry, count, &symbols, &low);
+	if (!error) {
+		error = name_entries(strings, known ? &known->symbols : &symbols, low, entry, count, ret);
+		if (!known)
+			free(symbols.data);
+	}
+	free(strings);
+	return error == -ENOMEM ? error : 0;
 }

@@ -7,6 +7,7 @@
 #include <assert.h>
 #include <elf.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 static_assert(sizeof(Elf64_Ehdr) <= RAW_HEADER_MAX && sizeof(Elf32_Ehdr) <= RAW_HEADER_MAX, "header");
@@ -153,6 +154,22 @@ uint64_t raw_mix(uint64_t hash, const void *bytes, size_t length)
 	for (size_t i = 0; i < length; i++)
 		hash = (hash ^ byte[i]) * UINT64_C(0x100000001b3);
 	return hash;
+}
+
+bool raw_is_sorted(const void *base, size_t count, size_t size, int (*compare)(const void *, const void *))
+{
+	const char *one = base;
+
+	for (size_t i = 1; i < count; i++, one += size)
+		if (compare(one, one + size) > 0)
+			return false;
+	return true;
+}
+
+void raw_sort(void *base, size_t count, size_t size, int (*compare)(const void *, const void *))
+{
+	if (!raw_is_sorted(base, count, size, compare))
+		qsort(base, count, size, compare);
 }
 
 size_t raw_phdr_size(bool is_64)

@@ -65,8 +65,13 @@ int raw_dynamic(const struct reader *memory, const struct elf_image *image, stru
 /* Name PLT entries after their symbols: elf_plt_entries(). 0 or -ENOMEM. */
 struct elf_tables;
 struct elf_plt_entry;
+struct elf_plt_known;
 struct elf_blob;
-int raw_plt_names(const struct elf_tables *tables, struct elf_plt_entry *entry, size_t count, struct elf_blob *ret);
+int raw_plt_names(const struct elf_tables *tables, const struct elf_plt_known *known, struct elf_plt_entry *entry,
+		  size_t count, struct elf_blob *ret);
+/* qsort(3), unless all is in order already, as what a linker writes mostly is. */
+bool raw_is_sorted(const void *base, size_t count, size_t size, int (*compare)(const void *, const void *));
+void raw_sort(void *base, size_t count, size_t size, int (*compare)(const void *, const void *));
 
 /* FNV-1a: tells builds apart in a cache, where it is never the only witness. Start with RAW_MIX_START. */
 #define RAW_MIX_START UINT64_C(0xcbf29ce484222325)

@@ -7,10 +7,15 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "elf/raw.h"
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23 /* since 5.14 */
+#endif
 
 /* ---- readers -------------------------------------------------------------------------------------------- */
 
@@ -260,7 +265,20 @@ out:
 	return error;
 }
 
-int elf_section_read(const struct elf_tables *tables, const struct elf_section *section, struct elf_blob *ret)
+void *elf_allocate(size_t size)
+{
+	enum { LARGE = 1 << 15, PAGE = 4096 };
+	char *memory = malloc(size);
+	uintptr_t start = ((uintptr_t)memory + PAGE - 1) & ~(uintptr_t)(PAGE - 1);
+
+	/* An older kernel refuses, and the pages come one by one. */
+	if (memory && size >= LARGE)
+		madvise(memory + (start - (uintptr_t)memory), (size - PAGE) & ~(size_t)(PAGE - 1), MADV_POPULATE_WRITE);
+	return memory;
+}
+
+int elf_section_read_room(const struct elf_tables *tables, const struct elf_section *section, size_t room,
+			  struct elf_blob *ret)
 {
 	struct elf_blob blob;
 	int error;
@@ -272,7 +290,8 @@ int elf_section_read(const struct elf_tables *tables, const struct elf_section *
 	if (section->offset > tables->length || section->size > tables->length - section->offset)
 		return -ENOEXEC;
 	blob.size = (size_t)section->size;
-	blob.data = malloc(blob.size + 1);
+	blob.room = room;
+	blob.data = elf_allocate(blob.size + 1 + room);
 	if (!blob.data)
 		return -ENOMEM;
 	blob.data[blob.size] = 0;
@@ -286,4 +305,9 @@ int elf_section_read(const struct elf_tables *tables, const struct elf_section *
 	if (!error)
 		*ret = blob;
 	return error;
+}
+
+int elf_section_read(const struct elf_tables *tables, const struct elf_section *section, struct elf_blob *ret)
+{
+	return elf_section_read_room(tables, section, 0, ret);
 }

@@ -98,7 +98,7 @@ static int decode(lzma_stream *stream, struct elf_blob *blob)
 int elf_unpack_xz(const void *packed, size_t packed_size, struct elf_blob *ret)
 {
 	lzma_stream stream = LZMA_STREAM_INIT;
-	struct elf_blob blob = { NULL, 0 };
+	struct elf_blob blob = { .data = NULL };
 	int error;
 
 	if (lzma_stream_decoder(&stream, MAX_XZ_MEMORY, 0) != LZMA_OK)

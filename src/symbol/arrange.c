@@ -43,7 +43,7 @@ static int sort(struct symbol_table *table)
 	}
 	if (sorted)
 		return 0;
-	to = malloc(count * sizeof(*to));
+	to = elf_allocate(count * sizeof(*to));
 	if (!to)
 		return -ENOMEM;
 	for (unsigned shift = 0; shift < 64 && (high - low) >> shift; shift += DIGIT_BITS) {

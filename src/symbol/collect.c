@@ -16,7 +16,10 @@ int symbol_reserve(struct symbol_table *table, size_t more)
 		return -E2BIG;
 	if (table->entries + more <= table->entry_room)
 		return 0;
-	entry = realloc(table->entry, (table->entries + more) * sizeof(*entry));
+	if (table->entry)
+		entry = realloc(table->entry, (table->entries + more) * sizeof(*entry));
+	else
+		entry = elf_allocate((more + 1) * sizeof(*entry));
 	if (!entry)
 		return -ENOMEM;
 	table->entry = entry;
@@ -60,6 +63,7 @@ int symbol_take_names(struct symbol_table *table, struct elf_blob *strings, uint
 		strings->data[0] = 0;
 		table->names = (char *)strings->data;
 		table->name_bytes = strings->size + 1;
+		table->name_room = table->name_bytes + strings->room;
 		*ret_base = 0;
 		return 0;
 	}
@@ -72,6 +76,7 @@ int symbol_take_names(struct symbol_table *table, struct elf_blob *strings, uint
 	*ret_base = (uint32_t)table->name_bytes;
 	memcpy(names + table->name_bytes, strings->data, strings->size + 1);
 	table->name_bytes += strings->size + 1;
+	table->name_room = table->name_bytes;
 	free(strings->data);
 	return 0;
 }
@@ -180,7 +185,10 @@ static int collect_32(struct symbol_table *table, const struct symbol_raw *raw)
 int symbol_collect(struct symbol_table *table, const struct symbol_raw *raw)
 {
 	size_t count = raw->symbols.size / (raw->is_64 ? sizeof(Elf64_Sym) : sizeof(Elf32_Sym));
-	int error = symbol_reserve(table, count);
+	int error = symbol_reserve(table, count + raw->more);
+
+	if (error == -E2BIG)
+		error = symbol_reserve(table, count);
 
 	if (error)
 		return error;
@@ -214,16 +222,27 @@ static void read_versions(const struct elf_tables *tables, const struct elf_sect
 {
 	const struct elf_section *versions = elf_section_of_type(tables, SHT_GNU_versym);
 
-	*ret = (struct elf_blob){ NULL, 0 };
+	*ret = (struct elf_blob){ .data = NULL };
 	if (versions && elf_section_linked(tables, versions) == section)
 		(void)elf_section_read(tables, versions, ret);
+}
+
+/* PLT entries and their names come behind those of the table: room for most, so that they need not be moved. */
+static size_t likely_plt(const struct elf_tables *tables)
+{
+	enum { MOST = 32768 };
+	const struct elf_section *section = elf_section_named(tables, ".rela.plt");
+	uint64_t count = section ? section->size / sizeof(Elf64_Rela) + 8 : 0;
+
+	return count < MOST ? (size_t)count : MOST;
 }
 
 int symbol_collect_section(struct symbol_table *table, const struct elf_tables *tables,
 			   const struct elf_section *section, uint64_t shift)
 {
 	const struct elf_section *strings = elf_section_linked(tables, section);
-	struct symbol_raw raw = { .is_64 = tables->is_64, .shift = shift };
+	enum { USUAL_NAME = 32 };
+	struct symbol_raw raw = { .is_64 = tables->is_64, .shift = shift, .more = likely_plt(tables) };
 	struct elf_blob names;
 	int error;
 
@@ -232,7 +251,7 @@ int symbol_collect_section(struct symbol_table *table, const struct elf_tables *
 	error = elf_section_read(tables, section, &raw.symbols);
 	if (error)
 		return failed(table, tables, section, error);
-	error = elf_section_read(tables, strings, &names);
+	error = elf_section_read_room(tables, strings, raw.more * USUAL_NAME, &names);
 	if (error) {
 		free(raw.symbols.data);
 		return failed(table, tables, strings, error);
@@ -243,7 +262,14 @@ int symbol_collect_section(struct symbol_table *table, const struct elf_tables *
 		read_versions(tables, section, &raw.versions);
 	if (!error)
 		error = symbol_collect(table, &raw);
-	free(raw.symbols.data);
+	if (!error && section->type == SHT_DYNSYM) {
+		/* PLT entries are named after it: kept until then. */
+		table->dynamic = raw.symbols;
+		table->dynamic_names = raw.name_base;
+		table->dynamic_name_bytes = raw.name_bytes;
+	} else {
+		free(raw.symbols.data);
+	}
 	free(raw.versions.data);
 	if (error == -E2BIG)
 		symbol_table_complain(table, "more than %d symbols or %d bytes of names", MAX_SYMBOLS, MAX_SECTION_BYTES);

@@ -38,9 +38,13 @@ static int append(struct symbol_table *table, const char *bytes, size_t size)
 
 	if (table->name_bytes + size > MAX_SECTION_BYTES)
 		return -E2BIG;
-	names = realloc(table->names, table->name_bytes + size + 1);
-	if (!names)
-		return -ENOMEM;
+	names = table->names;
+	if (table->name_bytes + size + 1 > table->name_room) {
+		names = realloc(table->names, table->name_bytes + size + 1);
+		if (!names)
+			return -ENOMEM;
+		table->name_room = table->name_bytes + size + 1;
+	}
 	if (!table->names) /* name 0 is "" */
 		names[table->name_bytes++] = '\0';
 	table->names = names;
@@ -96,9 +100,12 @@ static int add_resolved(struct symbol_table *table, const struct elf_plt_entry *
 
 int symbol_collect_plt(struct symbol_table *table, const struct elf_tables *tables)
 {
+	struct elf_plt_known known = { .symbols = table->dynamic,
+				       .strings = table->names + table->dynamic_names,
+				       .string_bytes = table->dynamic_name_bytes };
 	struct elf_plt_entry *plt;
 	struct elf_blob names;
-	ssize_t count = elf_plt_entries(tables, &plt, &names);
+	ssize_t count = elf_plt_entries(tables, table->dynamic.data ? &known : NULL, &plt, &names);
 	uint32_t base = 0;
 	int error;
 

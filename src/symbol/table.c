@@ -181,7 +181,7 @@ static int take_debug_file_at(struct symbol_table *table, const struct symbol_in
 static int take_debug_file(struct symbol_table *table, const struct symbol_input *input, uint64_t *ret_globals)
 {
 	const struct elf_section *section = elf_section_named(&input->tables, ".gnu_debuglink");
-	struct elf_blob link = { NULL, 0 };
+	struct elf_blob link = { .data = NULL };
 	int error = -ENOENT;
 
 	if (!section && !input->tables.build_id.size)
@@ -271,8 +271,17 @@ static void shrink(struct symbol_table *table)
 			table->entry_room = table->entries;
 		}
 	}
+	if (table->name_bytes + table->name_bytes / 8 < table->name_room) {
+		char *names = realloc(table->names, table->name_bytes);
+		if (names) {
+			table->names = names;
+			table->name_room = table->name_bytes;
+		}
+	}
 	free(table->area);
 	table->area = NULL;
+	free(table->dynamic.data);
+	table->dynamic.data = NULL;
 }
 
 int symbol_table_make(struct symbol_table *table, struct symbol_input *input)
@@ -301,6 +310,7 @@ void symbol_table_free(struct symbol_table *table)
 	free(table->huge);
 	free(table->names);
 	free(table->area);
+	free(table->dynamic.data);
 	free(atomic_load(&table->index));
 	memset(table, 0, sizeof(*table));
 }
@@ -308,7 +318,7 @@ void symbol_table_free(struct symbol_table *table)
 size_t symbol_table_bytes(const struct symbol_table *table)
 {
 	size_t bytes = table->entry_room * sizeof(*table->entry) + table->resume_room * sizeof(*table->resume) +
-		       table->huge_room * sizeof(*table->huge) + table->name_bytes;
+		       table->huge_room * sizeof(*table->huge) + table->name_room;
 
 	if (atomic_load_explicit(&table->index, memory_order_relaxed))
 		bytes += ((size_t)symbol_index_mask(table->entries) + 1) * sizeof(uint32_t);

@@ -66,9 +66,12 @@ struct symbol_table {
 	struct symbol_resume *resume;
 	uint64_t *huge; /* sizes of 4 GiB and more */
 	char *names;    /* the first byte is NUL: name 0 is "" */
-	size_t entries, entry_room, resumes, resume_room, huges, huge_room, name_bytes;
+	size_t entries, entry_room, resumes, resume_room, huges, huge_room, name_bytes, name_room;
 	struct symbol_area *area; /* while it is made: by start */
 	size_t areas;
+	struct elf_blob dynamic; /* while it is made: the file's .dynsym, when that was taken */
+	uint32_t dynamic_names;  /* where its strings begin in names */
+	size_t dynamic_name_bytes;
 	unsigned sources; /* tables that were taken */
 	struct elf_build_id build_id;
 	uint64_t fingerprint;
@@ -111,7 +114,7 @@ struct symbol_raw {
 	struct elf_blob symbols, versions;
 	bool is_64;
 	uint32_t name_base;
-	size_t name_bytes;
+	size_t name_bytes, more; /* more: so many entries may come behind */
 	uint64_t shift;
 };
 int symbol_collect(struct symbol_table *table, const struct symbol_raw *raw);
