@@ -206,7 +206,6 @@ CPP = """
 #include <algorithm>
 #include <cstdio>
 #include <map>
-#include <regex>
 #include <string>
 #include <vector>
 namespace outer { template <class T> struct keeper { std::map<std::string, T> all;
@@ -215,10 +214,9 @@ int main()
 {
     outer::keeper<int> keeper;
     std::vector<std::string> words;
-    std::regex expression("a(b*)c+");
     for (int i = 0; i < 100; i++) words.push_back(std::to_string(i * 7919 % 101));
     std::sort(words.begin(), words.end(), [](const auto &a, const auto &b) { return a > b; });
-    for (auto &word : words) keeper.add(word, int(word.size()) + std::regex_match(word, expression));
+    for (auto &word : words) keeper.add(word, int(word.size()));
     std::printf("%d\\n", keeper.all.begin()->second);
     std::fflush(stdout);
     return std::getchar() == 'x';
@@ -230,7 +228,7 @@ int main()
 def test_lines_and_names_of_templates(t):
     (t.tmp / 'a.cc').write_text(CPP)
     compiler = t.need('g++', 'clang++')
-    for number, options in enumerate((['-O2', '-g'], ['-O0', '-g'], ['-O2', '-g', '-gdwarf-4', '-no-pie'])):
+    for number, options in enumerate((['-O2', '-g'], ['-O1', '-g', '-gdwarf-4', '-no-pie'])):
         path = str(t.tmp / f'templates-{number}')
         t.equal(t.run([compiler, *options, '-o', path, 'a.cc'], timeout=100).returncode, 0, 'status of the compiler')
         with running([path], path) as process:
