@@ -47,6 +47,9 @@ if [ "$purpose" = test ]; then
 	# 32-bit victims: refused, or followed, and never harmed.
 	need gcc-multilib sh -c 'echo "int main(void){return 0;}" | gcc -m32 -x c -o /dev/null -'
 	need clang program clang
+	# libFuzzer
+	need libclang-rt-dev sh -c 'echo "int LLVMFuzzerTestOneInput(void); int LLVMFuzzerTestOneInput(void) { return 0; }" |
+		clang -fsanitize=fuzzer -x c -o /dev/null -'
 	need libcmocka-dev header cmocka.h
 	need binutils program nm
 	need procps program pgrep

@@ -148,7 +148,7 @@ static void choose(struct symbol_table *table)
 			if (symbol_is_better(table, &entry[kept + k], &entry[kept + best]))
 				best = k;
 		struct symbol_entry one = entry[kept + best];
-		entry[kept + best] = entry[kept + count - 1];
+		memmove(&entry[kept + best], &entry[kept + best + 1], (count - 1 - best) * sizeof(*entry));
 		kept += count;
 		entry[kept - 1] = one;
 		i = end;
@@ -234,10 +234,87 @@ static uint64_t size_of(const struct symbol_table *table, const struct symbol_en
 	return entry->key & KIND_HUGE ? table->huge[entry->extent] : entry->extent;
 }
 
+static uint64_t end_of(const struct symbol_table *table, const struct symbol_entry *entry)
+{
+	uint64_t start = entry_address(entry), size = size_of(table, entry);
+
+	return size < SYMBOL_ADDRESS_END - start ? start + size : SYMBOL_ADDRESS_END;
+}
+
+static int by_preference(const void *left, const void *right, void *data)
+{
+	const struct symbol_table *table = data;
+	const uint32_t *a = left, *b = right;
+
+	if (symbol_is_better(table, &table->entry[*a], &table->entry[*b]))
+		return -1;
+	if (symbol_is_better(table, &table->entry[*b], &table->entry[*a]))
+		return 1;
+	return (*a > *b) - (*a < *b);
+}
+
+/*
+ * Aliases from first to best (the last) of which some are longer than the best: behind its end the best of those goes
+ * on, and so forth. Rare, and forged in masses: so they are sorted, not searched again and again.
+ */
+static int push_longer(struct around *around, size_t first, size_t best)
+{
+	struct symbol_table *table = around->table;
+	uint64_t end = end_of(table, &table->entry[best]);
+	uint32_t *order = malloc((best - first) * sizeof(*order));
+	size_t count = best - first, kept = 0;
+	int error = 0;
+
+	if (!order)
+		return -ENOMEM;
+	for (size_t i = 0; i < count; i++)
+		order[i] = (uint32_t)(first + i);
+	qsort_r(order, count, sizeof(*order), by_preference, table);
+	for (size_t i = 0; i < count; i++) {
+		const struct symbol_entry *entry = &table->entry[order[i]];
+		if (entry->key & KIND_NO_SIZE || end_of(table, entry) <= end)
+			continue;
+		end = end_of(table, entry);
+		order[kept++] = order[i];
+	}
+	while (kept-- > 0 && !error)
+		error = push(around, order[kept], end_of(table, &table->entry[order[kept]]));
+	free(order);
+	return error;
+}
+
+/* Those that start together: best is the last of them. */
+static int cover_group(struct around *around, size_t first, size_t best, uint64_t next, size_t *area)
+{
+	struct symbol_table *table = around->table;
+	struct symbol_entry *entry = &table->entry[best];
+	uint64_t start = entry_address(entry), end;
+	int error = 0;
+
+	if (!(entry->key & KIND_NO_SIZE)) {
+		end = end_of(table, entry);
+		for (size_t i = first; i < best; i++) {
+			if (table->entry[i].key & KIND_NO_SIZE || end_of(table, &table->entry[i]) <= end)
+				continue;
+			error = push_longer(around, first, best);
+			break;
+		}
+		return error ? error : push(around, (uint32_t)best, end);
+	}
+	if (around->depth) {
+		/* Inside another: covers nothing, and the other goes on at once. */
+		entry->extent = 0;
+		return push(around, (uint32_t)best, start);
+	}
+	end = extent_without_size(table, start, next, area);
+	entry->extent = end < UINT32_MAX ? (uint32_t)end : UINT32_MAX;
+	return 0;
+}
+
 static int cover(struct symbol_table *table, struct around *around)
 {
 	struct symbol_entry *entry = table->entry;
-	size_t area = 0;
+	size_t area = 0, first = 0;
 	int error = 0;
 
 	for (size_t i = 0; i < table->entries && !error; i++) {
@@ -246,20 +323,9 @@ static int cover(struct symbol_table *table, struct around *around)
 		if (next == start) /* an alias that is not the best */
 			continue;
 		error = advance(around, start);
-		if (error)
-			break;
-		if (!(entry[i].key & KIND_NO_SIZE)) {
-			uint64_t size = size_of(table, &entry[i]);
-			error = push(around, (uint32_t)i,
-				     size < SYMBOL_ADDRESS_END - start ? start + size : SYMBOL_ADDRESS_END);
-		} else if (around->depth) {
-			/* Inside another: covers nothing, and the other goes on at once. */
-			entry[i].extent = 0;
-			error = push(around, (uint32_t)i, start);
-		} else {
-			uint64_t extent = extent_without_size(table, start, next, &area);
-			entry[i].extent = extent < UINT32_MAX ? (uint32_t)extent : UINT32_MAX;
-		}
+		if (!error)
+			error = cover_group(around, first, i, next, &area);
+		first = i + 1;
 	}
 	return error ? error : advance(around, SYMBOL_ADDRESS_END);
 }

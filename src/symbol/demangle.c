@@ -35,7 +35,7 @@ static void add(const char *piece, size_t length, void *data)
 {
 	struct text *text = data;
 
-	if (!text->too_much)
+	if (length && !text->too_much)
 		buffer_add(&text->buffer, piece, length);
 	text->too_much = text->buffer.length > MAX_DEMANGLED || text->buffer.failed;
 	if (text->too_much && length && !is_of_identifier(piece[0]))
@@ -47,7 +47,8 @@ static void add_cxx(const char *piece, size_t length, void *data)
 {
 	struct text *text = data;
 
-	buffer_add(&text->buffer, piece, length);
+	if (length)
+		buffer_add(&text->buffer, piece, length);
 	if (text->buffer.length > MAX_DEMANGLED || text->buffer.failed)
 		longjmp(text->enough, 1);
 }

@@ -101,7 +101,7 @@ static int add_resolved(struct symbol_table *table, const struct elf_plt_entry *
 int symbol_collect_plt(struct symbol_table *table, const struct elf_tables *tables)
 {
 	struct elf_plt_known known = { .symbols = table->dynamic,
-				       .strings = table->names + table->dynamic_names,
+				       .strings = table->names ? table->names + table->dynamic_names : NULL,
 				       .string_bytes = table->dynamic_name_bytes };
 	struct elf_plt_entry *plt;
 	struct elf_blob names;

@@ -26,7 +26,7 @@
  *  1. A symbol covers [address, address + size). Of those that cover an address the one that starts last wins.
  *  2. A symbol of size 0 covers no address that one with a size covers. Otherwise it covers its own address and,
  *     in an executable section, what follows, up to the next symbol or the end of the section.
- *  3. Of those that start together: one with a size before one without; function (IFUNC too) before untyped
+ *  3. Of those that start together and cover it: one with a size before one without; function (IFUNC too) before untyped
  *     before object; global before weak before local; fewer leading underscores; any symbol before a PLT entry;
  *     the first in the file's table.
  *  4. What none covers has no name (-ENOENT): padding, data between objects, the first PLT entry.

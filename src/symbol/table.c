@@ -251,7 +251,7 @@ static int take_all(struct symbol_table *table, const struct symbol_input *input
 		error = symbol_collect_section(table, tables, dynsym, 0);
 		if (!error)
 			symbol_table_came_from(table, ".dynsym");
-	} else if (!dynsym && input->in_memory) {
+	} else if (!dynsym && !whole && input->in_memory) {
 		error = take_dynamic(table, input);
 	}
 	if (!is_fatal(error))

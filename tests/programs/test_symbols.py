@@ -68,10 +68,10 @@ class Witness:
         for symbol in table:
             at[symbol.address].append(symbol)
         self.starts = sorted(at)
-        self.best = {start: min(same, key=preference) for start, same in at.items()}
+        self.same = {start: sorted(same, key=preference) for start, same in at.items()}
         self.reach, furthest = [], 0
         for start in self.starts:
-            furthest = max(furthest, start + self.best[start].size)
+            furthest = max(furthest, start + max(symbol.size for symbol in at[start]))
             self.reach.append(furthest)
 
     def area_end(self, address):
@@ -84,11 +84,11 @@ class Witness:
         last = bisect.bisect_right(self.starts, address) - 1
         at = last
         while at >= 0 and self.reach[at] > address:
-            symbol = self.best[self.starts[at]]
-            if symbol.address + symbol.size > address:
-                return symbol
+            for symbol in self.same[self.starts[at]]:
+                if symbol.address + symbol.size > address:
+                    return symbol
             at -= 1
-        symbol = self.best[self.starts[last]] if last >= 0 else None
+        symbol = self.same[self.starts[last]][0] if last >= 0 else None
         # Without a size, and not inside another.
         if symbol and not symbol.size and address < self.area_end(symbol.address) and \
                 (last == 0 or self.reach[last - 1] <= symbol.address):
