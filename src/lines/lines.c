@@ -211,18 +211,21 @@ static void take_call(Dwarf_Die *unit, Dwarf_Die *inlined, struct lines_frame *f
 	frame->column = number_of(inlined, DW_AT_call_column);
 }
 
-static void take_line(Dwarf_Die *unit, uint64_t address, struct lines_frame *frame)
+/* The address where the line begins, or the one that is asked for. */
+static uint64_t take_line(Dwarf_Die *unit, uint64_t address, struct lines_frame *frame)
 {
 	Dwarf_Line *line = dwarf_getsrc_die(unit, address);
+	Dwarf_Addr begins = address;
 	int number = 0, column = 0;
 
 	if (line == NULL)
-		return;
+		return address;
 	frame->file = dwarf_linesrc(line, NULL, NULL);
 	if (dwarf_lineno(line, &number) == 0 && number > 0)
 		frame->line = (uint32_t)number;
 	if (dwarf_linecol(line, &column) == 0 && column > 0)
 		frame->column = (uint32_t)column;
+	return dwarf_lineaddr(line, &begins) == 0 ? begins : address;
 }
 
 /* What is found at an address. Handed out when the lock is given back: a callback may ask again. */
@@ -266,10 +269,15 @@ static void find_frames(Dwarf *dwarf, Dwarf_Die *unit, uint64_t address, struct 
 {
 	struct lines_frame frame = { NULL, NULL, 0, 0, false };
 	Dwarf_Die *scopes = NULL;
-	int count = scopes_of(dwarf, unit, address, &scopes);
 	bool ended = false;
 
-	take_line(unit, address, &frame);
+	/*
+	 * A compiler's ranges of inlined functions and its lines do not end at the same instruction. Where they differ,
+	 * those around the beginning of the line are the ones that the line belongs to; so says eu-addr2line(1) too.
+	 */
+	uint64_t begins = take_line(unit, address, &frame);
+	int count = scopes_of(dwarf, unit, begins, &scopes);
+
 	for (int i = 0; i < count && !ended; i++) {
 		int tag = dwarf_tag(&scopes[i]);
 		if (tag != DW_TAG_inlined_subroutine && tag != DW_TAG_subprogram)

@@ -287,6 +287,14 @@ static int read_lists(struct tether *process, const struct looking *looking)
 	return scan(process, looking);
 }
 
+/* To those who are not root, what is left of a process reads as if it were not theirs. */
+static bool is_zombie(const struct tether *process)
+{
+	struct os_task_status status;
+
+	return os_task_status(process->pid, &status) == 0 && status.state == 'Z' && status.threads <= 1;
+}
+
 /* Bring names.view up to date with what the victim's own lists say. */
 static int read_names(struct tether *process, const struct looking *looking)
 {
@@ -295,6 +303,8 @@ static int read_names(struct tether *process, const struct looking *looking)
 	pthread_mutex_lock(&names->reading);
 	int result = read_lists(process, looking);
 	pthread_mutex_unlock(&names->reading);
+	if (result == -TETHER_EPRIV && is_zombie(process))
+		result = -TETHER_EGONE;
 	if (result == -TETHER_EGONE && has_ended(process))
 		set_ended(process);
 	return result;

@@ -143,6 +143,23 @@ TEST(files_that_are_deleted_or_replaced_are_named_by_what_is_mapped)
 	}
 }
 
+/* The file's own addresses are high: what is added to them is not where the object lies. */
+TEST(a_library_that_was_linked_to_a_place_is_named)
+{
+	struct named named = named_start();
+	struct client c = client_open();
+	struct tether *process = observe(&c, named.victim.pid);
+	char word[512];
+
+	snprintf(word, sizeof(word), "dlopen %s", victim_path("plugin-placed.so"));
+	uint64_t address = ask_address(&named.victim, word, "plugin_function");
+	check_name(process, address + 1, "plugin_function", 1);
+	check_int(address_of(process, "plugin_function", NULL).symbol.address, address);
+	tether_release(process);
+	client_close(&c);
+	check_int(victim_end(&named.victim), 0);
+}
+
 TEST(an_object_that_is_only_in_memory_is_named)
 {
 	struct named named = named_start();

@@ -835,7 +835,7 @@ def test_a_pipe_under_o_whose_reader_has_gone_is_said_and_nobody_is_harmed(t):
 
 def test_help_of_each_is_short(t):
     overview = t.run([*t.tether, '--help']).stdout.decode()
-    for command in COMMANDS:
+    for command in (*COMMANDS, 'sym'):
         t.check(f'\n  {command} ' in overview, overview)
         result = t.run([*t.tether, command, '--help'])
         text = result.stdout.decode()
@@ -863,6 +863,7 @@ def test_mistakes_are_125_with_one_line(t):
     mistakes = [[command, *words] for command in COMMANDS for words in (
         ['--nonesuch'], ['-p'], ['-p', 'x'], ['-p', '1', 'word'], ['--tree'], ['-o'], ['-n', 'a/b'])]
     mistakes += [[command] for command in COMMANDS if command != 'doctor']
+    mistakes += [['sym', *words] for words in ([], ['malloc'], ['-p', '1'], ['-p', 'x', 'malloc'], ['-p', '1', 'malloc', '-q'])]
     mistakes += [['doctor', 'word'], ['run', '--stop-at=libc.so.6:malloc', 'true'], ['hold', '--timeout=x', '-p', '1']]
     for words in mistakes:
         result = t.run([*t.tether, *words])
