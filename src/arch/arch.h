@@ -29,6 +29,12 @@ struct arch_regs {
 enum { ARCH_DWARF_REGISTERS = 17, ARCH_DWARF_FP = 6, ARCH_DWARF_SP = 7, ARCH_DWARF_PC = 16 };
 void arch_dwarf_registers(const struct arch_regs *regs, uint64_t ret[ARCH_DWARF_REGISTERS]);
 /*
+ * What /proc/PID/task/TID/syscall shows of a thread inside a system call, as a register set; of it these are known: the
+ * arguments, pc and sp. The mask is in numbers of call frame information.
+ */
+void arch_blocked_registers(struct arch_regs *regs, const uint64_t argument[6], vaddr_t sp, vaddr_t pc);
+enum { ARCH_DWARF_BLOCKED = 1 << 1 | 1 << 4 | 1 << 5 | 1 << 7 | 1 << 8 | 1 << 9 | 1 << 10 | 1 << 16 };
+/*
  * Text around a pc that no information tells of. The n-th word from sp on is the return address as long as a function
  * has not set up its frame: behind before bytes of text that end at pc, after at pc. -1: it has, or it cannot be told.
  */

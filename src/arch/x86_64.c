@@ -113,6 +113,17 @@ void arch_dwarf_registers(const struct arch_regs *regs, uint64_t ret[ARCH_DWARF_
 		ret[i] = x86_word(regs, dwarf_words[i]);
 }
 
+void arch_blocked_registers(struct arch_regs *regs, const uint64_t argument[6], vaddr_t sp, vaddr_t pc)
+{
+	memset(regs, 0, sizeof(*regs));
+	regs->tag = ARCH_X86_64;
+	regs->size = X86_64_WORDS * 8;
+	for (unsigned i = 0; i < SYSCALL_ARGS; i++)
+		x86_set_word(regs, layouts[ARCH_X86_64].argument[i], argument[i]);
+	x86_set_word(regs, X86_64_RSP, sp);
+	x86_set_word(regs, X86_64_RIP, pc);
+}
+
 /* endbr64; push %rbp; mov %rsp,%rbp in its two encodings */
 int arch_entry_words(const unsigned char before[ARCH_ENTRY_BYTES], const unsigned char after[ARCH_ENTRY_BYTES])
 {

@@ -247,7 +247,8 @@ struct snapshot {
 	uint64_t bytes;          /* of the records that are written */
 	uint32_t threads;
 	int error;               /* of the first write that failed */
-	unsigned running, stuck; /* tasks that may move: not asked to stop yet; seen inside the kernel */
+	unsigned running, stuck; /* tasks that may move: not asked to stop yet; nobody waits for */
+	bool recount;            /* these two are out of date */
 	uint64_t last_serial;    /* rolling: younger ones are not looked at, or a maker of threads would never be done */
 	struct task *current;    /* rolling: whose stop is awaited, or who is next */
 	uint64_t record_at;      /* rolling: where current's record is; UINT64_MAX: none yet */

@@ -175,6 +175,15 @@ static void undo_ours(const struct task *t, enum stop_kind kind, struct arch_reg
 	slot_home(space, regs);
 }
 
+static void put_registers(struct proto_stack *record, const struct arch_regs *regs)
+{
+	record->pc = arch_pc(regs);
+	record->sp = arch_sp(regs);
+	record->regs_tag = regs->tag;
+	record->regs_size = regs->size;
+	memcpy(record->regs, regs->u.bytes, regs->size);
+}
+
 static void fill_registers(struct copy *copy, const struct task *t, enum stop_kind kind, struct arch_regs *regs)
 {
 	struct proto_stack *record = &copy->record;
@@ -183,23 +192,23 @@ static void fill_registers(struct copy *copy, const struct task *t, enum stop_ki
 	/* before the pc of a call that was wound back is set: the call's number is then gone from the registers */
 	record->call = arch_syscall_number(regs);
 	undo_ours(t, kind, regs);
-	record->pc = arch_pc(regs);
-	record->sp = arch_sp(regs);
-	record->regs_tag = regs->tag;
-	record->regs_size = regs->size;
-	memcpy(record->regs, regs->u.bytes, regs->size);
+	put_registers(record, regs);
 }
 
 /* What does not stand for us, but inside the kernel, shows where. */
 static void fill_blocked(struct copy *copy, const struct task *t)
 {
 	struct proto_stack *record = &copy->record;
-	long call = os_blocked_at(t->process->pid, t->tid, &record->sp, &record->pc);
+	struct os_blocked at;
+	long call = os_blocked_at(t->process->pid, t->tid, &at);
+	struct arch_regs regs;
 
 	if (call < 0 && call != OS_SYSCALL_NONE)
 		return;
 	record->state = PROTO_STACK_BLOCKED;
 	record->call = call < 0 ? -1 : call;
+	arch_blocked_registers(&regs, at.argument, at.sp, at.pc);
+	put_registers(record, &regs);
 }
 
 static void copy_task(struct controller *c, struct task *t, enum stop_kind kind)
@@ -365,8 +374,9 @@ static bool anything_awaited(struct snapshot *s)
 	const struct task *t;
 	bool awaited = false;
 
-	if (p->snapshot == SNAPSHOT_HOLDS_ALL && p->moving > s->running + s->stuck)
+	if (!s->recount && p->snapshot == SNAPSHOT_HOLDS_ALL && p->moving > s->running + s->stuck)
 		return true;
+	s->recount = false;
 	s->running = s->stuck = 0;
 	TAILQ_FOREACH(t, &p->tasks, of_process) {
 		if (!may_move(t))
@@ -430,7 +440,7 @@ static void next_phase(struct controller *c)
 		return;
 	}
 	s->phase = SNAPSHOT_LAST;
-	s->running = s->stuck = 0;
+	s->recount = true;
 	s->check_ns = os_now_ns() + CHECK_NS;
 	ask_last(c, p);
 }
@@ -451,7 +461,7 @@ static void look_after(struct controller *c, struct process *p, bool enough)
 	TAILQ_FOREACH(t, &p->tasks, of_process)
 		if (t->snapshot == SNAPSHOT_WANTED && t->state == TASK_STOPPING && !t->snapshot_stuck) {
 			t->snapshot_stuck = enough || task_cannot_run(t);
-			c->snapshot.stuck += t->snapshot_stuck;
+			c->snapshot.recount = true;
 		}
 	/* what steps, or does a call for us, is soon done with it; what is just not so soon is recorded as running */
 	if (enough)
@@ -571,6 +581,7 @@ int snapshot_start(struct controller *c, uint64_t request, const struct proto_sn
 		.stack_bytes = body->stack_bytes,
 		.total_bytes = body->total_bytes,
 		.seen_moving = UINT_MAX,
+		.recount = true,
 		.last_serial = c->next_serial,
 		.record_at = UINT64_MAX,
 		.wait_ns = body->wait_ns < WAIT_NS_MAX ? body->wait_ns : WAIT_NS_MAX,

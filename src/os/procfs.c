@@ -194,17 +194,18 @@ long os_blocked_syscall(int64_t pid, int64_t tid, uint64_t argument[6])
 	return number;
 }
 
-long os_blocked_at(int64_t pid, int64_t tid, vaddr_t *ret_sp, vaddr_t *ret_pc)
+long os_blocked_at(int64_t pid, int64_t tid, struct os_blocked *ret)
 {
 	char text[256], *p;
 	long number = blocked(pid, tid, text, &p);
 
 	if (number < 0 && number != OS_SYSCALL_NONE)
 		return number;
+	*ret = (struct os_blocked){ .sp = 0 };
 	for (int i = 0; number >= 0 && i < 6; i++)
-		strtoull(p, &p, 16);
-	*ret_sp = strtoull(p, &p, 16);
-	*ret_pc = strtoull(p, &p, 16);
+		ret->argument[i] = strtoull(p, &p, 16);
+	ret->sp = strtoull(p, &p, 16);
+	ret->pc = strtoull(p, &p, 16);
 	return number;
 }
 

@@ -45,8 +45,12 @@ int os_start_time(int64_t tid, uint64_t *ret);
  */
 enum { OS_SYSCALL_RUNNING = -4096, OS_SYSCALL_NONE = -4097 };
 long os_blocked_syscall(int64_t pid, int64_t tid, uint64_t argument[6]);
-/* The same, with where its sp and pc stand; both untouched where it runs. */
-long os_blocked_at(int64_t pid, int64_t tid, vaddr_t *ret_sp, vaddr_t *ret_pc);
+/* The same, with where it stands; untouched where it runs. Arguments are 0 outside any call. */
+struct os_blocked {
+	vaddr_t sp, pc;
+	uint64_t argument[6];
+};
+long os_blocked_at(int64_t pid, int64_t tid, struct os_blocked *ret);
 
 /*
  * How often it was given a processor: unchanged between two moments, it has not run meanwhile. 0, -ESRCH, -ENOENT (a

@@ -240,9 +240,8 @@ static int visit_record(struct snapshot_call *call, const struct proto_stack *re
 	};
 	struct stack_copy copy = { .pc = record->pc, .sp = record->sp };
 
-	copy.whole_registers = record->state == PROTO_STACK_STOPPED && record->regs_tag == ARCH_X86_64 &&
-			       record->regs_size <= sizeof(copy.regs.u.bytes);
-	if (copy.whole_registers) {
+	if (record->regs_tag == ARCH_X86_64 && record->regs_size <= sizeof(copy.regs.u.bytes)) {
+		copy.known = record->state == PROTO_STACK_STOPPED ? STACK_ALL_REGISTERS : ARCH_DWARF_BLOCKED;
 		copy.regs.tag = record->regs_tag;
 		copy.regs.size = record->regs_size;
 		memcpy(copy.regs.u.bytes, record->regs, record->regs_size);

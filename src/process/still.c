@@ -50,15 +50,19 @@ static void read_stacks(struct still *still, int64_t tid, struct stack_copy *cop
 static bool read_blocked(struct still *still, struct snapshot_thread *thread, struct stack_copy *copy)
 {
 	int64_t pid = still->call->process->pid;
+	struct os_blocked at;
 	uint64_t runs, since;
 	long number;
 
-	*copy = (struct stack_copy){ .whole_registers = false };
+	*copy = (struct stack_copy){ .known = ARCH_DWARF_BLOCKED };
 	if (os_thread_runs(pid, thread->tid, &runs))
 		return false;
-	number = os_blocked_at(pid, thread->tid, &copy->sp, &copy->pc);
+	number = os_blocked_at(pid, thread->tid, &at);
 	if (number < 0)
 		return false;
+	arch_blocked_registers(&copy->regs, at.argument, at.sp, at.pc);
+	copy->sp = at.sp;
+	copy->pc = at.pc;
 	thread->syscall = number;
 	thread->cut = false;
 	read_stacks(still, thread->tid, copy, &thread->cut);
@@ -78,7 +82,8 @@ static int visit_thread(int64_t tid, void *data)
 			thread.state = TETHER_THREAD_BLOCKED;
 	if (thread.state == TETHER_THREAD_RUNNING) {
 		/* A leader that waits for its threads has no stack, and one that has gone is none any more. */
-		if (os_task_status(tid, &status) || status.state == 'Z' || status.state == 'X')
+		if (os_task_status(tid, &status) || status.state == 'Z' || status.state == 'X' ||
+		    status.tgid != still->call->process->pid)
 			return 0;
 		thread.syscall = -1;
 	}

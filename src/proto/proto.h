@@ -257,7 +257,7 @@ struct proto_stack {
 	uint64_t resumed_ns;        /* rolling: when it went on; 0: as the answer says */
 	int64_t call;               /* the system call that it is inside of, -1: none */
 	uint64_t pc, sp;            /* 0: not known */
-	uint32_t regs_tag, regs_size; /* stopped: its registers, as in proto_regs */
+	uint32_t regs_tag, regs_size; /* as in proto_regs; blocked: as arch_blocked_registers() makes them */
 	uint8_t regs[PROTO_REGS];
 };
 

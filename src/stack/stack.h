@@ -45,10 +45,10 @@ struct stack_window {
 	size_t length;
 	const unsigned char *bytes;
 };
-enum { STACK_WINDOWS = 8 };
+enum { STACK_WINDOWS = 8, STACK_ALL_REGISTERS = (1 << ARCH_DWARF_REGISTERS) - 1 };
 struct stack_copy {
-	bool whole_registers;   /* else only pc and sp are known */
-	struct arch_regs regs;
+	struct arch_regs regs;  /* x86-64's */
+	uint32_t known;         /* bit n: register n of call frame information; pc and sp are known in any case */
 	vaddr_t pc, sp;
 	unsigned windows;
 	struct stack_window window[STACK_WINDOWS];

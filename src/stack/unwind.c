@@ -233,7 +233,7 @@ static enum step step_by_frame_pointer(struct state *state)
 		return STEP_NO_BYTES;
 	if (!pc)
 		return STEP_OUTERMOST;
-	if (!is_code(state, pc - 1))
+	if (!behind_a_call(state, pc))
 		return STEP_NO_RULE;
 	leave_to(state, pc, fp + 16, 0);
 	set(&state->registers, ARCH_DWARF_FP, outer);
@@ -271,8 +271,9 @@ static enum step step_without_rules(struct state *state, enum stack_how *how)
 		return STEP_DONE;
 	*how = STACK_FP;
 	step = step_by_frame_pointer(state);
-	if (step == STEP_DONE || step == STEP_OUTERMOST)
+	if (step == STEP_DONE)
 		return step;
+	/* A frame pointer of 0 is the outermost frame's, or the register is used for something else. */
 	*how = STACK_SCAN;
 	return step_by_scan(state) ? STEP_DONE : step;
 }
@@ -325,10 +326,9 @@ static enum stack_end end_of(enum step step)
 
 static void begin(struct state *state, const struct stack_copy *copy)
 {
-	if (copy->whole_registers) {
+	if (copy->known)
 		arch_dwarf_registers(&copy->regs, state->registers.value);
-		state->registers.known = (1u << ARCH_DWARF_REGISTERS) - 1;
-	}
+	state->registers.known = copy->known;
 	set(&state->registers, ARCH_DWARF_PC, copy->pc);
 	set(&state->registers, ARCH_DWARF_SP, copy->sp);
 }
