@@ -202,7 +202,27 @@ def many(bench):
               f'{ratio:.2f}')
 
 
-SECTIONS = {'launch': launch, 'fork': fork_exec, 'dlopen': dlopen, 'grab': grab, 'many': many}
+def names(bench):
+    """Symbol tables of files: a build beside a bare read-and-sort, and one look-up of an address."""
+    files = [shutil.which('node'), '/usr/bin/python3', *pathlib.Path('/usr/lib').glob('*-linux-gnu/libcrypto.so.3'),
+             *pathlib.Path('/usr/lib').glob('*-linux-gnu/libLLVM-1?.so.1'),
+             *pathlib.Path('/usr/lib/postgresql').glob('*/bin/postgres')]
+    for path in dict.fromkeys(os.path.realpath(path) for path in files if path and os.path.exists(path)):
+        said = [bench.run(bench.build / 'bench' / 'bench-names', path, 9)[1] for _ in range(min(5, bench.rounds))]
+        middle = {key: statistics.median(one[key] for one in said) for key in said[0]}
+        work = f'names of {os.path.basename(path)}, {middle["symbols"]:.0f} symbols'
+        ratio = statistics.median(one['build_ns'] / one['floor_ns'] for one in said)
+        digits = statistics.median(one['digits_ns'] / one['floor_ns'] for one in said)
+        bench.row(work, 'floor: read and qsort', microseconds(middle['floor_ns']), '1.00')
+        bench.row(work, 'floor: read and sort by digits', microseconds(middle['digits_ns']), f'{digits:.2f}')
+        bench.row(work, 'tether: table built', microseconds(middle['build_ns']), f'{ratio:.2f}', '1.2',
+                  verdict(ratio, 1.2))
+        bench.row(work, 'tether: an address named', f'{middle["lookup_cns"] / 100:.0f} ns', '', '150 ns',
+                  verdict(middle['lookup_cns'], 15000))
+        bench.row(work, 'tether: memory a symbol', f'{middle["bytes"] / middle["symbols"]:.0f} B')
+
+
+SECTIONS = {'launch': launch, 'fork': fork_exec, 'dlopen': dlopen, 'grab': grab, 'many': many, 'names': names}
 
 
 def write_results(bench, path, words):

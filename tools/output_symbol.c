@@ -104,7 +104,11 @@ static void write_text(struct output *output, int64_t pid, uint64_t address, con
 	line_printf(&line, " %8lld  %012llx  ", (long long)pid, (unsigned long long)address);
 	if (symbol->lmid)
 		line_printf(&line, "[%lld] ", (long long)symbol->lmid);
-	line_path(&line, *symbol->object ? symbol->object : "[jit]");
+	/* Made by nobody's linker: "[vdso]" is no word to be quoted. */
+	if (*symbol->object && *symbol->object != '[')
+		line_path(&line, symbol->object);
+	else
+		put_name(&line, *symbol->object ? symbol->object : "[jit]");
 	if (*symbol->name) {
 		line_put(&line, "`");
 		line_style(&line, LINE_BOLD);

@@ -19,6 +19,19 @@ enum {
 	MAX_NOTE_BYTES = 65536,
 	MAX_DYNAMIC_ENTRIES = 1024,
 	MAX_DYNAMIC_SYMBOLS = 4194304,
+	MAX_SYMBOLS = 16 << 20,        /* of one file, all its tables together */
+	MAX_SECTION_BYTES = 1 << 30,   /* one section of a file, read or unpacked */
+	MAX_SECTION_NAMES = 4 << 20,   /* bytes of the table of section names */
+	MAX_UNPACKED_BYTES = 256 << 20, /* .gnu_debugdata, unpacked */
+	MAX_XZ_MEMORY = 128 << 20,     /* that unpacking may take; xz -9 needs 65 MiB */
+	MAX_PLT_ENTRIES = 1 << 20,
+	MAX_PLT_NAMES = 64 << 20,      /* bytes of all names of PLT entries of one file */
+	MAX_DEBUG_FILE = 0x7fffffff,   /* bytes of a debug file whose checksum is computed */
+	MAX_JIT_BYTES = 256 << 20,     /* of a perf map */
+	MAX_JIT_SYMBOLS = 4 << 20,
+	MAX_JIT_LINE = 16384,          /* a longer line is passed over */
+	MAX_MANGLED = 16384,           /* bytes of a name that is demangled */
+	MAX_DEMANGLED = 65536,
 	MAX_ARGS_BYTES = 8 << 20,      /* argv or environment read for one exec record */
 	MAX_PROC_FILE = 16 << 20,      /* any one file of /proc read whole */
 	MAX_THREADS = 1 << 20,         /* tasks of one family */
@@ -33,7 +46,6 @@ enum {
 	MAX_CFI_BYTES = 256 << 20,     /* .debug_frame of one file, decompressed */
 	MAX_IMAGE_BYTES = 256 << 20,   /* an object that only memory has */
 	MAX_PAST_IMAGES = 16,          /* programs that a process ran before and whose addresses are still named */
-	MAX_DEBUG_FILE = 1 << 30,      /* bytes of a file with debug information that is read for source lines */
 	MAX_DEBUG_UNITS = 1 << 20,     /* compilation units looked through for an address */
 	MAX_INLINED = 255,             /* functions inlined into each other at one address */
 	MAX_CREATE_PAYLOAD = 64 << 20, /* strings of one create */

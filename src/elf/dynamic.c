@@ -17,12 +17,6 @@
 #define DT_RELR 36
 #endif
 
-/* The pointers and sizes of one dynamic section that are used here; 0: not there. */
-struct dynamic {
-	vaddr_t symbols, strings, gnu_hash, hash, rela, relr;
-	uint64_t rela_size, relr_size;
-};
-
 /* Calls visit for each entry until it returns false. */
 static int each_entry(const struct reader *memory, const struct elf_image *image,
 		      bool (*visit)(const Elf64_Dyn *entry, void *data), void *data)
@@ -80,7 +74,7 @@ int elf_dynamic_value(const struct reader *memory, const struct elf_image *image
 
 static bool take_tables(const Elf64_Dyn *entry, void *data)
 {
-	struct dynamic *dynamic = data;
+	struct raw_dynamic *dynamic = data;
 
 	switch (entry->d_tag) {
 	case DT_SYMTAB:
@@ -107,6 +101,12 @@ static bool take_tables(const Elf64_Dyn *entry, void *data)
 	case DT_RELRSZ:
 		dynamic->relr_size = entry->d_un.d_val;
 		break;
+	case DT_STRSZ:
+		dynamic->strings_size = entry->d_un.d_val;
+		break;
+	case DT_VERSYM:
+		dynamic->versions = entry->d_un.d_ptr;
+		break;
 	default:
 		break;
 	}
@@ -124,9 +124,9 @@ static vaddr_t relocated(const struct elf_image *image, vaddr_t value)
 	return image->bias + value;
 }
 
-static int get_dynamic(const struct reader *memory, const struct elf_image *image, struct dynamic *ret)
+int raw_dynamic(const struct reader *memory, const struct elf_image *image, struct raw_dynamic *ret)
 {
-	*ret = (struct dynamic){ 0 };
+	*ret = (struct raw_dynamic){ 0 };
 	int error = each_entry(memory, image, take_tables, ret);
 
 	ret->symbols = relocated(image, ret->symbols);
@@ -135,12 +135,13 @@ static int get_dynamic(const struct reader *memory, const struct elf_image *imag
 	ret->hash = relocated(image, ret->hash);
 	ret->rela = relocated(image, ret->rela);
 	ret->relr = relocated(image, ret->relr);
+	ret->versions = relocated(image, ret->versions);
 	return error;
 }
 
 /* Is symbol number index the defined symbol of that name? 1 (value in ret), 0 or a negative errno. */
 static int is_symbol(const struct reader *memory, const struct elf_image *image,
-		     const struct dynamic *dynamic, uint64_t index, const char *name, vaddr_t *ret)
+		     const struct raw_dynamic *dynamic, uint64_t index, const char *name, vaddr_t *ret)
 {
 	enum { LONGEST = 256 };
 	char text[LONGEST];
@@ -162,7 +163,7 @@ static int is_symbol(const struct reader *memory, const struct elf_image *image,
 }
 
 static int by_gnu_hash(const struct reader *memory, const struct elf_image *image,
-		       const struct dynamic *dynamic, const char *name, vaddr_t *ret)
+		       const struct raw_dynamic *dynamic, const char *name, vaddr_t *ret)
 {
 	uint32_t header[4]; /* buckets, index of the first symbol, words of the bloom filter, its shift */
 	uint32_t wanted = 5381;
@@ -197,7 +198,7 @@ static int by_gnu_hash(const struct reader *memory, const struct elf_image *imag
 	return 0;
 }
 
-static int by_hash(const struct reader *memory, const struct elf_image *image, const struct dynamic *dynamic,
+static int by_hash(const struct reader *memory, const struct elf_image *image, const struct raw_dynamic *dynamic,
 		   const char *name, vaddr_t *ret)
 {
 	uint32_t header[2]; /* buckets, chains */
@@ -235,12 +236,12 @@ static int by_hash(const struct reader *memory, const struct elf_image *image, c
 int elf_dynamic_symbols(const struct reader *memory, const struct elf_image *image, const char *const *names,
 			size_t count, vaddr_t *ret)
 {
-	struct dynamic dynamic;
+	struct raw_dynamic dynamic;
 	int found = 0;
 
 	for (size_t i = 0; i < count; i++)
 		ret[i] = 0;
-	int error = get_dynamic(memory, image, &dynamic);
+	int error = raw_dynamic(memory, image, &dynamic);
 	if (error == -ENOENT)
 		return 0;
 	if (error != 0)
@@ -262,7 +263,7 @@ int elf_dynamic_symbols(const struct reader *memory, const struct elf_image *ima
 
 /* What one RELA entry for the pointer amounts to. 0 or -ENOENT, -errno. */
 static int relocation_value(const struct reader *memory, const struct elf_image *image,
-			    const struct dynamic *dynamic, const Elf64_Rela *rela, vaddr_t *ret)
+			    const struct raw_dynamic *dynamic, const Elf64_Rela *rela, vaddr_t *ret)
 {
 	Elf64_Sym symbol;
 
@@ -288,7 +289,7 @@ static int relocation_value(const struct reader *memory, const struct elf_image 
 	return 0;
 }
 
-static int in_rela(const struct reader *memory, const struct elf_image *image, const struct dynamic *dynamic,
+static int in_rela(const struct reader *memory, const struct elf_image *image, const struct raw_dynamic *dynamic,
 		   vaddr_t pointer, vaddr_t *ret)
 {
 	enum { BATCH = 512 };
@@ -321,7 +322,7 @@ static int in_rela(const struct reader *memory, const struct elf_image *image, c
  * RELR: an even word is an address to relocate; an odd one is a bitmap of the 63 words behind the last. The
  * addend stands in the word itself, so it can be told only before the linker has run.
  */
-static int in_relr(const struct reader *memory, const struct elf_image *image, const struct dynamic *dynamic,
+static int in_relr(const struct reader *memory, const struct elf_image *image, const struct raw_dynamic *dynamic,
 		   vaddr_t pointer, vaddr_t *ret)
 {
 	uint64_t count = dynamic->relr_size / 8;
@@ -357,8 +358,8 @@ static int in_relr(const struct reader *memory, const struct elf_image *image, c
 int elf_relocated_pointer(const struct reader *memory, const struct elf_image *image, vaddr_t pointer,
 			  vaddr_t *ret)
 {
-	struct dynamic dynamic;
-	int error = get_dynamic(memory, image, &dynamic);
+	struct raw_dynamic dynamic;
+	int error = raw_dynamic(memory, image, &dynamic);
 
 	if (error == 0)
 		error = in_rela(memory, image, &dynamic, pointer, ret);

@@ -3,28 +3,12 @@
  * elf/file.c - ELF files on disk
  */
 #include "elf/raw.h"
+#include "elf/tables.h"
 
 #include <elf.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
-/* A file as a reader: addresses are offsets. */
-static ssize_t read_file(void *data, vaddr_t address, void *buffer, size_t length)
-{
-	const int *fd = data;
-	ssize_t got;
-
-	if (address > INT64_MAX)
-		return -EFAULT;
-	/* A bare call: in the control thread the number is one of its private table, of which no sanitizer knows. */
-	do {
-		got = syscall(SYS_pread64, *fd, buffer, length, (off_t)address);
-	} while (got < 0 && errno == EINTR);
-	return got < 0 ? -errno : got;
-}
 
 /* True when a build-id was found there. */
 static bool build_id_in(const struct reader *file, uint64_t offset, uint64_t size, uint64_t align,
@@ -72,7 +56,7 @@ static bool in_sections(const struct reader *file, const struct raw_header *head
 
 int elf_file_build_id(int fd, struct elf_build_id *ret)
 {
-	struct reader file = { .read = read_file, .data = &fd };
+	struct reader file = elf_fd_reader(&fd);
 	struct elf_build_id id = { 0 };
 	struct raw_header header;
 	struct window window;

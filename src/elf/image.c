@@ -30,16 +30,6 @@ static int get_phdr(const struct phdrs *phdrs, uint32_t n, struct raw_phdr *ret)
 	return error;
 }
 
-/* FNV-1a: tells builds apart in a cache, where it is never the only witness. */
-static uint64_t mix(uint64_t hash, const void *bytes, size_t length)
-{
-	const unsigned char *byte = bytes;
-
-	for (size_t i = 0; i < length; i++)
-		hash = (hash ^ byte[i]) * UINT64_C(0x100000001b3);
-	return hash;
-}
-
 static void take_notes(const struct phdrs *phdrs, const struct raw_phdr *note, struct elf_image *image)
 {
 	enum { USUAL = 1024 };
@@ -59,13 +49,13 @@ static int take_phdrs(const struct phdrs *phdrs, struct elf_image *image)
 {
 	vaddr_t low = UINT64_MAX, high = 0;
 
-	image->fingerprint = UINT64_C(0xcbf29ce484222325);
+	image->fingerprint = RAW_MIX_START;
 	for (uint32_t n = 0; n < phdrs->count; n++) {
 		struct raw_phdr phdr;
 		int error = get_phdr(phdrs, n, &phdr);
 		if (error != 0)
 			return error;
-		image->fingerprint = mix(image->fingerprint, &phdr, sizeof(phdr));
+		image->fingerprint = raw_mix(image->fingerprint, &phdr, sizeof(phdr));
 		switch (phdr.type) {
 		case PT_LOAD:
 			if (phdr.vaddr + phdr.memsz < phdr.vaddr ||
@@ -92,7 +82,7 @@ static int take_phdrs(const struct phdrs *phdrs, struct elf_image *image)
 	}
 	if (high == 0)
 		return -ENOEXEC;
-	image->fingerprint = mix(image->fingerprint, image->build_id.bytes, image->build_id.size);
+	image->fingerprint = raw_mix(image->fingerprint, image->build_id.bytes, image->build_id.size);
 	image->low = image->bias + (low & ~page_mask);
 	image->high = image->bias + ((high + page_mask) & ~page_mask);
 	return image->low < image->high ? 0 : -ENOEXEC;

@@ -7,6 +7,7 @@
 #include <assert.h>
 #include <elf.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 static_assert(sizeof(Elf64_Ehdr) <= RAW_HEADER_MAX && sizeof(Elf32_Ehdr) <= RAW_HEADER_MAX, "header");
@@ -72,6 +73,7 @@ int window_read(const struct window *window, vaddr_t address, void *buffer, size
 			.phentsize = header.e_phentsize, \
 			.shnum = header.e_shnum,         \
 			.shentsize = header.e_shentsize, \
+			.shstrndx = header.e_shstrndx,   \
 		};                                       \
 		phdr_size = sizeof(Elf##bits##_Phdr);    \
 		shdr_size = sizeof(Elf##bits##_Shdr);    \
@@ -124,10 +126,16 @@ void raw_phdr(bool is_64, const unsigned char *bytes, struct raw_phdr *ret)
 		Elf##bits##_Shdr header;                \
 		memcpy(&header, bytes, sizeof(header)); \
 		*ret = (struct raw_shdr){               \
+			.name = header.sh_name,         \
 			.type = header.sh_type,         \
+			.link = header.sh_link,         \
+			.info = header.sh_info,         \
+			.flags = header.sh_flags,       \
+			.address = header.sh_addr,      \
 			.offset = header.sh_offset,     \
 			.size = header.sh_size,         \
 			.align = header.sh_addralign,   \
+			.entry_size = header.sh_entsize, \
 		};                                      \
 	} while (0)
 
@@ -137,6 +145,31 @@ void raw_shdr(bool is_64, const unsigned char *bytes, struct raw_shdr *ret)
 		TAKE_SHDR(64);
 	else
 		TAKE_SHDR(32);
+}
+
+uint64_t raw_mix(uint64_t hash, const void *bytes, size_t length)
+{
+	const unsigned char *byte = bytes;
+
+	for (size_t i = 0; i < length; i++)
+		hash = (hash ^ byte[i]) * UINT64_C(0x100000001b3);
+	return hash;
+}
+
+bool raw_is_sorted(const void *base, size_t count, size_t size, int (*compare)(const void *, const void *))
+{
+	const char *one = base;
+
+	for (size_t i = 1; i < count; i++, one += size)
+		if (compare(one, one + size) > 0)
+			return false;
+	return true;
+}
+
+void raw_sort(void *base, size_t count, size_t size, int (*compare)(const void *, const void *))
+{
+	if (!raw_is_sorted(base, count, size, compare))
+		qsort(base, count, size, compare);
 }
 
 size_t raw_phdr_size(bool is_64)

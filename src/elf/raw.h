@@ -16,7 +16,7 @@ struct raw_header {
 	bool is_64;
 	uint16_t type, machine;
 	uint64_t entry, phoff, shoff;
-	uint32_t phnum, phentsize, shnum, shentsize;
+	uint32_t phnum, phentsize, shnum, shentsize, shstrndx;
 };
 
 struct raw_phdr {
@@ -25,8 +25,8 @@ struct raw_phdr {
 };
 
 struct raw_shdr {
-	uint32_t type;
-	uint64_t offset, size, align;
+	uint32_t name, type, link, info;
+	uint64_t flags, address, offset, size, align, entry_size;
 };
 
 /* From the first bytes of a file or image. 0, or -ENOEXEC: no ELF, another byte order, odd table entries. */
@@ -53,5 +53,28 @@ struct window {
 int window_open(struct window *window, const struct reader *memory, vaddr_t start);
 /* From the window where it has them, else from the memory. As read_exactly(). */
 int window_read(const struct window *window, vaddr_t address, void *buffer, size_t length);
+
+/* The pointers and sizes of one dynamic section that are used here, bias added; 0: not there. */
+struct raw_dynamic {
+	vaddr_t symbols, strings, gnu_hash, hash, rela, relr, versions;
+	uint64_t rela_size, relr_size, strings_size;
+};
+/* 0, -ENOENT (no dynamic section, or a 32-bit one) or -errno. */
+int raw_dynamic(const struct reader *memory, const struct elf_image *image, struct raw_dynamic *ret);
+
+/* Name PLT entries after their symbols: elf_plt_entries(). 0 or -ENOMEM. */
+struct elf_tables;
+struct elf_plt_entry;
+struct elf_plt_known;
+struct elf_blob;
+int raw_plt_names(const struct elf_tables *tables, const struct elf_plt_known *known, struct elf_plt_entry *entry,
+		  size_t count, struct elf_blob *ret);
+/* qsort(3), unless all is in order already, as what a linker writes mostly is. */
+bool raw_is_sorted(const void *base, size_t count, size_t size, int (*compare)(const void *, const void *));
+void raw_sort(void *base, size_t count, size_t size, int (*compare)(const void *, const void *));
+
+/* FNV-1a: tells builds apart in a cache, where it is never the only witness. Start with RAW_MIX_START. */
+#define RAW_MIX_START UINT64_C(0xcbf29ce484222325)
+uint64_t raw_mix(uint64_t hash, const void *bytes, size_t length);
 
 #endif

@@ -14,15 +14,13 @@
 #include <dwarf.h>
 #include <elfutils/libdw.h>
 #include <errno.h>
-#include <fcntl.h>
+#include <gelf.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "lines/find.h"
+#include "symbol/table.h"
 
 struct lines {
 	pthread_mutex_t lock;
@@ -32,22 +30,19 @@ struct lines {
 
 /* ---- opening ---------------------------------------------------------------------------------- */
 
-/* Takes fd. libdw has read all debug sections when it begins; no descriptor is kept. */
+/* libdw has read all debug sections when it begins: no descriptor is kept. */
 static int begin(int fd, struct lines *lines)
 {
-	struct stat status;
+	int64_t size = symbol_file_size(fd);
 
-	if (fstat(fd, &status) < 0 || (uint64_t)status.st_size > MAX_DEBUG_FILE) {
-		close(fd);
+	if (size < 0 || size > MAX_DEBUG_FILE)
 		return -E2BIG;
-	}
 	/* Not mapped: a file that is cut meanwhile would end the host by SIGBUS. */
 	lines->elf = elf_begin(fd, ELF_C_READ, NULL);
 	if (lines->elf != NULL)
 		lines->dwarf = dwarf_begin_elf(lines->elf, DWARF_C_READ, NULL);
 	if (lines->elf != NULL)
 		elf_cntl(lines->elf, ELF_C_FDDONE);
-	close(fd);
 	if (lines->dwarf != NULL)
 		return 0;
 	elf_end(lines->elf);
@@ -74,7 +69,7 @@ static void end(struct lines *lines)
 
 static int begin_with_units(int fd, struct lines *lines)
 {
-	int error = fd < 0 ? -ENOENT : begin(fd, lines);
+	int error = begin(fd, lines);
 
 	if (error == 0 && !has_units(lines)) {
 		end(lines);
@@ -83,22 +78,59 @@ static int begin_with_units(int fd, struct lines *lines)
 	return error;
 }
 
+/* The section .gnu_debuglink; copied, as libelf's memory goes. Empty: none. */
+static struct elf_blob debug_link(int fd)
+{
+	struct elf_blob link = { 0 };
+	Elf *elf = elf_begin(fd, ELF_C_READ, NULL);
+	Elf_Scn *section = NULL;
+	GElf_Shdr header;
+	size_t names;
+
+	while (elf != NULL && elf_getshdrstrndx(elf, &names) == 0 && (section = elf_nextscn(elf, section)) != NULL) {
+		const char *name = gelf_getshdr(section, &header) != NULL ? elf_strptr(elf, names, header.sh_name) : NULL;
+		if (name == NULL || strcmp(name, ".gnu_debuglink") != 0)
+			continue;
+		const Elf_Data *data = elf_rawdata(section, NULL);
+		void *copy = data != NULL && data->d_size != 0 ? malloc(data->d_size) : NULL;
+		if (copy != NULL) {
+			memcpy(copy, data->d_buf, data->d_size);
+			link = (struct elf_blob){ copy, data->d_size };
+		}
+		break;
+	}
+	elf_end(elf);
+	return link;
+}
+
+/* The victim's root before our own. */
+static int begin_apart(const struct lines_source *source, struct lines *lines)
+{
+	struct elf_blob link = debug_link(source->fd);
+	const int roots[] = { source->root_fd, -1 };
+	int error = -ENOENT;
+
+	for (unsigned i = source->root_fd < 0; i < ARRAY_LEN(roots) && error == -ENOENT; i++) {
+		int fd = symbol_open_debug_file(roots[i], &source->build_id, source->path, &link);
+		if (fd < 0)
+			continue;
+		error = begin_with_units(fd, lines);
+		symbol_close(fd);
+	}
+	free(link.data);
+	return error;
+}
+
 int lines_open(const struct lines_source *source, struct lines **ret)
 {
 	struct lines *lines = calloc(1, sizeof(*lines));
-	int fd = fcntl(source->fd, F_DUPFD_CLOEXEC, 0), error;
 
-	if (lines == NULL || fd < 0) {
-		error = lines == NULL ? -ENOMEM : -errno;
-		if (fd >= 0)
-			close(fd);
-		free(lines);
-		return error;
-	}
+	if (lines == NULL)
+		return -ENOMEM;
 	elf_version(EV_CURRENT);
-	error = begin_with_units(fd, lines);
-	for (unsigned place = 0; error == -ENOENT && place < FIND_PLACES; place++)
-		error = begin_with_units(find_debug_file(source, place), lines);
+	int error = begin_with_units(source->fd, lines);
+	if (error == -ENOENT)
+		error = begin_apart(source, lines);
 	if (error != 0) {
 		free(lines);
 		return error;
@@ -179,18 +211,21 @@ static void take_call(Dwarf_Die *unit, Dwarf_Die *inlined, struct lines_frame *f
 	frame->column = number_of(inlined, DW_AT_call_column);
 }
 
-static void take_line(Dwarf_Die *unit, uint64_t address, struct lines_frame *frame)
+/* The address where the line begins, or the one that is asked for. */
+static uint64_t take_line(Dwarf_Die *unit, uint64_t address, struct lines_frame *frame)
 {
 	Dwarf_Line *line = dwarf_getsrc_die(unit, address);
+	Dwarf_Addr begins = address;
 	int number = 0, column = 0;
 
 	if (line == NULL)
-		return;
+		return address;
 	frame->file = dwarf_linesrc(line, NULL, NULL);
 	if (dwarf_lineno(line, &number) == 0 && number > 0)
 		frame->line = (uint32_t)number;
 	if (dwarf_linecol(line, &column) == 0 && column > 0)
 		frame->column = (uint32_t)column;
+	return dwarf_lineaddr(line, &begins) == 0 ? begins : address;
 }
 
 /* What is found at an address. Handed out when the lock is given back: a callback may ask again. */
@@ -234,10 +269,15 @@ static void find_frames(Dwarf *dwarf, Dwarf_Die *unit, uint64_t address, struct 
 {
 	struct lines_frame frame = { NULL, NULL, 0, 0, false };
 	Dwarf_Die *scopes = NULL;
-	int count = scopes_of(dwarf, unit, address, &scopes);
 	bool ended = false;
 
-	take_line(unit, address, &frame);
+	/*
+	 * A compiler's ranges of inlined functions and its lines do not end at the same instruction. Where they differ,
+	 * those around the beginning of the line are the ones that the line belongs to; so says eu-addr2line(1) too.
+	 */
+	uint64_t begins = take_line(unit, address, &frame);
+	int count = scopes_of(dwarf, unit, begins, &scopes);
+
 	for (int i = 0; i < count && !ended; i++) {
 		int tag = dwarf_tag(&scopes[i]);
 		if (tag != DW_TAG_inlined_subroutine && tag != DW_TAG_subprogram)

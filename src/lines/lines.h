@@ -15,7 +15,7 @@
 struct lines;
 
 struct lines_source {
-	int fd;            /* the file; it is read through another descriptor of its own, which is kept no longer */
+	int fd;            /* the file; not kept */
 	int root_fd;       /* a directory where debug files are looked for first, or -1 */
 	const char *path;  /* as the victim names it, or NULL */
 	struct elf_build_id build_id;

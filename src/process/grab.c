@@ -511,6 +511,16 @@ static int grab_control(struct table *table, int64_t pid, const struct tether_gr
 	return result;
 }
 
+/* One that was looked at before needs no looking at. Any failure is met again by who goes on. */
+static bool observe_known(struct table *table, int64_t pid, struct tether **ret)
+{
+	if (table_enter(table) < 0)
+		return false;
+	bool known = observe_again(table, pid, ret);
+	table_leave(table);
+	return known;
+}
+
 /* What is seen at once is still named when the process ends before it is asked about. */
 static int observe_anew(struct table *table, int64_t pid, struct tether **ret, struct tether_error *err)
 {
@@ -545,9 +555,11 @@ int tether_grab(struct tether_session *session, int64_t pid, const struct tether
 	if (opts.flags & ~flags || opts.mode > TETHER_MODE_HANG || opts.stacks & ~TETHER_EVENTS_WITH_STACK)
 		return error_fill(err, TETHER_EINVALID, NULL, "cannot grab %lld", (long long)pid);
 	/* Whose session it is comes before what is asked of it. */
-	if (getpid() != table->owner)
+	if (table_forked(table))
 		return error_fill(err, TETHER_EFORKED, &(struct error_details){ .pid = pid }, "cannot grab %lld",
 				  (long long)pid);
+	if (opts.flags & TETHER_OBSERVE && observe_known(table, pid, ret))
+		return 0;
 	result = check_victim(pid, opts.flags, err);
 	if (result == 0)
 		result = check_ancestor(pid, &opts, err);

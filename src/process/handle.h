@@ -88,6 +88,7 @@ struct tether {
 	struct operation *unlocking; /* owned; made with the lock */
 	bool idle;                   /* observe: nobody holds it; in table->idle */
 	TAILQ_ENTRY(tether) idler;
+	uint64_t seen_ns;            /* observe: when the pid was last known to be this process's */
 	uint64_t key;                /* pid and kind */
 	UT_hash_handle hh;
 	/* control thread; objects and sites are also read by clients, under table->lock */
@@ -228,6 +229,7 @@ struct table {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;      /* an operation is done, the session closes */
 	int64_t owner;               /* pid that opened the session: others are forked children */
+	const volatile uint32_t *here; /* not 0 in that process; 0 in its forked children; NULL: by the pid */
 	pthread_t control;           /* the control thread, set before anybody has the session: it waits for nobody */
 	struct tether *handles;      /* uthash by pid and kind; only live processes, so a recycled pid is never taken for its forerunner */
 	LIST_HEAD(, tether) all;     /* ended ones too, while somebody keeps them */
@@ -258,6 +260,8 @@ struct table {
 /* idle_bytes: of symbol tables that nobody uses, and of those that only idle handles use. */
 int table_init(struct table *table, struct host *host, uint64_t idle_bytes);
 void table_destroy(struct table *table);
+/* Is this another process than the one that opened the session? Lock held or not. */
+bool table_forked(const struct table *table);
 /*
  * Enter and leave a public call: 0 with the lock held, -TETHER_EFORKED, -TETHER_ECLOSED, or -TETHER_EDEADLK: the log
  * callback calls, on the control thread, for which victims stand still.
@@ -303,6 +307,8 @@ struct site_request {
 /* ---- observe.c, lock held ---- */
 /* One reference for the caller. As tether_grab(). */
 int observe_grab(struct table *table, int64_t pid, struct tether **ret, struct tether_error *err);
+/* One that is known already, held or idle, also when its process has ended meanwhile: true with one more reference. */
+bool observe_again(struct table *table, int64_t pid, struct tether **ret);
 /* Its last reference went. */
 void observe_rest(struct tether *process);
 /* A control grab of this process has succeeded: what only observes it is out of date. */

@@ -12,6 +12,7 @@
 
 #include "os/memory.h"
 #include "os/procfs.h"
+#include "os/sys.h"
 #include "process/handle.h"
 
 /* A view that is of no list of the control thread's has this generation. */
@@ -286,6 +287,14 @@ static int read_lists(struct tether *process, const struct looking *looking)
 	return scan(process, looking);
 }
 
+/* To those who are not root, what is left of a process reads as if it were not theirs. */
+static bool is_zombie(const struct tether *process)
+{
+	struct os_task_status status;
+
+	return os_task_status(process->pid, &status) == 0 && status.state == 'Z' && status.threads <= 1;
+}
+
 /* Bring names.view up to date with what the victim's own lists say. */
 static int read_names(struct tether *process, const struct looking *looking)
 {
@@ -294,6 +303,8 @@ static int read_names(struct tether *process, const struct looking *looking)
 	pthread_mutex_lock(&names->reading);
 	int result = read_lists(process, looking);
 	pthread_mutex_unlock(&names->reading);
+	if (result == -TETHER_EPRIV && is_zombie(process))
+		result = -TETHER_EGONE;
 	if (result == -TETHER_EGONE && has_ended(process))
 		set_ended(process);
 	return result;
@@ -355,6 +366,7 @@ static int look(struct tether *process, bool fresh, struct looking *looking)
 	}
 	if (fresh || process->names.view == NULL)
 		return 1;
+	looking->token = process->names.token;
 	looking->view = view_get(process->names.view);
 	return 0;
 }
@@ -392,33 +404,48 @@ int names_look(struct tether *process, bool fresh, struct looking *ret)
 	return result;
 }
 
-bool names_check(const struct looking *looking, const struct view_object *object)
+/*
+ * To unload an object takes several calls of the kernel, and to tell of it one more: whoever has been told is later than
+ * this. A stack of a hundred frames is checked once an object, not once a frame.
+ */
+enum { SEEN_NS = 10000 };
+
+/* By one system call. */
+static bool still_there(const struct looking *looking, const struct view_object *object)
 {
-	const struct tether *process = looking->process;
+	const struct token *known = &looking->token;
 	enum { WORDS = 3 };
 	uint64_t words[WORDS];
 	struct elf_build_id build_id;
 	struct token token;
-	vaddr_t witness = view_witness(object);
-
-	pthread_mutex_lock(&process->table->lock);
-	struct token known = process->names.token;
-	bool same = process->names.view != NULL && process->names.view->image == looking->view->image;
-	pthread_mutex_unlock(&process->table->lock);
-	if (!same || known.at == 0 || witness == 0)
-		return false;
 	struct reader_piece pieces[] = {
-		{ known.at, token.bytes, sizeof(token.bytes) },
-		{ witness, build_id.bytes, object->build_id.size },
+		{ known->at, token.bytes, sizeof(token.bytes) },
+		{ view_witness(object), build_id.bytes, object->build_id.size },
 		{ object->link_map, words, sizeof(words) },
 	};
 	size_t count = object->link_map != 0 ? ARRAY_LEN(pieces) : ARRAY_LEN(pieces) - 1;
+
 	if (looking->memory.read_many(looking->memory.data, pieces, count) != (ssize_t)count)
 		return false;
-	return memcmp(token.bytes, known.bytes, sizeof(token.bytes)) == 0 &&
+	return memcmp(token.bytes, known->bytes, sizeof(token.bytes)) == 0 &&
 	       memcmp(build_id.bytes, object->build_id.bytes, object->build_id.size) == 0 &&
 	       (object->link_map == 0 ||
 		(words[0] == object->bias && words[1] == object->name && words[2] == object->dynamic));
+}
+
+bool names_check(const struct looking *looking, const struct view_object *object)
+{
+	uint64_t now = os_now_ns();
+
+	if (looking->token.at == 0 || view_witness(object) == 0)
+		return false;
+	if (now - view_seen(object) < SEEN_NS)
+		return true;
+	if (!still_there(looking, object))
+		return false;
+	/* The moment before it was looked at. */
+	view_note_seen(object, now);
+	return true;
 }
 
 /* Lock held. */

@@ -64,6 +64,7 @@ struct looking {
 	struct view *view;
 	struct reader memory;
 	struct view_access access;
+	struct token token;
 	bool current;  /* known to be as the victim is now; else to be checked, or read anew */
 	bool past;     /* the victim does not run it any more */
 	char *jit_name;
@@ -82,7 +83,7 @@ void names_exec(struct tether *process);
  * -TETHER_EPRIV, -TETHER_EMACHINE, -ENOMEM, ...
  */
 int names_look(struct tether *process, bool fresh, struct looking *ret);
-/* Is the object still there as the view says, and the victim in the same image? By one system call. */
+/* Is the object still there as the view says, and the victim in the same image? By one system call at most. */
 bool names_check(const struct looking *looking, const struct view_object *object);
 /* The image of that serial, or the latest but `skip` images. -ENOENT: there is none. */
 int names_past(struct tether *process, const uint64_t *image, unsigned skip, struct looking *ret);

@@ -9,18 +9,23 @@
  *	a control grab of the same process: held ──► stale: found by no grab, gone with its last release
  *	                                    idle ──► gone at once
  *
- * An idle handle has no descriptor and no memory but its own record: all that it tells is read when it is asked for.
+ * An idle handle has no descriptor. It keeps what it has seen of its process (names.h), so that it still answers when
+ * the process has ended: then a grab finds it as before, until the pid is another's.
+ *
+ * Start times come in ticks of 10 ms, so who has the pid cannot be told more finely than that, and within a tick of the
+ * last look it is not asked again.
  */
 #include <errno.h>
 
 #include "os/procfs.h"
+#include "os/sys.h"
 #include "process/handle.h"
 
 bool observe_ended(const struct tether *process)
 {
 	uint64_t start_time;
 
-	return os_start_time(process->pid, &start_time) < 0 || start_time != process->start_time;
+	return process->names.ended || os_start_time(process->pid, &start_time) < 0 || start_time != process->start_time;
 }
 
 static void wake_up(struct tether *process)
@@ -89,31 +94,73 @@ const struct tether *observe_owner(const struct tether *process)
 	return owner ? owner : process;
 }
 
-int observe_grab(struct table *table, int64_t pid, struct tether **ret, struct tether_error *err)
+/* One tick of a start time. */
+enum { TICK_NS = 10000000 };
+
+static void take(struct tether *process, struct tether **ret)
+{
+	if (process->idle)
+		wake_up(process);
+	process->users++;
+	table_target(process->table, process->pid);
+	*ret = process;
+}
+
+/* Does it serve a grab? One whose process has ended does as long as it has names to give. */
+static bool serves(struct tether *process)
+{
+	uint64_t now = os_now_ns(), start_time;
+
+	if (process->names.ended || now - process->seen_ns < TICK_NS)
+		return true;
+	if (os_start_time(process->pid, &start_time) == 0) {
+		process->seen_ns = now;
+		return start_time == process->start_time;
+	}
+	process->names.ended = process->names.view;
+	return process->names.ended;
+}
+
+/* The pid of a process that has ended may be another's at any time. */
+static bool is_taken_over(const struct tether *process)
 {
 	uint64_t start_time;
-	struct tether *process;
-	struct error_details details = { .pid = pid };
 
+	return process->names.ended && os_start_time(process->pid, &start_time) == 0 &&
+	       start_time != process->start_time;
+}
+
+bool observe_again(struct table *table, int64_t pid, struct tether **ret)
+{
+	struct tether *process = handle_find(table, pid, true);
+
+	if (!process)
+		return false;
+	if (!serves(process) || is_taken_over(process)) {
+		retire(process);
+		return false;
+	}
+	take(process, ret);
+	return true;
+}
+
+int observe_grab(struct table *table, int64_t pid, struct tether **ret, struct tether_error *err)
+{
+	struct error_details details = { .pid = pid };
+	struct tether *process;
+	uint64_t start_time;
+
+	if (observe_again(table, pid, ret))
+		return 0;
 	if (os_start_time(pid, &start_time) < 0)
 		return error_fill(err, TETHER_EGONE, &details, "cannot observe %lld", (long long)pid);
-	process = handle_find(table, pid, true);
-	if (process && process->start_time != start_time) {
-		retire(process); /* the pid is another process's by now */
-		process = NULL;
-	}
-	if (!process) {
-		process = handle_new(table, pid, start_time, true); /* with the pin of its users */
-		if (!process)
-			return error_fill(err, ENOMEM, &details, "cannot observe %lld", (long long)pid);
-		process->flags = TETHER_OBSERVE;
-		process->mode = TETHER_MODE_RUN;
-		handle_list(process);
-	} else if (process->idle) {
-		wake_up(process);
-	}
-	process->users++;
-	table_target(table, pid);
-	*ret = process;
+	process = handle_new(table, pid, start_time, true); /* with the pin of its users */
+	if (!process)
+		return error_fill(err, ENOMEM, &details, "cannot observe %lld", (long long)pid);
+	process->flags = TETHER_OBSERVE;
+	process->mode = TETHER_MODE_RUN;
+	process->seen_ns = os_now_ns();
+	handle_list(process);
+	take(process, ret);
 	return 0;
 }

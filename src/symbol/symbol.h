@@ -17,8 +17,8 @@
  * Threads: any, all of it; look-ups take no lock and allocate nothing (the first symbol_file_find() of a table
  * builds its index of names). Only a struct symbol_jit belongs to one thread at a time.
  *
- * Which names. The file's .symtab; where that lacks exported symbols, or is missing, .dynsym too; and without a
- * .symtab that of .gnu_debugdata, else of a separate debug file (by build-id, then .gnu_debuglink). PLT entries
+ * Which names. The file's .symtab; where that lacks exported symbols (more than a few), or is missing, .dynsym too; and
+ * without a .symtab that of .gnu_debugdata, else of a separate debug file (by build-id, then .gnu_debuglink). PLT entries
  * are named sym@plt. Not taken: undefined, absolute, thread-local, section and file symbols, nameless ones.
  * A version ("memcpy@@GLIBC_2.14") is cut off a name.
  *

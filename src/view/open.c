@@ -20,10 +20,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "os/procfs.h"
+#include "symbol/table.h"
 #include "view/view.h"
 
 /* The first mapping of a file within the object. */
@@ -57,22 +59,10 @@ static int visit_mapping(const struct os_mapping *mapping, void *data)
 
 /* ---- is it the object's? ---------------------------------------------------------------------- */
 
-static ssize_t read_fd(void *data, vaddr_t address, void *buffer, size_t length)
-{
-	ssize_t got;
-
-	if (address > INT64_MAX)
-		return -EFAULT;
-	do {
-		got = pread(*(const int *)data, buffer, length, (off_t)address);
-	} while (got < 0 && errno == EINTR);
-	return got < 0 ? -errno : got;
-}
-
 /* Prelink moves the addresses in a file and leaves its build-id: names would be found beside their places. */
 static bool same_layout(const struct view_object *object, int fd)
 {
-	struct reader bytes = { .read = read_fd, .data = &fd };
+	struct reader bytes = elf_fd_reader(&fd);
 	struct elf_file *file = malloc(sizeof(*file));
 	bool same = file != NULL && elf_file_map(file, &bytes, object->bias) == 0 && file->low == object->low &&
 		    file->high == object->high;
@@ -95,23 +85,16 @@ static bool is_same(const struct view_object *object, const struct place *place,
 	       minor(status.st_dev) == place->device_minor;
 }
 
-/* Not a device or a pipe that would wait or act: what is no plain file is closed again. */
-static int open_plain(int at, const char *path)
+/* root: a directory that paths begin at, or -1: our own. */
+static int open_if_same(int root, const char *path, const struct view_object *object, const struct place *place)
 {
-	int fd = openat(at, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-
-	return fd < 0 ? -1 : fd;
-}
-
-static int open_if_same(int at, const char *path, const struct view_object *object, const struct place *place)
-{
-	int fd = open_plain(at, path);
+	int fd = symbol_open_under(root, path);
 
 	if (fd >= 0 && !is_same(object, place, fd)) {
-		close(fd);
+		symbol_close(fd);
 		fd = -1;
 	}
-	return fd;
+	return fd < 0 ? -1 : fd;
 }
 
 /* ---- the candidates --------------------------------------------------------------------------- */
@@ -123,14 +106,13 @@ static int open_mapped(int64_t tid, const struct place *place)
 
 	snprintf(path, sizeof(path), "/proc/%lld/map_files/%llx-%llx", (long long)tid, (unsigned long long)place->start,
 		 (unsigned long long)place->end);
-	return open_plain(AT_FDCWD, path);
+	return symbol_open_under(-1, path);
 }
 
-/* A path from the root of a victim; a symbolic link in it that begins with "/" leads on from there only for the victim
- * itself, so what it leads to is compared like all else. */
+/* A path from the root of a victim. */
 static int open_in_root(int root_fd, const char *path, const struct view_object *object, const struct place *place)
 {
-	return root_fd >= 0 && path[0] == '/' && path[1] != '\0' ? open_if_same(root_fd, path + 1, object, place) : -1;
+	return root_fd >= 0 && path[0] == '/' ? open_if_same(root_fd, path, object, place) : -1;
 }
 
 static int open_alive(const struct view_object *object, int64_t tid, const struct place *place, int root_fd)
@@ -146,10 +128,10 @@ static int open_alive(const struct view_object *object, int64_t tid, const struc
 		fd = open_mapped(tid, place);
 	if (fd < 0 && object->is_program) {
 		snprintf(exe, sizeof(exe), "/proc/%lld/exe", (long long)tid);
-		fd = open_plain(AT_FDCWD, exe);
+		fd = symbol_open_under(-1, exe);
 	}
 	if (fd < 0 && place->found && place->path[0] == '/')
-		fd = open_if_same(AT_FDCWD, place->path, object, place);
+		fd = open_if_same(-1, place->path, object, place);
 	return fd;
 }
 
@@ -201,7 +183,7 @@ static int open_root(int64_t tid)
 	int fd;
 
 	snprintf(path, sizeof(path), "/proc/%lld/root", (long long)tid);
-	fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	return fd < 0 ? -1 : fd;
 }
 
@@ -236,14 +218,14 @@ int view_open(const struct view_object *object, const struct view_access *access
 		ret->fd = open_in_root(ret->root_fd, object->path, object, &nowhere);
 	}
 	if (ret->fd < 0 && object->path[0] == '/' && !access->parked)
-		ret->fd = open_if_same(AT_FDCWD, object->path, object, &nowhere);
+		ret->fd = open_if_same(-1, object->path, object, &nowhere);
 	return ret->fd < 0 ? -ENOENT : 0;
 }
 
 void view_close(struct view_opened *opened)
 {
 	if (opened->fd >= 0)
-		close(opened->fd);
+		symbol_close(opened->fd);
 	if (opened->root_fd >= 0)
-		close(opened->root_fd);
+		symbol_close(opened->root_fd);
 }

@@ -23,6 +23,7 @@ struct view_file {
 	int tried_alive, tried_dead; /* 0, or the error */
 	int lines_alive, lines_dead;
 	vaddr_t witness;             /* atomic */
+	uint64_t seen_ns;            /* atomic */
 };
 
 /* ---- files ------------------------------------------------------------------------------------ */
@@ -131,13 +132,19 @@ static void take_object(struct view_object *to, const struct object *from)
 
 static const char vdso_path[] = "[vdso]";
 
+/* musl's list has it without a name. */
+static const char *path_of(const struct object *object)
+{
+	return object->is_vdso && object->path[0] == '\0' ? vdso_path : object->path;
+}
+
 static bool allocate(struct view *view, const struct object_list *list)
 {
 	const struct object *object;
 	size_t bytes = sizeof(vdso_path), count = 1;
 
 	TAILQ_FOREACH(object, &list->queue, entry) {
-		bytes += strlen(object->path) + 1;
+		bytes += strlen(path_of(object)) + 1;
 		count++;
 	}
 	view->object = calloc(count, sizeof(*view->object));
@@ -158,7 +165,7 @@ static bool fill(struct view *view, const struct object_list *list, const struct
 
 		take_object(to, object);
 		to->path = path;
-		path = stpcpy(path, object->path) + 1;
+		path = stpcpy(path, path_of(object)) + 1;
 		has_vdso = has_vdso || to->is_vdso || (vdso != NULL && to->low == vdso->low);
 	}
 	if (vdso != NULL && !has_vdso) {
@@ -227,6 +234,16 @@ size_t view_bytes(const struct view *view)
 vaddr_t view_witness(const struct view_object *object)
 {
 	return __atomic_load_n(&object->file->witness, __ATOMIC_RELAXED);
+}
+
+uint64_t view_seen(const struct view_object *object)
+{
+	return __atomic_load_n(&object->file->seen_ns, __ATOMIC_RELAXED);
+}
+
+void view_note_seen(const struct view_object *object, uint64_t now_ns)
+{
+	__atomic_store_n(&object->file->seen_ns, now_ns, __ATOMIC_RELAXED);
 }
 
 void view_note_witness(const struct view_object *object, const struct reader *memory)

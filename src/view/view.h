@@ -66,6 +66,9 @@ size_t view_bytes(const struct view *view);
  * whether the object is still there.
  */
 vaddr_t view_witness(const struct view_object *object);
+/* When it was last seen there, CLOCK_MONOTONIC; 0: never. */
+uint64_t view_seen(const struct view_object *object);
+void view_note_seen(const struct view_object *object, uint64_t now_ns);
 void view_note_witness(const struct view_object *object, const struct reader *memory);
 
 /* The object that holds an address, or NULL. */

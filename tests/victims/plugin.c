@@ -8,6 +8,7 @@
 #pragma GCC visibility push(default)
 extern int plugin_constructed;
 extern const char plugin_name[];
+int plugin_function(int number);
 #pragma GCC visibility pop
 int plugin_constructed;
 const char plugin_name[] = PLUGIN;
@@ -15,4 +16,9 @@ const char plugin_name[] = PLUGIN;
 __attribute__((constructor)) static void construct(void)
 {
 	plugin_constructed++;
+}
+
+__attribute__((noinline)) int plugin_function(int number)
+{
+	return number + plugin_constructed;
 }
