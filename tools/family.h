@@ -16,7 +16,7 @@ struct process {
 	struct tether *handle;   /* a reference; NULL for a process without one */
 	unsigned depth;          /* steps below the first process */
 	uint64_t directory;      /* hash of the working directory last seen, 0: not known */
-	bool crashed;            /* a signal is about to end it, and it is to be looked at before */
+	int64_t crashed;         /* the thread for which a signal is about to end it: it is to be looked at before; 0: none */
 	char name[PROCESS_NAME]; /* base name of its program, cut */
 };
 

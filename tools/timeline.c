@@ -54,7 +54,7 @@ static void first_ended(struct timeline *timeline, int code, int signal)
 }
 
 /* Its stacks are taken when no event is being dealt with: to take them waits for the library. */
-static void park_crashed(struct timeline *timeline, struct tether *handle)
+static void park_crashed(struct timeline *timeline, struct tether *handle, int64_t tid)
 {
 	struct parked *parked = calloc(1, sizeof(*parked));
 
@@ -64,6 +64,7 @@ static void park_crashed(struct timeline *timeline, struct tether *handle)
 	}
 	parked->pid = tether_pid(handle);
 	parked->handle = tether_ref(handle);
+	parked->crashed = tid;
 	parked->next = timeline->crashed;
 	timeline->crashed = parked;
 }
@@ -76,8 +77,8 @@ static void park(struct timeline *timeline, struct tether *handle)
 	struct parked *parked;
 
 	if (process && process->crashed) {
-		process->crashed = false;
-		park_crashed(timeline, handle);
+		park_crashed(timeline, handle, process->crashed);
+		process->crashed = 0;
 		return;
 	}
 	if (!timeline->hands_over) {
@@ -159,7 +160,7 @@ static void after(struct timeline *timeline, const struct tether_event *event, s
 		break;
 	case TETHER_EVENT_CRASH:
 		if (process)
-			process->crashed = true;
+			process->crashed = event->tid;
 		break;
 	case TETHER_EVENT_PARKED:
 		if (event->process)
@@ -260,15 +261,42 @@ static void hand_over(struct timeline *timeline, const struct parked *parked)
 	}
 }
 
+struct crash {
+	int64_t tid;
+	struct stacks first, others;
+};
+
+static int add_crash(const struct tether_stack *stack, void *data)
+{
+	struct crash *crash = data;
+
+	return stacks_add(stack, stack->tid == crash->tid ? &crash->first : &crash->others);
+}
+
+/* That of the thread which has crashed first, and not among equal ones. */
+static int take_crash(struct output *output, const struct parked *crashed)
+{
+	struct tether_snapshot snapshot = { .size = sizeof(snapshot) };
+	struct crash crash = { .tid = crashed->crashed };
+	int result;
+
+	stacks_begin(&crash.first, output, false);
+	stacks_begin(&crash.others, output, output->options.format == OUTPUT_TEXT);
+	result = tether_snapshot(crashed->handle, NULL, add_crash, &crash, &snapshot);
+	stacks_end(&crash.first);
+	stacks_end(&crash.others);
+	if (result >= 0)
+		stacks_snapshot(&crash.others, &snapshot);
+	return result;
+}
+
 /* One that another thread of it, or a signal, has ended meanwhile has its exit record. */
 static void show_crashes(struct timeline *timeline)
 {
 	struct parked *crashed;
 
 	while ((crashed = timeline->crashed)) {
-		int result = timeline->output->options.quiet
-				     ? 0
-				     : stacks_take(timeline->output, crashed->handle, NULL, true);
+		int result = timeline->output->options.quiet ? 0 : take_crash(timeline->output, crashed);
 
 		timeline->crashed = crashed->next;
 		if (result < 0 && result != -TETHER_EGONE)

@@ -38,6 +38,7 @@ struct parked {
 	struct parked *next;
 	struct tether *handle; /* a reference */
 	int64_t pid;
+	int64_t crashed; /* the thread that a signal is about to end */
 };
 
 struct timeline {

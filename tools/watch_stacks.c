@@ -47,6 +47,12 @@ static void show_process(struct watch_stacks *stacks, const struct brood_member 
 	free(text);
 }
 
+/* Eyes want equal stacks once; a program has a record for each thread. */
+static bool merges(const struct watch_stacks *stacks)
+{
+	return stacks->output->options.format == OUTPUT_TEXT;
+}
+
 /* Without stopping anybody. */
 static int look_at(struct watch_stacks *stacks, struct tether_session *session, int64_t pid)
 {
@@ -57,7 +63,7 @@ static int look_at(struct watch_stacks *stacks, struct tether_session *session, 
 
 	if (result < 0)
 		return result;
-	result = stacks_take(stacks->output, handle, &still, true);
+	result = stacks_take(stacks->output, handle, &still, merges(stacks));
 	tether_release(handle);
 	return result;
 }
@@ -84,7 +90,7 @@ static void take(struct watch_stacks *stacks, struct tether_session *session, in
 		/* An orphan by its making, it becomes our child. */
 		if (tether_info_get(handle, &info) == 0)
 			brood_exclude(stacks->brood, info.controller);
-		result = stacks_take(stacks->output, handle, &together, true);
+		result = stacks_take(stacks->output, handle, &together, merges(stacks));
 		tether_release(handle);
 		if (result < 0 && !is_over(result))
 			output_failure(stacks->output, "cannot take the stacks", result, NULL);

@@ -101,6 +101,23 @@ static void go_on(struct copy *copy, struct proto_window *window, uint64_t at)
 }
 
 /*
+ * A stack that has overflowed: sp points below what is mapped, by a frame at most. *address: the first page above that
+ * is. Bytes, 0: none.
+ */
+static size_t take_above(pid_t tid, vaddr_t *address, void *bytes, size_t length)
+{
+	enum { PAGE = 4096, PAGES = 256 };
+	vaddr_t page = (*address + PAGE) & ~(vaddr_t)(PAGE - 1);
+	size_t got = 0;
+
+	for (int i = 0; i < PAGES && !got; i++, page += PAGE) {
+		got = take(tid, page, bytes, length);
+		*address = got ? page : *address;
+	}
+	return got;
+}
+
+/*
  * The stack from sp on. The red zone may lie in another mapping, or none. Where it goes on when this is a signal
  * handler's own one, or 0.
  */
@@ -117,6 +134,8 @@ static vaddr_t copy_window(struct copy *copy, vaddr_t sp)
 		window.address = sp & ~UINT64_C(7);
 		got = take(copy->tid, window.address, bytes, want);
 	}
+	if (!got)
+		got = take_above(copy->tid, &window.address, bytes, want);
 	if (!got)
 		return 0;
 	more = arch_interrupted_sp(bytes, got, window.address);

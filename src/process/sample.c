@@ -93,7 +93,7 @@ static void fill(struct tether_sample *sample, struct stack_map *map, const stru
 }
 
 static struct tether_sample *make(const struct proto_ev_sample *from, uint64_t image, struct stack_map *map,
-				  const struct stack_copy *copy, struct stack_frame *frames)
+				  const struct stack_copy *copy, bool cut, struct stack_frame *frames)
 {
 	enum stack_end end = STACK_WHOLE;
 	size_t count = stack_unwind(map, copy, frames, MAX_EVENT_FRAMES, &end);
@@ -105,7 +105,7 @@ static struct tether_sample *make(const struct proto_ev_sample *from, uint64_t i
 	sample->tid = from->event.tid;
 	sample->t_ns = from->event.t_ns;
 	sample->image = image;
-	sample->end = frames_end_of(end, copy->window[0].length == MAX_EVENT_STACK);
+	sample->end = frames_end_of(end, cut);
 	sample->count = count;
 	sample->paths = malloc(path_bytes(map, frames, count) + 1);
 	if (!sample->paths) {
@@ -116,6 +116,38 @@ static struct tether_sample *make(const struct proto_ev_sample *from, uint64_t i
 	return sample;
 }
 
+/* What lies below sp may be mapped otherwise, or not at all. */
+static size_t copy_window(int64_t tid, vaddr_t sp, unsigned char *bytes, size_t room, struct stack_window *ret)
+{
+	vaddr_t low = (sp - RED_ZONE) & ~UINT64_C(7);
+	ssize_t got = os_read_memory(tid, low, bytes, room);
+
+	if (got <= 0) {
+		low = sp & ~UINT64_C(7);
+		got = os_read_memory(tid, low, bytes, room);
+	}
+	*ret = (struct stack_window){ low, got > 0 ? (size_t)got & ~(size_t)7 : 0, bytes };
+	return ret->length;
+}
+
+/* Its stack, and the one that it has left for a signal handler's. False: there is nothing. */
+static bool copy_stacks(struct stack_copy *copy, int64_t tid, unsigned char *bytes, bool *whole)
+{
+	size_t room = MAX_EVENT_STACK;
+
+	for (vaddr_t sp = copy->sp; sp && room && copy->windows < STACK_WINDOWS;) {
+		size_t got = copy_window(tid, sp, bytes, room, &copy->window[copy->windows]);
+
+		if (!got)
+			break;
+		sp = arch_interrupted_sp(bytes, got, copy->window[copy->windows++].address);
+		bytes += got;
+		room -= got;
+	}
+	*whole = room != 0;
+	return copy->windows;
+}
+
 static struct tether_sample *look(struct tether *process, const struct proto_ev_sample *from, unsigned char *bytes,
 				  struct stack_frame *frames)
 {
@@ -124,8 +156,7 @@ static struct tether_sample *look(struct tether *process, const struct proto_ev_
 	struct stack_copy copy = { .known = STACK_ALL_REGISTERS };
 	struct tether_sample *sample;
 	struct stack_map *map;
-	vaddr_t low;
-	ssize_t got;
+	bool whole;
 
 	if (from->tag != ARCH_X86_64 || from->size > sizeof(copy.regs.u.bytes))
 		return NULL;
@@ -134,18 +165,10 @@ static struct tether_sample *look(struct tether *process, const struct proto_ev_
 	memcpy(copy.regs.u.bytes, from->bytes, from->size);
 	copy.pc = arch_pc(&copy.regs);
 	copy.sp = arch_sp(&copy.regs);
-	low = (copy.sp - RED_ZONE) & ~UINT64_C(7);
-	got = os_read_memory(from->event.tid, low, bytes, MAX_EVENT_STACK);
-	if (got <= 0) {
-		/* What lies below sp may be mapped otherwise, or not at all. */
-		low = copy.sp & ~UINT64_C(7);
-		got = os_read_memory(from->event.tid, low, bytes, MAX_EVENT_STACK);
-	}
-	if (got <= 0 || stack_map_read(process->table->stacks, from->event.tid, &memory, &map) < 0)
+	if (!copy_stacks(&copy, from->event.tid, bytes, &whole) ||
+	    stack_map_read(process->table->stacks, from->event.tid, &memory, &map) < 0)
 		return NULL;
-	copy.windows = 1;
-	copy.window[0] = (struct stack_window){ low, (size_t)got & ~(size_t)7, bytes };
-	sample = make(from, process->exec_serial, map, &copy, frames);
+	sample = make(from, process->exec_serial, map, &copy, !whole, frames);
 	stack_map_free(map);
 	return sample;
 }

@@ -13,7 +13,8 @@ WAYS = {
     'segv': ('SEGV', ['wild_write', 'crash_here', 'main']),
     'abort': ('ABRT', ['abort', 'crash_here', 'main']),
     'deep': ('SEGV', ['too_deep', 'too_deep', 'too_deep']),
-    'deep-caught': ('SEGV', ['raise', 'once', 'too_deep', 'too_deep']),
+    # The signal that its handler raises waits until that has returned.
+    'deep-caught': ('SEGV', ['too_deep', 'too_deep', 'too_deep']),
     'deep-uncatchable': ('SEGV', ['too_deep', 'too_deep', 'too_deep']),
     'thread': ('SEGV', ['wild_write', 'in_thread']),
     'trap': ('TRAP', ['crash_here', 'main']),
@@ -137,6 +138,40 @@ def test_the_crash_is_told_before_the_end(t):
             t.equal((records[0]['address'], records[0]['code']), ('0x10', 1), way)
         if way == 'thread':
             t.check(records[0]['tid'] != records[0]['pid'], records[0])
+
+
+def function(frame):
+    """A prefix of the C library's own, a version, or a part that the compiler has split off is not what is asked for."""
+    return re.split('[@.]', re.sub(r'^(__GI_|_+)', '', frame.get('symbol', '?')))[0]
+
+
+@timeout(120)
+def test_the_stacks_are_those_of_the_crash(t):
+    """The thread that has crashed comes first, where it has crashed; all others are there, with names."""
+    for way, (_, functions) in WAYS.items():
+        path = t.tmp / f'{way}.jsonl'
+        crash(t, way, *t.tether, 'run', '--on-crash=stacks', '--format=jsonl', '-o', path, '--')
+        records = t.records(path)
+        at = next(i for i, r in enumerate(records) if r['event'] == 'crash')
+        stacks = [r for r in records if r['event'] == 'stack']
+        first = next(s for s in stacks if s['tid'] == records[at]['tid'])
+        names = [function(frame) for frame in first['frames']]
+        left = iter(names)
+        t.check(all(name in left for name in functions), f'{way}: {functions} are not, in that order, in {names[:40]}')
+        t.equal(len(stacks), len({s['tid'] for s in stacks}), f'{way}: stacks of different threads')
+        t.check(len(stacks) >= 5, f'{way}: {len(stacks)} stacks')
+        t.equal([r['event'] for r in records if r['event'] in ('crash', 'snapshot', 'exit')], ['crash', 'snapshot', 'exit'], way)
+        if way == 'thread':
+            t.equal(first['name'], 'crasher')
+
+
+def test_text_shows_the_crashed_thread_alone_and_first(t):
+    result, _ = crash(t, 'thread', *t.tether, 'run', '-e', 'crash,exit', '--on-crash=stacks', '--')
+    lines = result.stderr.decode().splitlines()
+    t.check(re.search(r' crash +SIGSEGV from the kernel  thread \d+ at 0x10$', lines[0]), lines[0])
+    t.check(re.match(r'\d+ crasher, stopped$', lines[1]), lines[1])
+    t.check(re.search(r'crash`wild_write\+0x', lines[2]), lines[2])
+    t.check(any(re.match(r'\d threads: ', line) for line in lines), result.stderr.decode())
 
 
 def test_a_crash_in_a_child_is_told_too(t):

@@ -288,6 +288,117 @@ def test_killed_it_leaves_everything_running(t):
     t.equal(lived, [True, True])
 
 
+# ---- stacks ---------------------------------------------------------------------------------------------
+
+HUNG_TEST = """
+import threading, time
+lock = threading.Lock()
+def holder(ready):
+    with lock:
+        ready.set()
+        time.sleep(1000)
+def test_that_hangs():
+    ready = threading.Event()
+    threading.Thread(target=holder, args=[ready], daemon=True, name='holder').start()
+    ready.wait()
+    lock.acquire()
+print('running', flush=True)
+test_that_hangs()
+"""
+
+
+def names(record):
+    return [re.sub(r'^(__GI_|_+)', '', frame.get('symbol', '?')).split('@')[0] for frame in record['frames']]
+
+
+def check_stacks(t, records):
+    """Each process that lived has its stacks, right behind its own record, and they end where they begin."""
+    last, seen = None, {}
+    for record in records:
+        if record['event'] == 'process':
+            last = record['pid']
+            seen[last] = 0
+        elif record['event'] == 'stack':
+            t.equal(record['pid'], last, 'process of a stack')
+            t.check(record['frames'], record)
+            seen[last] += 1
+    for record in records:
+        if record['event'] == 'process' and record['state'] not in 'ZX':
+            t.check(seen[record['pid']], f'no stack of {record}')
+
+
+@timeout(90)
+def test_a_hung_python_test_shows_where_it_waits(t):
+    (t.tmp / 'hung.py').write_text(HUNG_TEST)
+    python = '/usr/bin/python3' if os.path.exists('/usr/bin/python3') else PYTHON
+    result, records = watch(t, 3 * t.slow, ['sh', '-c', f'{python} hung.py; exit 3'])
+    t.equal((result.returncode, result.stdout), (124, b'running\n'))
+    check_stacks(t, records)
+    main = [r for r in records if r['event'] == 'process' and 'hung.py' in r['argv']]
+    t.equal(len(main), 1, 'processes of the test')
+    stacks = [r for r in records if r['event'] == 'stack' and r['pid'] == main[0]['pid']]
+    t.equal(len(stacks), 2, 'threads of the test')
+    found = [name for stack in stacks for name in names(stack)]
+    t.check('PyThread_acquire_lock_timed' in found, f'nobody waits for a lock in {found}')
+    t.check(any('clock_nanosleep' in name or 'select' in name for name in found), f'nobody sleeps in {found}')
+    t.check(any('PyEval' in name for name in found), f'no name of python in {found}')
+
+
+@timeout(90)
+def test_a_hung_tree_with_daemons_shows_all_of_them(t):
+    """What ctest -j has below it: shells, programs, and servers that have made themselves daemons."""
+    note = t.tmp / 'pids'
+    script = f"""
+    (setsid sh -c 'echo $$ >> {note}; sleep 1002; true' > /dev/null &)
+    (sh -c 'setsid sleep 1000 & echo $! >> {note}' &)
+    sh -c 'sleep 1001; true' & echo $! >> {note}
+    echo $$ >> {note}
+    wait"""
+    result, records = watch(t, 2 * t.slow, ['bash', '-c', script])
+    t.equal((result.returncode, result.stderr), (124, b''))
+    check_stacks(t, records)
+    check_all_gone(t, note, 4)
+    shown = {r['pid'] for r in records if r['event'] == 'process'}
+    t.check(set(pids(note)) <= shown, f'{pids(note)} are not all in {shown}')
+
+
+def test_a_traced_process_is_looked_at_without_a_stop(t):
+    """A debugger inside holds it: what can be seen from outside is shown, and the debugger's process too."""
+    out = t.tmp / 'strace'
+    result, records = watch(t, 2 * t.slow, [t.need('strace'), '-f', '-o', out, 'sleep', '1000'])
+    t.equal(result.returncode, 124, result.stderr)
+    t.equal([r for r in records if r['event'] == 'error'], [])
+    traced = next(r['pid'] for r in records if r['event'] == 'process' and r['argv'][0] == 'sleep')
+    t.equal([r['state'] for r in records if r['event'] == 'stack' and r['pid'] == traced], ['blocked'])
+    t.equal([r['manner'] for r in records if r['event'] == 'snapshot' and r['pid'] == traced], ['still'])
+
+
+def test_a_program_with_a_leak_checker_that_hangs_shows_its_stack(t):
+    (t.tmp / 'leaks.c').write_text(LEAKS)
+    if t.run([t.need('gcc'), '-g', '-fsanitize=address', '-o', 'leaks', 'leaks.c']).returncode:
+        t.skip('gcc has no AddressSanitizer here')
+    result, records = watch(t, 2 * t.slow, ['./leaks', 'hang'])
+    t.equal(result.returncode, 124, result.stderr)
+    check_stacks(t, records)
+    stack = next(r for r in records if r['event'] == 'stack' and r['tid'] == r['pid'])
+    t.check('pause' in names(stack) and 'main' in names(stack), names(stack))
+
+
+def test_text_shows_the_tree_and_its_stacks(t):
+    result = t.run([*t.tether, 'watch', '--timeout', str(1.5 * t.slow), '--', 'sh', '-c', 'sleep 1000; true'])
+    text = result.stderr.decode()
+    t.equal(result.returncode, 124)
+    t.check(re.search(r'timeout  not ended after [\d.]+ s; 2 processes\n', text), text)
+    t.check(re.search(r'  sh -c .sleep 1000; true.\n\d+ sh|  sh -c .sleep 1000; true.\n1 thread: ', text), text)
+    t.check(re.search(r'    sleep 1000\n.*\n    0x[0-9a-f]{16}  libc.so.6`', text), text)
+    t.check(text.splitlines()[-1].endswith('SIGTERM   sh'), text)
+
+
+def test_nothing_but_the_processes_without_stacks(t):
+    result, records = watch(t, 0.5, ['sleep', '1000'], '--on-timeout=none')
+    t.equal((result.returncode, kinds(records)), (124, ['header', 'timeout', 'process', 'exit']))
+
+
 # ---- at a terminal --------------------------------------------------------------------------------------
 
 
