@@ -36,6 +36,7 @@ need pkg-config program pkg-config
 need python3 program python3
 need musl-tools program musl-gcc
 need libelf-dev header libelf.h
+need libdw-dev header elfutils/libdw.h
 need zlib1g-dev header zlib.h
 need liblzma-dev header lzma.h
 need libiberty-dev header libiberty/demangle.h

@@ -17,6 +17,7 @@ static const struct command {
 	{ "hold", "stop running processes and leave them stopped", command_hold },
 	{ "resume", "let stopped processes go on", command_resume },
 	{ "wait", "wait for processes that are no children, show how they end", command_wait },
+	{ "stack", "show the stacks of running processes", command_stack },
 	{ "libs", "show the load objects of running processes", command_libs },
 	{ "sym", "name addresses of running processes, or find names", command_sym },
 	{ "doctor", "can a process be held; if not, why, and what would allow it", command_doctor },

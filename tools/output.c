@@ -18,6 +18,7 @@ enum { COLUMNS_MIN = 60, COLUMNS_DEFAULT = 100 };
 static const struct output_writer *const writers[] = {
 	[OUTPUT_TEXT] = &output_text,
 	[OUTPUT_JSONL] = &output_jsonl,
+	[OUTPUT_FOLDED] = &output_folded,
 };
 
 /* COLUMNS has the last word, so that a file may get long lines. */

@@ -16,7 +16,7 @@
 #include "family.h"
 #include "sink.h"
 
-enum output_format { OUTPUT_TEXT, OUTPUT_JSONL };
+enum output_format { OUTPUT_TEXT, OUTPUT_JSONL, OUTPUT_FOLDED /* of stacks alone */ };
 enum output_color { OUTPUT_COLOR_AUTO, OUTPUT_COLOR_ALWAYS, OUTPUT_COLOR_NEVER };
 
 struct output_options {
@@ -79,7 +79,7 @@ struct output_writer {
 	void (*error)(struct output *output, const char *code, const char *message, const char *cure);
 };
 
-extern const struct output_writer output_text, output_jsonl;
+extern const struct output_writer output_text, output_jsonl, output_folded;
 
 /* Says itself what is wrong. False: nothing was opened. argv: of this program, for the header. */
 bool output_open(struct output *output, const struct output_options *options, char *const *argv);

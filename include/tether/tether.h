@@ -12,6 +12,7 @@
 #include <tether/object.h>
 #include <tether/process.h>
 #include <tether/session.h>
+#include <tether/stack.h>
 #include <tether/symbol.h>
 
 #ifdef __cplusplus

@@ -25,6 +25,28 @@ struct arch_regs {
 	} u;
 };
 
+/* Registers as call frame information numbers them (the psABI of the processor). */
+enum { ARCH_DWARF_REGISTERS = 17, ARCH_DWARF_FP = 6, ARCH_DWARF_SP = 7, ARCH_DWARF_PC = 16 };
+void arch_dwarf_registers(const struct arch_regs *regs, uint64_t ret[ARCH_DWARF_REGISTERS]);
+/*
+ * What /proc/PID/task/TID/syscall shows of a thread inside a system call, as a register set; of it these are known: the
+ * arguments, pc and sp. The mask is in numbers of call frame information.
+ */
+void arch_blocked_registers(struct arch_regs *regs, const uint64_t argument[6], vaddr_t sp, vaddr_t pc);
+enum { ARCH_DWARF_BLOCKED = 1 << 1 | 1 << 4 | 1 << 5 | 1 << 7 | 1 << 8 | 1 << 9 | 1 << 10 | 1 << 16 };
+/*
+ * Text around a pc that no information tells of. The n-th word from sp on is the return address as long as a function
+ * has not set up its frame: behind before bytes of text that end at pc, after at pc. -1: it has, or it cannot be told.
+ */
+enum { ARCH_ENTRY_BYTES = 8 };
+int arch_entry_words(const unsigned char before[ARCH_ENTRY_BYTES], const unsigned char after[ARCH_ENTRY_BYTES]);
+/* Do these bytes of text end in a call, so that what follows can be where it returns to? */
+bool arch_ends_in_call(const unsigned char before[ARCH_ENTRY_BYTES]);
+/* Is it what a signal handler returns through? Then the registers are in memory at sp + the n-th offset. */
+enum { ARCH_SIGRETURN_BYTES = 9 };
+bool arch_is_sigreturn(const unsigned char bytes[ARCH_SIGRETURN_BYTES]);
+extern const uint16_t arch_sigreturn_offsets[ARCH_DWARF_REGISTERS];
+
 /* The trap: what is written over an instruction, and where the pc stands after it was hit. */
 enum { ARCH_TRAP_SIZE = 1, ARCH_TRAP_PC_AFTER = 1 };
 extern const unsigned char arch_trap[ARCH_TRAP_SIZE];
@@ -35,6 +57,11 @@ enum arch_tag arch_tag_of_size(size_t size);
 vaddr_t arch_pc(const struct arch_regs *regs);
 void arch_set_pc(struct arch_regs *regs, vaddr_t pc);
 vaddr_t arch_sp(const struct arch_regs *regs);
+/*
+ * A copy of a stack that a signal handler may run on (sigaltstack(2)), from address on: the sp of what it has
+ * interrupted, on another stack; 0: there is no such handler.
+ */
+vaddr_t arch_interrupted_sp(const unsigned char *bytes, size_t length, vaddr_t address);
 /* The n-th integer argument of a C function, n from 0, at its first instruction. */
 uint64_t arch_argument(const struct arch_regs *regs, unsigned n);
 

@@ -101,6 +101,105 @@ vaddr_t arch_sp(const struct arch_regs *regs)
 	return x86_word(regs, layout_of(regs)->sp);
 }
 
+/* System V psABI of AMD64, figure 3.36. */
+static const uint8_t dwarf_words[ARCH_DWARF_REGISTERS] = {
+	X86_64_RAX, X86_64_RDX, X86_64_RCX, X86_64_RBX, X86_64_RSI, X86_64_RDI, X86_64_RBP, X86_64_RSP, X86_64_R8,
+	X86_64_R9,  X86_64_R10, X86_64_R11, X86_64_R12, X86_64_R13, X86_64_R14, X86_64_R15, X86_64_RIP,
+};
+
+void arch_dwarf_registers(const struct arch_regs *regs, uint64_t ret[ARCH_DWARF_REGISTERS])
+{
+	for (unsigned i = 0; i < ARCH_DWARF_REGISTERS; i++)
+		ret[i] = x86_word(regs, dwarf_words[i]);
+}
+
+void arch_blocked_registers(struct arch_regs *regs, const uint64_t argument[6], vaddr_t sp, vaddr_t pc)
+{
+	memset(regs, 0, sizeof(*regs));
+	regs->tag = ARCH_X86_64;
+	regs->size = X86_64_WORDS * 8;
+	for (unsigned i = 0; i < SYSCALL_ARGS; i++)
+		x86_set_word(regs, layouts[ARCH_X86_64].argument[i], argument[i]);
+	x86_set_word(regs, X86_64_RSP, sp);
+	x86_set_word(regs, X86_64_RIP, pc);
+}
+
+/* endbr64; push %rbp; mov %rsp,%rbp in its two encodings */
+int arch_entry_words(const unsigned char before[ARCH_ENTRY_BYTES], const unsigned char after[ARCH_ENTRY_BYTES])
+{
+	static const unsigned char endbr[] = { 0xf3, 0x0f, 0x1e, 0xfa }, move[2][3] = { { 0x48, 0x89, 0xe5 },
+										      { 0x48, 0x8b, 0xec } };
+	const unsigned char *at = after;
+
+	if (!memcmp(at, endbr, sizeof(endbr)))
+		at += sizeof(endbr);
+	if (at[0] == 0x55 && (!memcmp(at + 1, move[0], 3) || !memcmp(at + 1, move[1], 3)))
+		return 0;
+	if (before[ARCH_ENTRY_BYTES - 1] == 0x55 && (!memcmp(after, move[0], 3) || !memcmp(after, move[1], 3)))
+		return 1;
+	return after[0] == 0xc3 || (after[0] == 0xf3 && after[1] == 0xc3) ? 0 : -1;
+}
+
+/* call rel32; call *reg; call *disp8(reg); call *disp32(reg), each with or without a REX prefix, which stands before. */
+bool arch_ends_in_call(const unsigned char before[ARCH_ENTRY_BYTES])
+{
+	static const struct {
+		uint8_t length, mode_low, mode_high;
+	} forms[] = { { 2, 0xd0, 0xd7 }, { 2, 0x10, 0x17 }, { 3, 0x50, 0x57 }, { 6, 0x90, 0x97 }, { 3, 0x14, 0x14 },
+		      { 4, 0x54, 0x54 }, { 7, 0x94, 0x94 } };
+	const unsigned char *end = before + ARCH_ENTRY_BYTES;
+
+	if (end[-5] == 0xe8)
+		return true;
+	for (unsigned i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
+		const unsigned char *at = end - forms[i].length;
+
+		if (at[0] == 0xff && at[1] >= forms[i].mode_low && at[1] <= forms[i].mode_high)
+			return true;
+	}
+	return false;
+}
+
+/* mov $__NR_rt_sigreturn,%rax; syscall. sp then points to a struct ucontext (asm/ucontext.h, asm/sigcontext.h). */
+bool arch_is_sigreturn(const unsigned char bytes[ARCH_SIGRETURN_BYTES])
+{
+	static const unsigned char code[ARCH_SIGRETURN_BYTES] = { 0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05 };
+
+	return !memcmp(bytes, code, sizeof(code));
+}
+
+#define SIGCONTEXT(n) (40 + 8 * (n))
+const uint16_t arch_sigreturn_offsets[ARCH_DWARF_REGISTERS] = {
+	SIGCONTEXT(13), SIGCONTEXT(12), SIGCONTEXT(14), SIGCONTEXT(11), SIGCONTEXT(9), SIGCONTEXT(8),
+	SIGCONTEXT(10), SIGCONTEXT(15), SIGCONTEXT(0),  SIGCONTEXT(1),  SIGCONTEXT(2), SIGCONTEXT(3),
+	SIGCONTEXT(4),  SIGCONTEXT(5),  SIGCONTEXT(6),  SIGCONTEXT(7),  SIGCONTEXT(16),
+};
+
+/*
+ * What the kernel pushes for a 64-bit handler, from uc_flags on (asm/ucontext.h): flags of which three are known, no
+ * link, the alternate stack, in which all of this lies, then the registers of asm/sigcontext.h. So much can hardly be
+ * there by chance, and if it is, some bytes are copied in vain.
+ */
+vaddr_t arch_interrupted_sp(const unsigned char *bytes, size_t length, vaddr_t address)
+{
+	enum { FLAGS, LINK, STACK, STACK_FLAGS, STACK_SIZE, RSP = 20, WORDS = 22, FLAGS_KNOWN = 7 };
+	const size_t count = length / sizeof(uint64_t);
+	uint64_t word[WORDS];
+
+	for (size_t i = 0; i + WORDS <= count; i++) {
+		uint64_t flags[2];
+
+		memcpy(flags, bytes + i * 8, sizeof(flags));
+		if (flags[FLAGS] > FLAGS_KNOWN || flags[LINK])
+			continue;
+		memcpy(word, bytes + i * 8, sizeof(word));
+		if (word[STACK] && address + i * 8 - word[STACK] < word[STACK_SIZE] &&
+		    word[RSP] - word[STACK] >= word[STACK_SIZE] && word[RSP] % 8 == 0 && word[RSP])
+			return word[RSP];
+	}
+	return 0;
+}
+
 bool arch_steps_itself(const struct arch_regs *regs)
 {
 	return x86_word(regs, layout_of(regs)->flags) & X86_TF;

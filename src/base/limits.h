@@ -37,6 +37,12 @@ enum {
 	MAX_THREADS = 1 << 20,         /* tasks of one family */
 	MAX_SITES = 1 << 20,           /* sites of one address space */
 	MAX_KEPT_BYTES = 1 << 20,      /* events of a family kept while handles of it are locked */
+	MAX_SNAPSHOT_BYTES = 512 << 20, /* all stacks of one snapshot */
+	MAX_SNAPSHOT_TIDS = 8192,      /* threads that are named one by one for it */
+	MAX_MAPPINGS = 1 << 18,        /* executable ones of one process */
+	MAX_CFI_OPERATIONS = 256,      /* of one DWARF expression of a rule */
+	MAX_CFI_BYTES = 256 << 20,     /* .debug_frame of one file, decompressed */
+	MAX_IMAGE_BYTES = 256 << 20,   /* an object that only memory has */
 	MAX_PAST_IMAGES = 16,          /* programs that a process ran before and whose addresses are still named */
 	MAX_DEBUG_UNITS = 1 << 20,     /* compilation units looked through for an address */
 	MAX_INLINED = 255,             /* functions inlined into each other at one address */

@@ -16,8 +16,31 @@ enum { LINE_SEND_SECONDS = 2 };
 
 enum { MAX_ERRNO = 4095 }; /* the kernel's */
 
+/* Room for one descriptor. */
+union along {
+	struct cmsghdr head;
+	unsigned char bytes[CMSG_SPACE(sizeof(int))];
+};
+
+static void add_descriptor(struct msghdr *message, union along *along, int fd)
+{
+	memset(along, 0, sizeof(*along));
+	along->head = (struct cmsghdr){
+		.cmsg_len = CMSG_LEN(sizeof(fd)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS
+	};
+	memcpy(CMSG_DATA(&along->head), &fd, sizeof(fd));
+	message->msg_control = along;
+	message->msg_controllen = sizeof(*along);
+}
+
 int line_send(struct line *line, uint32_t type, const void *body, const void *items, size_t item_size,
 	      size_t count, uint64_t *id)
+{
+	return line_send_with(line, type, body, items, item_size, count, -1, id);
+}
+
+int line_send_with(struct line *line, uint32_t type, const void *body, const void *items, size_t item_size,
+		   size_t count, int fd, uint64_t *id)
 {
 	struct proto_header header = { .type = type, .id = id ? ++line->last_id : 0 };
 	size_t body_size = proto_body_size(type);
@@ -32,6 +55,9 @@ int line_send(struct line *line, uint32_t type, const void *body, const void *it
 	header.size = (uint32_t)(body_size + item_size * count);
 
 	struct msghdr message = { .msg_iov = pieces, .msg_iovlen = count ? 3 : 2 };
+	union along along;
+	if (fd >= 0)
+		add_descriptor(&message, &along, fd);
 	for (;;) {
 		long sent = sys(sendmsg, line->socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
 		if (sent >= 0)

@@ -20,6 +20,10 @@ struct line {
 int line_send(struct line *line, uint32_t type, const void *body, const void *items, size_t item_size,
 	      size_t count, uint64_t *id);
 
+/* With a descriptor that goes along; -1: none. */
+int line_send_with(struct line *line, uint32_t type, const void *body, const void *items, size_t item_size,
+		   size_t count, int fd, uint64_t *id);
+
 /* The header of such a message without items, to be sent by somebody else in its turn. */
 void line_head(struct line *line, uint32_t type, struct proto_header *header);
 

@@ -49,6 +49,9 @@ enum task_state {
 	TASK_STATES
 };
 
+/* What a snapshot that is under way wants of a task. LEFT_OUT: its record is that of a thread that has ended. */
+enum snapshot_part { SNAPSHOT_NOT, SNAPSHOT_WANTED, SNAPSHOT_COPIED, SNAPSHOT_LEFT_OUT };
+
 struct task {
 	struct task *hash_next;
 	TAILQ_ENTRY(task) of_process;
@@ -71,6 +74,11 @@ struct task {
 	bool regroup;        /* was taken out of a group-stop for a step: put it back */
 	bool masked;         /* signals blocked for a step: own_mask is to be put back */
 	bool has_held_info;  /* held_info waits to be delivered with `deliver` */
+	bool wound_back;     /* its pc stands before the system call that our stop has interrupted (rule 11) */
+	enum snapshot_part snapshot;
+	bool snapshot_ran;   /* it was in no system call: stopped last, and let on first */
+	bool snapshot_stuck; /* it does not stop, but runs no user code either */
+	uint64_t asked_stop_ns; /* when a snapshot sent it an INTERRUPT; 0: none did */
 	uint64_t last_mask;  /* its signal mask as last seen (rule 8) */
 	uint64_t blocking[3]; /* masks with SIGTRAP in them, seen since it was last seen without; 0: none */
 	unsigned blocking_next;
@@ -108,6 +116,9 @@ struct process {
 	uint64_t release_id;    /* request to answer then, 0: none */
 	uint64_t release_by_ns; /* not later, whatever cannot stop */
 	pid_t park_tid;
+	/* A snapshot holds those of its tasks that stop: none, those that are wanted, or every one. */
+	enum { SNAPSHOT_HOLDS_NONE, SNAPSHOT_HOLDS_SOME, SNAPSHOT_HOLDS_ALL } snapshot;
+	unsigned moving;        /* of its tasks, as in its space */
 	/* SIGTRAP's disposition as last seen (rule 8), and the kernel's struct sigaction of a handler. */
 	bool trap_ignored, trap_caught, trap_action_known;
 	bool owes_ignore;       /* a trap has made the default of an ignored SIGTRAP: put back when it is let go */
@@ -220,6 +231,28 @@ struct grab {
 	unsigned rounds;
 };
 
+enum snapshot_phase { SNAPSHOT_FIRST, SNAPSHOT_LAST };
+
+/* One at a time. */
+struct snapshot {
+	uint64_t request;        /* 0: none is under way */
+	struct process *process; /* its tasks */
+	int file;
+	uint32_t manner;         /* enum proto_manner */
+	enum snapshot_phase phase;
+	uint64_t stack_bytes, total_bytes;
+	uint64_t bytes;          /* of the records that are written */
+	uint32_t threads;
+	int error;               /* of the first write that failed */
+	unsigned running, stuck; /* tasks that may move: not asked to stop yet; nobody waits for */
+	bool recount;            /* these two are out of date */
+	uint64_t last_serial;    /* rolling: younger ones are not looked at, or a maker of threads would never be done */
+	struct task *current;    /* rolling: whose stop is awaited, or who is next */
+	uint64_t record_at;      /* rolling: where current's record is; UINT64_MAX: none yet */
+	uint64_t wait_ns, begun_ns, check_ns, give_up_ns;
+	unsigned seen_moving;    /* at the last check: while it falls nobody is looked at */
+};
+
 struct controller {
 	int socket, client, signals; /* client: its pidfd */
 	bool client_gone;            /* end-of-file, its death, or a signal to end */
@@ -260,6 +293,8 @@ struct controller {
 	uint64_t next_serial, next_question;
 	struct create create;
 	struct grab grab;
+	struct snapshot snapshot;
+	int received; /* fd that came with the message that is being served, -1: none */
 	struct out out;
 	struct late late[LATE_KEPT];
 	unsigned late_next;
@@ -304,6 +339,18 @@ void freeze_timers(struct controller *c, uint64_t now);
 void park(struct controller *c, struct process *p, pid_t tid);
 void unpark(struct controller *c, struct process *p);
 
+/* snapshot.c: -EPROTO, or 0: it is, or will be, answered */
+int snapshot_start(struct controller *c, uint64_t request, const struct proto_snapshot *body, const uint32_t *tids);
+/* At a stop, before anything is done about it: copy what it shows, if it is for that. */
+void snapshot_stop(struct controller *c, struct task *t, enum stop_kind kind);
+/* Once a turn: the next part of it, when all have stopped that it waits for. */
+void snapshot_turn(struct controller *c);
+void snapshot_timers(struct controller *c, uint64_t now);
+/* Its process ends, is let go, or executes: nobody is held for it any more. */
+void snapshot_abandon(struct controller *c, struct process *p, int result);
+/* A task goes. */
+void snapshot_forget(struct controller *c, struct task *t);
+
 /* hit.c, step.c, slot.c, call.c */
 void hit_ours(struct controller *c, struct task *t);
 void hit(struct controller *c, struct task *t);
@@ -315,6 +362,8 @@ void step_finish(struct controller *c, struct task *t);
 void step_timer(struct controller *c, struct space *s);
 bool slot_go(struct controller *c, struct task *t, struct site *site, struct arch_regs *regs);
 bool slot_leave(struct controller *c, struct task *t);
+/* Of registers in a slot: where it would stand without us. Else they are left as they are. */
+void slot_home(struct space *s, struct arch_regs *regs);
 void call_moved(struct controller *c, struct task *t);
 void call_done(struct controller *c, struct task *t);
 void call_abandon(struct controller *c, struct task *t);

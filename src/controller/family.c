@@ -373,6 +373,7 @@ static void forget_old_image(struct controller *c, struct task *t, pid_t old_tid
 	if (t->process->space->stepper == t || (caller && t->process->space->stepper == caller))
 		step_finish(c, t->process->space->stepper);
 	t->over = t->rehit = 0;
+	t->wound_back = false;
 	t->vfork_child = 0;
 	t->regroup = t->has_held_info = false;
 	t->deliver = 0;
@@ -390,6 +391,7 @@ void exec_event(struct controller *c, struct task *t)
 
 	if (!trace_message(t->tid, &old_tid))
 		body.old_tid = (uint32_t)old_tid;
+	snapshot_abandon(c, p, -EAGAIN);
 	forget_old_image(c, t, (pid_t)body.old_tid);
 	drop_other_threads(c, p, t);
 	p->group_stopped = false;

@@ -32,7 +32,8 @@ static bool must_hold(const struct task *t)
 	const struct process *p = t->process;
 
 	return s->parks || s->stepper || !TAILQ_EMPTY(&s->steppers) ||
-	       (p->learner && p->learn_first && p->learner != t);
+	       (p->learner && p->learn_first && p->learner != t) || p->snapshot == SNAPSHOT_HOLDS_ALL ||
+	       (p->snapshot == SNAPSHOT_HOLDS_SOME && t->snapshot != SNAPSHOT_NOT);
 }
 
 bool may_go_on(const struct task *t)
@@ -91,6 +92,7 @@ void task_run(struct controller *c, struct task *t)
 	}
 	r = trace_go(t->tid, t->deliver);
 	t->deliver = 0;
+	t->wound_back = false;
 	(void)r; /* -ESRCH: it is dying */
 	account_pause(c, t);
 }

@@ -240,6 +240,8 @@ static uint64_t next_timer(const struct controller *c)
 	next = earlier(next, c->early_check_ns);
 	next = earlier(next, c->settle_ns);
 	next = earlier(next, c->grab.check_ns);
+	if (c->snapshot.request)
+		next = earlier(next, c->snapshot.check_ns);
 	next = earlier(next, out_due_ns(c));
 	return next;
 }
@@ -260,6 +262,7 @@ static void timers(struct controller *c)
 	}
 	grab_timers(c, now);
 	early_timers(c, now);
+	snapshot_timers(c, now);
 	if (c->settle_ns && c->settle_ns <= now)
 		settle_down(c);
 	release_timers(c, now);
@@ -325,6 +328,7 @@ static void turns(struct controller *c)
 		look_at_client(c, 0, 0);
 		act_all(c);
 		timers(c);
+		snapshot_turn(c);
 		if (c->client_gone)
 			client_ended(c);
 		processes_sweep(c);

@@ -72,6 +72,7 @@ int main(int argc, char **argv)
 #endif
 	records_init(c);
 	c->scratch = scratch;
+	c->received = -1;
 	c->socket = number(argv[1]);
 	c->client = number(argv[2]);
 	c->create.report = -1;

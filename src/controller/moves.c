@@ -155,10 +155,16 @@ static void step_signal(struct controller *c, struct task *t)
 /* The stepped instruction was a system call and is far enough to be left alone. */
 static void step_forked(struct controller *c, struct task *t)
 {
+	struct space *s = t->process->space;
+
 	step_finish(c, t);
 	t->over = 0;
-	space_go_on(c, t->process->space);
+	/*
+	 * The event first: the space, going on, lets this one run with it, and one that runs tells no more whom it has
+	 * made. A child that nobody owns is then taken for an orphan.
+	 */
 	fork_event(c, t);
+	space_go_on(c, s);
 }
 
 static void call_again(struct controller *c, struct task *t)
@@ -388,6 +394,8 @@ void act(struct controller *c, struct task *t)
 	if (t->process && t->process->learner == t && t->state == TASK_STOPPING && kind != STOP_INTERRUPT &&
 	    kind != STOP_EXEC)
 		signals_unlearn(c, t->process);
+	if (t->snapshot == SNAPSHOT_WANTED)
+		snapshot_stop(c, t, kind);
 	move = &moves[t->state][kind];
 	if (move->act) {
 		/* A stepper leaves its queue by whatever comes instead. */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "controller/controller.h"
 
+#include <errno.h>
+
 #include "controller/call.h"
 #include "controller/site.h"
 #include "os/sys.h"
@@ -58,6 +60,8 @@ void task_set_state(struct task *t, enum task_state state)
 	if (t->process) {
 		t->process->space->moving -= moving[t->state];
 		t->process->space->moving += moving[state];
+		t->process->moving -= moving[t->state];
+		t->process->moving += moving[state];
 	}
 	t->state = state;
 }
@@ -90,6 +94,7 @@ void task_adopt(struct controller *c, struct task *t, struct process *process)
 	process->task_count++;
 	process->threaded = process->threaded || process->task_count > 1;
 	process->space->moving += moving[t->state];
+	process->moving += moving[t->state];
 }
 
 void task_unhash(struct controller *c, struct task *t)
@@ -126,6 +131,8 @@ void task_free(struct controller *c, struct task *t)
 		if (t->state == TASK_STEP_WAIT)
 			TAILQ_REMOVE(&s->steppers, t, of_steppers);
 		s->moving -= moving[t->state];
+		p->moving -= moving[t->state];
+		snapshot_forget(c, t);
 		if (s->stepper == t)
 			s->stepper = NULL;
 		TAILQ_REMOVE(&p->tasks, t, of_process);
@@ -215,6 +222,7 @@ void process_free(struct controller *c, struct process *p, bool swallowed)
 {
 	struct space *s = p->space;
 
+	snapshot_abandon(c, p, -ESRCH);
 	if (c->create.process == p)
 		c->create.process = NULL;
 	if (p->parked)

@@ -344,6 +344,7 @@ void release_process(struct controller *c, struct process *p, uint32_t mode, uin
 			out_result(c, request, PROTO_REQ_release, 0, 0);
 		return;
 	}
+	snapshot_abandon(c, p, -ECANCELED);
 	p->release = mode;
 	p->release_id = request;
 	/* Stopped by somebody else, it is for somebody else to continue it: as in mode hang (rule 9). */

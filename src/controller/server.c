@@ -291,6 +291,15 @@ static int do_image(struct controller *c, uint64_t id, const unsigned char *byte
 	return 0;
 }
 
+static int do_snapshot(struct controller *c, uint64_t id, const unsigned char *bytes, size_t size)
+{
+	struct proto_snapshot body;
+
+	(void)size;
+	memcpy(&body, bytes, sizeof(body));
+	return snapshot_start(c, id, &body, (const uint32_t *)(const void *)(bytes + sizeof(body)));
+}
+
 static handler *const handlers[] = {
 #define X(number, name, body, item, answer, when) [number] = do_##name,
 	PROTO_REQUESTS(X)
@@ -312,11 +321,46 @@ static int serve(struct controller *c, const unsigned char *message, size_t leng
 	return handlers[header.type](c, header.id, message + sizeof(header), header.size);
 }
 
+/* One fd may come along with a message; a second one is not taken, and MSG_CTRUNC says so. */
+union received {
+	struct cmsghdr head;
+	unsigned char bytes[CMSG_SPACE(sizeof(int))];
+};
+
+static int received_fd(const struct msghdr *header)
+{
+	const struct cmsghdr *head = CMSG_FIRSTHDR(header);
+	int fd = -1;
+
+	if (head && head->cmsg_level == SOL_SOCKET && head->cmsg_type == SCM_RIGHTS &&
+	    head->cmsg_len == CMSG_LEN(sizeof(fd)))
+		memcpy(&fd, CMSG_DATA(head), sizeof(fd));
+	return fd;
+}
+
+static int serve_with_fd(struct controller *c, size_t length, int fd)
+{
+	int r;
+
+	c->received = fd;
+	r = serve(c, c->scratch, length);
+	if (c->received >= 0)
+		sys(close, c->received); /* nobody has asked for it */
+	c->received = -1;
+	return r;
+}
+
 void server_read(struct controller *c)
 {
 	for (int i = 0; i < REQUESTS_A_TURN && !c->client_gone && !c->done; i++) {
 		struct iovec piece = { c->scratch, PROTO_MESSAGE_MAX };
-		struct msghdr header = { .msg_iov = &piece, .msg_iovlen = 1 };
+		union received received;
+		struct msghdr header = {
+			.msg_iov = &piece,
+			.msg_iovlen = 1,
+			.msg_control = &received,
+			.msg_controllen = sizeof(received),
+		};
 		long n = sys(recvmsg, c->socket, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 
 		if (n == -EAGAIN)
@@ -324,10 +368,12 @@ void server_read(struct controller *c)
 		if (n == -EINTR || n == -ENOMEM)
 			continue;
 		if (n <= 0 || header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) {
+			if (n > 0 && received_fd(&header) >= 0)
+				sys(close, received_fd(&header));
 			c->client_gone = true;
 			return;
 		}
-		if (serve(c, c->scratch, (size_t)n)) {
+		if (serve_with_fd(c, (size_t)n, received_fd(&header))) {
 			c->broken = c->client_gone = true;
 			return;
 		}

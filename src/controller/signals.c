@@ -471,5 +471,5 @@ void signals_wind_back(struct controller *c, struct task *t)
 	if (arch_syscall_eintr(&regs) != ARCH_EINTR_INFINITE || deliverable(t))
 		return;
 	arch_syscall_rewind(&regs);
-	trace_set_regs(t->tid, &regs);
+	t->wound_back = !trace_set_regs(t->tid, &regs);
 }

@@ -159,36 +159,55 @@ bool slot_go(struct controller *c, struct task *t, struct site *site, struct arc
 	return true;
 }
 
+/* Whose slot does it stand in? NULL: in none. */
+static struct site *slot_site(struct space *s, vaddr_t pc)
+{
+	struct site *site;
+	vaddr_t slot, home;
+	unsigned i;
+
+	for (i = 0; i < s->areas && (pc < s->area[i].start || pc >= s->area[i].end); i++)
+		;
+	if (i == s->areas)
+		return NULL;
+	slot = pc - (pc - s->area[i].start) % SLOT;
+	if (space_read(s, slot + SLOT - sizeof(home), &home, sizeof(home)))
+		return NULL;
+	site = site_find(&s->sites, home);
+	return site && site->slot == slot ? site : NULL;
+}
+
+void slot_home(struct space *s, struct arch_regs *regs)
+{
+	vaddr_t pc = arch_pc(regs);
+	const struct site *site = s->areas ? slot_site(s, pc) : NULL;
+
+	if (site)
+		arch_set_pc(regs, site->address + (pc == site->slot + site->recipe.boundary ? site->recipe.length : 0));
+}
+
 /* A stop inside a slot, for a signal, or to be let go: the pc is set to where it would stand without us. */
 bool slot_leave(struct controller *c, struct task *t)
 {
 	struct space *s = t->process->space;
 	struct arch_regs regs;
 	struct site *site;
-	vaddr_t pc, slot, home;
-	unsigned i;
+	vaddr_t pc;
 
 	(void)c;
 	if (!s->areas || trace_get_regs(t->tid, &regs))
 		return false;
 	pc = arch_pc(&regs);
-	for (i = 0; i < s->areas && (pc < s->area[i].start || pc >= s->area[i].end); i++)
-		;
-	if (i == s->areas)
+	site = slot_site(s, pc);
+	if (!site)
 		return false;
-	slot = pc - (pc - s->area[i].start) % SLOT;
-	if (space_read(s, slot + SLOT - sizeof(home), &home, sizeof(home)))
-		return false;
-	site = site_find(&s->sites, home);
-	if (!site || site->slot != slot)
-		return false;
-	if (pc == slot) {
+	if (pc == site->slot) {
 		/* not run yet: it comes back to the trap, which is then no new hit */
-		arch_set_pc(&regs, home);
-		t->rehit = home;
+		arch_set_pc(&regs, site->address);
+		t->rehit = site->address;
 		t->rehit_sp = arch_sp(&regs);
-	} else if (pc == slot + site->recipe.boundary) {
-		arch_set_pc(&regs, home + site->recipe.length);
+	} else if (pc == site->slot + site->recipe.boundary) {
+		arch_set_pc(&regs, site->address + site->recipe.length);
 	} else {
 		/* Half-way through a copy of several instructions: it goes on in the slot, which stays. */
 		return false;

@@ -168,23 +168,61 @@ int os_start_time(int64_t tid, uint64_t *ret)
 	return 0;
 }
 
-long os_blocked_syscall(int64_t pid, int64_t tid, uint64_t argument[6])
+/* "NUMBER ARGUMENT*6 SP PC", "-1 SP PC" or "running". *rest: behind the number. */
+static long blocked(int64_t pid, int64_t tid, char text[256], char **rest)
 {
-	char path[64], text[256], *p;
+	char path[64];
 	long number, n;
 
 	snprintf(path, sizeof(path), "/proc/%lld/task/%lld/syscall", (long long)pid, (long long)tid);
-	n = read_once(path, text, sizeof(text));
+	n = read_once(path, text, 256);
 	if (n < 0)
 		return n;
 	if (!strncmp(text, "running", 7) || !n)
 		return OS_SYSCALL_RUNNING;
-	number = strtol(text, &p, 10);
-	if (number < 0)
-		return OS_SYSCALL_NONE;
-	for (int i = 0; argument && i < 6; i++)
+	number = strtol(text, rest, 10);
+	return number < 0 ? OS_SYSCALL_NONE : number;
+}
+
+long os_blocked_syscall(int64_t pid, int64_t tid, uint64_t argument[6])
+{
+	char text[256], *p;
+	long number = blocked(pid, tid, text, &p);
+
+	for (int i = 0; number >= 0 && argument && i < 6; i++)
 		argument[i] = strtoull(p, &p, 16);
 	return number;
+}
+
+long os_blocked_at(int64_t pid, int64_t tid, struct os_blocked *ret)
+{
+	char text[256], *p;
+	long number = blocked(pid, tid, text, &p);
+
+	if (number < 0 && number != OS_SYSCALL_NONE)
+		return number;
+	*ret = (struct os_blocked){ .sp = 0 };
+	for (int i = 0; number >= 0 && i < 6; i++)
+		ret->argument[i] = strtoull(p, &p, 16);
+	ret->sp = strtoull(p, &p, 16);
+	ret->pc = strtoull(p, &p, 16);
+	return number;
+}
+
+int os_thread_runs(int64_t pid, int64_t tid, uint64_t *ret)
+{
+	char path[64], text[96], *p;
+	long n;
+
+	snprintf(path, sizeof(path), "/proc/%lld/task/%lld/schedstat", (long long)pid, (long long)tid);
+	n = read_once(path, text, sizeof(text));
+	if (n <= 0)
+		return n ? (int)n : -ENOENT;
+	/* time on a processor, time that it waited for one, number of times */
+	strtoull(text, &p, 10);
+	strtoull(p, &p, 10);
+	*ret = strtoull(p, &p, 10);
+	return 0;
 }
 
 /* ---- directories ----------------------------------------------------------------------------------------

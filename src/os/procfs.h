@@ -45,6 +45,18 @@ int os_start_time(int64_t tid, uint64_t *ret);
  */
 enum { OS_SYSCALL_RUNNING = -4096, OS_SYSCALL_NONE = -4097 };
 long os_blocked_syscall(int64_t pid, int64_t tid, uint64_t argument[6]);
+/* The same, with where it stands; untouched where it runs. Arguments are 0 outside any call. */
+struct os_blocked {
+	vaddr_t sp, pc;
+	uint64_t argument[6];
+};
+long os_blocked_at(int64_t pid, int64_t tid, struct os_blocked *ret);
+
+/*
+ * How often it was given a processor: unchanged between two moments, it has not run meanwhile. 0, -ESRCH, -ENOENT (a
+ * kernel that does not count), or another negative errno.
+ */
+int os_thread_runs(int64_t pid, int64_t tid, uint64_t *ret);
 
 /* Call visit for each tid of a process / each child of a task; a non-zero return ends it and is returned. */
 int os_each_thread(int64_t pid, int (*visit)(int64_t tid, void *data), void *data);

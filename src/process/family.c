@@ -67,6 +67,12 @@ static void await(struct family *family, struct pending *pending, uint32_t type,
 int family_send(struct family *family, uint32_t type, const void *body, const void *items, size_t count,
 		answer_fn *answered, struct operation *operation)
 {
+	return family_send_with(family, type, body, items, count, -1, answered, operation);
+}
+
+int family_send_with(struct family *family, uint32_t type, const void *body, const void *items, size_t count, int fd,
+		     answer_fn *answered, struct operation *operation)
+{
 	struct pending *pending;
 	size_t item = proto_item_size(type);
 
@@ -77,7 +83,7 @@ int family_send(struct family *family, uint32_t type, const void *body, const vo
 	pending = calloc(1, sizeof(*pending));
 	if (!pending)
 		return -ENOMEM;
-	int result = line_send(&family->line, type, body, items, item, count, &pending->id);
+	int result = line_send_with(&family->line, type, body, items, item, count, fd, &pending->id);
 	/*
 	 * A controller that has gone before it was welcomed may have said why, and that is still to be read:
 	 * a caller that ended the family now would take another build's controller for none. Its end comes

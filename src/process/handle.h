@@ -39,6 +39,8 @@ struct image;
 struct newborn;
 struct attendance;
 struct operation;
+struct copies;
+struct stack_pool;
 
 /* A block of strings shared by several owners: environments. Counted atomically. */
 struct blob {
@@ -189,6 +191,7 @@ struct operation {
 	size_t count;
 	struct tether_stats stats;
 	unsigned outstanding;        /* answers and arrivals still to come */
+	struct copies *copies;       /* owned: of a snapshot, see stack.h */
 	struct hanging hanging;      /* what the caller is to see stopped before it returns */
 	LIST_ENTRY(operation) birth; /* in table->births, from before its controller starts to the call's end */
 };
@@ -230,11 +233,13 @@ struct table {
 	struct symbol_pool *symbols; /* any thread */
 	struct tether *acting;       /* whose event the control thread acts on */
 	unsigned lockers;            /* who waits to lock */
+	bool snapshotting;           /* a caller is taking copies of stacks */
 	bool closing;
 	unsigned calls;              /* client threads inside */
 	int64_t target;
 	uint64_t processes;
 	struct proto_stats retired;  /* of controllers that ended */
+	struct stack_pool *stacks;   /* rules of files; has a lock of its own */
 	struct host *host;
 	/* control thread */
 	LIST_HEAD(, family) families;
@@ -344,6 +349,9 @@ struct family *family_new(struct operation *birth);
  */
 int family_send(struct family *family, uint32_t type, const void *body, const void *items, size_t count,
 		answer_fn *answered, struct operation *operation);
+/* With a descriptor that goes along (-1: none); it stays the caller's. */
+int family_send_with(struct family *family, uint32_t type, const void *body, const void *items, size_t count, int fd,
+		     answer_fn *answered, struct operation *operation);
 /* The same for a request that the caller of the operation has sent itself, in the order in which it did. */
 int family_expect(struct family *family, uint32_t type, answer_fn *answered, struct operation *operation);
 /* Everything that its line, or the end of the controller, has to tell. */

@@ -8,6 +8,7 @@
 
 #include "os/sys.h"
 #include "process/handle.h"
+#include "process/stack.h"
 
 /* A page that the kernel clears in each forked child: asking for the pid costs more than all else in a short call. */
 static const volatile uint32_t *page_of_this_process(void)
@@ -47,9 +48,11 @@ int table_init(struct table *table, struct host *host, uint64_t idle_bytes)
 	table->cache = rtld_cache_new();
 	table->symbols = symbol_pool_new(&(struct symbol_limits){ .size = sizeof(struct symbol_limits),
 								   .idle_bytes = idle_bytes });
-	if (!table->cache || !table->symbols) {
+	table->stacks = stack_pool_new();
+	if (!table->cache || !table->symbols || !table->stacks) {
 		rtld_cache_free(table->cache);
 		symbol_pool_free(table->symbols);
+		stack_pool_free(table->stacks);
 		if (table->here)
 			munmap((void *)(uintptr_t)table->here, (size_t)sysconf(_SC_PAGESIZE));
 		return -ENOMEM;
@@ -74,6 +77,7 @@ void table_destroy(struct table *table)
 	}
 	images_free(table);
 	rtld_cache_free(table->cache);
+	stack_pool_free(table->stacks);
 	symbol_pool_free(table->symbols);
 	if (table->here)
 		munmap((void *)(uintptr_t)table->here, (size_t)sysconf(_SC_PAGESIZE));
@@ -241,6 +245,7 @@ static void operation_drop(struct operation *operation)
 	free(operation->attendance);
 	free(operation->park_on_exec);
 	free(operation->path);
+	copies_free(operation->copies);
 	hanging_clear(&operation->hanging);
 	free(operation);
 }

@@ -65,6 +65,12 @@ static uint32_t items_of(uint32_t type, const void *body)
 		memcpy(&image, body, sizeof(image));
 		return image.items;
 	}
+	case PROTO_REQ_snapshot: {
+		struct proto_snapshot snapshot;
+
+		memcpy(&snapshot, body, sizeof(snapshot));
+		return snapshot.items;
+	}
 	case PROTO_EV_exec: {
 		struct proto_ev_exec exec;
 

@@ -62,6 +62,13 @@ struct proto_hello {
 	uint8_t build_id[PROTO_BUILD_ID];
 };
 
+/* Memory as it was at a stop: length bytes behind it. */
+struct proto_window {
+	uint64_t address;
+	uint32_t length;            /* a multiple of 8 */
+	uint32_t reserved;
+};
+
 /* How the family is held from the start. */
 struct proto_hold {
 	uint32_t mode;              /* enum proto_mode */
@@ -200,6 +207,49 @@ struct proto_regs {
 	uint32_t tag, size, reserved;
 	uint8_t bytes[PROTO_REGS];
 };
+/*
+ * Copies of the threads of one process, one record (struct proto_stack) behind the other from its start on, into the
+ * memfd that comes along with the message, which is closed then.
+ */
+enum proto_manner { PROTO_TOGETHER = 1, PROTO_ROLLING = 2 };
+struct proto_snapshot {
+	uint32_t pid;
+	uint32_t manner;            /* enum proto_manner */
+	uint64_t wait_ns;           /* who has not stopped then is recorded as running */
+	uint64_t stack_bytes;       /* of one thread's stack, at most */
+	uint64_t total_bytes;       /* of all records, at most */
+	uint32_t items;             /* uint32_t each: only these threads; 0: all */
+	uint32_t reserved;
+};
+/* Answered when everybody was let go on. */
+struct proto_snapshot_taken {
+	int32_t result;             /* 0; -ESRCH: it has ended; -EAGAIN: it has executed another program; ... */
+	uint32_t threads;           /* records */
+	uint64_t bytes;             /* of them all */
+	uint64_t begun_ns;          /* CLOCK_MONOTONIC */
+	uint64_t resumed_ns[2];     /* together: when those that ran at the beginning went on, and all others */
+};
+enum proto_stack_state { PROTO_STACK_STOPPED = 1, PROTO_STACK_BLOCKED = 2, PROTO_STACK_RUNNING = 3 };
+enum {
+	PROTO_STACK_CUT = 1 << 0,    /* there is more of the stack than was to be copied */
+	PROTO_STACK_RAN = 1 << 1,    /* goes on at resumed_ns[0] */
+	PROTO_STACK_STAYED = 1 << 2, /* stands for other reasons: the snapshot has not stopped it */
+};
+/* One thread, in the file: followed by size bytes of windows (struct proto_window), each followed by what it shows. */
+struct proto_stack {
+	uint32_t size;
+	uint32_t tid;
+	uint64_t serial;
+	uint32_t state;             /* enum proto_stack_state */
+	uint32_t flags;             /* PROTO_STACK_* */
+	uint64_t t_ns;              /* of the copy */
+	uint64_t stopped_ns;        /* when it was asked to stop; 0: it was not */
+	uint64_t resumed_ns;        /* rolling: when it went on; 0: as the answer says */
+	int64_t call;               /* the system call that it is inside of, -1: none */
+	uint64_t pc, sp;            /* 0: not known */
+	uint32_t regs_tag, regs_size; /* as in proto_regs; blocked: as arch_blocked_registers() makes them */
+	uint8_t regs[PROTO_REGS];
+};
 
 /* id, name, body, items behind the body (size of one, 0: none), answer, states that permit it */
 #define PROTO_REQUESTS(X)                                                                              \
@@ -223,7 +273,9 @@ struct proto_regs {
 	X(26, regs, struct proto_task, 0, struct proto_regs, PROTO_S_HOLDING)                          \
 	X(28, image, struct proto_image, sizeof(struct proto_image_site), struct proto_result,         \
 	  PROTO_S_IDLE | PROTO_S_HOLDING | PROTO_S_PARENT)                                             \
-	X(30, monitor, struct proto_empty, 0, struct proto_result, PROTO_S_HOLDING | PROTO_S_PARENT)
+	X(30, monitor, struct proto_empty, 0, struct proto_result, PROTO_S_HOLDING | PROTO_S_PARENT)   \
+	X(32, snapshot, struct proto_snapshot, sizeof(uint32_t), struct proto_snapshot_taken,          \
+	  PROTO_S_HOLDING | PROTO_S_PARENT)
 
 /* ---- events -------------------------------------------------------------------------------------------- */
 
@@ -272,12 +324,6 @@ struct proto_ev_signal {
 	struct proto_event event;
 	int32_t signal, code;
 	uint32_t sender;
-	uint32_t reserved;
-};
-/* Memory as it was at a stop: length bytes behind it. */
-struct proto_window {
-	uint64_t address;
-	uint32_t length;            /* a multiple of 8 */
 	uint32_t reserved;
 };
 struct proto_ev_hit {

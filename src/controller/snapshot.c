@@ -1,0 +1,643 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * controller/snapshot.c - copy the registers and stacks of a process's threads, and let them go on
+ *
+ *	together   FIRST  INTERRUPT to those that are inside a system call, while the others run on
+ *	                  all of these stand ──► copied
+ *	           LAST   INTERRUPT to the others ── all stand ──► copied, let on, and then the first ones
+ *
+ *	rolling    one after the other: INTERRUPT ── its stop ──► copied there and then, and it goes on
+ *
+ * So whoever computes stands only for his own kind to be copied. No state of a task is particular to this: who has
+ * stopped is HELD (hold.c, must_hold()), as by a park, who was stopped by job control is copied between the stop that
+ * answers the INTERRUPT and LISTEN (rule 9). Who does not stop is STOPPING, and stays so when all is over: its stop
+ * comes when it comes, as that of any interrupt. Who waits for its vfork child is not asked at all (rule 3).
+ * Nothing is lifted, planted or stepped for a snapshot, and the space is not asked to be still.
+ */
+#include "controller/controller.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/uio.h>
+
+#include <tether/error.h>
+
+#include "controller/site.h"
+#include "controller/trace.h"
+#include "os/procfs.h"
+#include "os/sys.h"
+
+enum {
+	CHECK_NS = 2000000, /* how often those are looked at that have not stopped */
+	RED_ZONE = 128,     /* below sp, and still in use */
+	STACKS = 4,         /* one, and those that signal handlers have interrupted */
+};
+#define WAIT_NS_MAX UINT64_C(60000000000)
+#define TOTAL_MAX (UINT64_C(4) << 30)
+/* The scratch memory: a record, its first window, and what that shows. */
+enum { HEAD = sizeof(struct proto_stack) + sizeof(struct proto_window), CHUNK = PROTO_MESSAGE_MAX - HEAD };
+static_assert(HEAD % 8 == 0 && CHUNK % 8 == 0, "windows are made of words");
+static_assert(sizeof(((struct proto_stack *)0)->regs) >= ARCH_REGS_MAX, "registers do not fit");
+
+/* ---- writing ----------------------------------------------------------------------------- */
+
+static void put(struct snapshot *s, uint64_t at, const void *bytes, size_t length)
+{
+	const unsigned char *from = bytes;
+
+	while (length && !s->error) {
+		long n = sys(pwrite64, s->file, from, length, at);
+
+		if (n == -EINTR || n == -ENOMEM)
+			n = sys(pwrite64, s->file, from, length, at);
+		if (n <= 0) {
+			s->error = n ? (int)n : -EIO;
+			return;
+		}
+		from += n;
+		at += (uint64_t)n;
+		length -= (size_t)n;
+	}
+}
+
+/* As much as is there in one piece, in whole words; short where the mapping ends. */
+static size_t take(pid_t tid, vaddr_t from, void *bytes, size_t length)
+{
+	struct iovec here = { bytes, length }, there = { (void *)(uintptr_t)from, length };
+	long n = sys(process_vm_readv, tid, &here, 1, &there, 1, 0);
+
+	if (n == -EINTR || n == -ENOMEM)
+		n = sys(process_vm_readv, tid, &here, 1, &there, 1, 0);
+	return n > 0 ? (size_t)n & ~(size_t)7 : 0;
+}
+
+/* One record under way. */
+struct copy {
+	struct controller *c;
+	struct proto_stack record;
+	pid_t tid;
+	uint64_t at;    /* where the record goes */
+	uint64_t left;  /* bytes of stack that may still be copied */
+	bool in_memory; /* all of it is one window, in the scratch memory, not yet written */
+};
+
+/* The rest of a stack that was longer than the scratch memory; window is written when its length is known. */
+static void go_on(struct copy *copy, struct proto_window *window, uint64_t at)
+{
+	unsigned char *bytes = copy->c->scratch + HEAD;
+	size_t got = CHUNK, want;
+
+	do {
+		want = copy->left < CHUNK ? (size_t)copy->left & ~(size_t)7 : CHUNK;
+		got = want ? take(copy->tid, window->address + window->length, bytes, want) : 0;
+		put(&copy->c->snapshot, at + sizeof(*window) + window->length, bytes, got);
+		window->length += (uint32_t)got;
+		copy->left -= got;
+	} while (got && got == want);
+	if (!want)
+		copy->record.flags |= PROTO_STACK_CUT;
+}
+
+/*
+ * The stack from sp on. The red zone may lie in another mapping, or none. Where it goes on when this is a signal
+ * handler's own one, or 0.
+ */
+static vaddr_t copy_window(struct copy *copy, vaddr_t sp)
+{
+	uint64_t at = copy->at + sizeof(copy->record) + copy->record.size;
+	unsigned char *bytes = copy->c->scratch + HEAD;
+	struct proto_window window = { .address = (sp - RED_ZONE) & ~UINT64_C(7) };
+	size_t want = copy->left < CHUNK ? (size_t)copy->left & ~(size_t)7 : CHUNK;
+	size_t got = take(copy->tid, window.address, bytes, want);
+	vaddr_t more;
+
+	if (!got) {
+		window.address = sp & ~UINT64_C(7);
+		got = take(copy->tid, window.address, bytes, want);
+	}
+	if (!got)
+		return 0;
+	more = arch_interrupted_sp(bytes, got, window.address);
+	window.length = (uint32_t)got;
+	copy->left -= got;
+	if (got < want && !copy->record.size && !more) {
+		memcpy(bytes - sizeof(window), &window, sizeof(window));
+		copy->in_memory = true;
+	} else {
+		put(&copy->c->snapshot, at + sizeof(window), bytes, got);
+		if (got == want)
+			go_on(copy, &window, at);
+		put(&copy->c->snapshot, at, &window, sizeof(window));
+	}
+	copy->record.size += (uint32_t)sizeof(window) + window.length;
+	return more;
+}
+
+static void copy_stacks(struct copy *copy, vaddr_t sp)
+{
+	for (int i = 0; i < STACKS && sp && copy->left >= sizeof(uint64_t); i++)
+		sp = copy_window(copy, sp);
+}
+
+static void finish_record(struct copy *copy)
+{
+	struct snapshot *s = &copy->c->snapshot;
+	unsigned char *head = copy->c->scratch;
+
+	memcpy(head, &copy->record, sizeof(copy->record));
+	put(s, copy->at, head, copy->in_memory ? sizeof(copy->record) + copy->record.size : sizeof(copy->record));
+	if (s->error)
+		return;
+	s->bytes += sizeof(copy->record) + copy->record.size;
+	s->threads++;
+}
+
+/* ---- one thread -------------------------------------------------------------------------- */
+
+/* Where it would stand without us. */
+static void undo_ours(const struct task *t, enum stop_kind kind, struct arch_regs *regs)
+{
+	struct space *space = t->process->space;
+	const struct site *site;
+
+	if (t->wound_back) {
+		arch_set_pc(regs, arch_pc(regs) + ARCH_SYSCALL_SIZE);
+		return;
+	}
+	if (kind == STOP_TRAP) {
+		site = site_find(&space->sites, arch_pc(regs) - ARCH_TRAP_PC_AFTER);
+		if (site && site->known)
+			arch_set_pc(regs, site->address);
+		return;
+	}
+	slot_home(space, regs);
+}
+
+static void put_registers(struct proto_stack *record, const struct arch_regs *regs)
+{
+	record->pc = arch_pc(regs);
+	record->sp = arch_sp(regs);
+	record->regs_tag = regs->tag;
+	record->regs_size = regs->size;
+	memcpy(record->regs, regs->u.bytes, regs->size);
+}
+
+static void fill_registers(struct copy *copy, const struct task *t, enum stop_kind kind, struct arch_regs *regs)
+{
+	struct proto_stack *record = &copy->record;
+
+	record->state = PROTO_STACK_STOPPED;
+	/* before the pc of a call that was wound back is set: the call's number is then gone from the registers */
+	record->call = arch_syscall_number(regs);
+	undo_ours(t, kind, regs);
+	put_registers(record, regs);
+}
+
+/* What does not stand for us, but inside the kernel, shows where. */
+static void fill_blocked(struct copy *copy, const struct task *t)
+{
+	struct proto_stack *record = &copy->record;
+	struct os_blocked at;
+	long call = os_blocked_at(t->process->pid, t->tid, &at);
+	struct arch_regs regs;
+
+	if (call < 0 && call != OS_SYSCALL_NONE)
+		return;
+	record->state = PROTO_STACK_BLOCKED;
+	record->call = call < 0 ? -1 : call;
+	arch_blocked_registers(&regs, at.argument, at.sp, at.pc);
+	put_registers(record, &regs);
+}
+
+static void copy_task(struct controller *c, struct task *t, enum stop_kind kind)
+{
+	struct snapshot *s = &c->snapshot;
+	struct copy copy = {
+		.c = c,
+		.tid = t->tid,
+		.at = s->bytes,
+		.record = {
+			.tid = (uint32_t)t->tid,
+			.serial = t->serial,
+			.state = PROTO_STACK_RUNNING,
+			.flags = (t->snapshot_ran ? PROTO_STACK_RAN : 0) | (t->asked_stop_ns ? 0 : PROTO_STACK_STAYED),
+			.stopped_ns = t->asked_stop_ns,
+			.t_ns = os_now_ns(),
+			.call = -1,
+		},
+	};
+	struct arch_regs regs;
+
+	t->snapshot = SNAPSHOT_COPIED;
+	copy.left = s->total_bytes - s->bytes < s->stack_bytes + HEAD ? s->total_bytes - s->bytes : s->stack_bytes + HEAD;
+	if (copy.left < HEAD)
+		return; /* total_bytes reached: no record, and the answer's number of threads says so */
+	copy.left -= HEAD;
+	/* Also of one whose stop was not waited for yet; of others the kernel says -ESRCH, and nothing happens. */
+	if (!trace_get_regs(t->tid, &regs))
+		fill_registers(&copy, t, kind, &regs);
+	else
+		fill_blocked(&copy, t);
+	copy_stacks(&copy, copy.record.sp);
+	s->record_at = copy.at;
+	finish_record(&copy);
+}
+
+/* A leader that has ended before its threads: it answers no interrupt, and its record stays to the end. */
+static bool has_ended(const struct task *t)
+{
+	struct os_task_status status;
+
+	return os_task_status(t->tid, &status) || status.state == 'Z' || status.state == 'X';
+}
+
+/* Of one that runs: is it outside any system call? */
+static bool look_at_running(struct task *t)
+{
+	long call = os_blocked_syscall(t->process->pid, t->tid, NULL);
+
+	if (call < 0 && call != OS_SYSCALL_RUNNING && has_ended(t))
+		t->snapshot = SNAPSHOT_LEFT_OUT;
+	return call < 0;
+}
+
+/* Others stand, come to their stop by themselves, or wait for their vfork child. */
+static void ask_to_stop(struct controller *c, struct task *t)
+{
+	if (t->state != TASK_RUNNING && t->state != TASK_LISTENING)
+		return;
+	t->asked_stop_ns = os_now_ns();
+	task_stop(c, t);
+}
+
+/* ---- the end ----------------------------------------------------------------------------- */
+
+static void answer(struct controller *c, int result, const uint64_t resumed_ns[2])
+{
+	struct snapshot *s = &c->snapshot;
+	struct proto_snapshot_taken body = {
+		.result = result ? result : s->error,
+		.threads = s->threads,
+		.bytes = s->bytes,
+		.begun_ns = s->begun_ns,
+		.resumed_ns = { resumed_ns[0], resumed_ns[1] },
+	};
+	uint64_t request = s->request;
+
+	sys(close, s->file);
+	*s = (struct snapshot){ 0 };
+	if (!c->finishing && !c->grab.request)
+		hurry(c, false);
+	out_answer(c, request, PROTO_REQ_snapshot, &body, sizeof(body));
+}
+
+static void forget_all(struct process *p)
+{
+	struct task *t;
+
+	p->snapshot = SNAPSHOT_HOLDS_NONE;
+	TAILQ_FOREACH(t, &p->tasks, of_process) {
+		t->snapshot = SNAPSHOT_NOT;
+		t->snapshot_stuck = false;
+		t->asked_stop_ns = 0;
+	}
+}
+
+/* Those that ran, or the others. settle() keeps who is held by something else too, and may take this one off the list. */
+static uint64_t let_on(struct controller *c, struct process *p, bool ran)
+{
+	struct task *t = TAILQ_FIRST(&p->tasks), *next;
+
+	for (; t; t = next) {
+		next = TAILQ_NEXT(t, of_process);
+		if (t->snapshot_ran != ran)
+			continue;
+		t->snapshot_ran = false;
+		if (t->state == TASK_HELD)
+			settle(c, t);
+	}
+	return os_now_ns();
+}
+
+static void end(struct controller *c)
+{
+	struct process *p = c->snapshot.process;
+	uint64_t resumed_ns[2];
+
+	forget_all(p);
+	resumed_ns[0] = let_on(c, p, true);
+	resumed_ns[1] = let_on(c, p, false);
+	answer(c, 0, resumed_ns);
+}
+
+void snapshot_abandon(struct controller *c, struct process *p, int result)
+{
+	const uint64_t none[2] = { 0, 0 };
+
+	if (!c->snapshot.request || c->snapshot.process != p)
+		return;
+	/* Who stands is let go, or on, by who abandons it. */
+	forget_all(p);
+	answer(c, result, none);
+}
+
+void snapshot_forget(struct controller *c, struct task *t)
+{
+	struct snapshot *s = &c->snapshot;
+
+	if (s->current != t)
+		return;
+	s->current = TAILQ_NEXT(t, of_process);
+	s->record_at = UINT64_MAX;
+	s->give_up_ns = 0;
+}
+
+/* ---- together ---------------------------------------------------------------------------- */
+
+static bool wanted(const struct process *p, const struct task *t)
+{
+	return t->snapshot == SNAPSHOT_WANTED || (p->snapshot == SNAPSHOT_HOLDS_ALL && t->snapshot == SNAPSHOT_NOT);
+}
+
+static bool may_move(const struct task *t)
+{
+	return t->state == TASK_RUNNING || t->state == TASK_STOPPING || t->state == TASK_STEPPING ||
+	       t->state == TASK_CALLING;
+}
+
+/* Is somebody's stop awaited? The short way first: the long one looks at all. */
+static bool anything_awaited(struct snapshot *s)
+{
+	const struct process *p = s->process;
+	const struct task *t;
+	bool awaited = false;
+
+	if (!s->recount && p->snapshot == SNAPSHOT_HOLDS_ALL && p->moving > s->running + s->stuck)
+		return true;
+	s->recount = false;
+	s->running = s->stuck = 0;
+	TAILQ_FOREACH(t, &p->tasks, of_process) {
+		if (!may_move(t))
+			continue;
+		if (t->snapshot_stuck && t->state == TASK_STOPPING)
+			s->stuck++;
+		else if (s->phase == SNAPSHOT_FIRST && t->state == TASK_RUNNING)
+			s->running++;
+		else if (t->snapshot == SNAPSHOT_WANTED)
+			awaited = true;
+		else
+			s->stuck++; /* nobody's business: not wanted, or ended */
+	}
+	return awaited;
+}
+
+static void ask_first(struct controller *c, struct process *p)
+{
+	struct task *t;
+
+	TAILQ_FOREACH(t, &p->tasks, of_process) {
+		if (t->snapshot != SNAPSHOT_WANTED)
+			continue;
+		t->snapshot_ran = t->state == TASK_RUNNING && look_at_running(t);
+		if (!t->snapshot_ran)
+			ask_to_stop(c, t);
+	}
+}
+
+/* New ones too, where all are wanted. */
+static void ask_last(struct controller *c, struct process *p)
+{
+	struct task *t;
+
+	TAILQ_FOREACH(t, &p->tasks, of_process) {
+		if (!wanted(p, t))
+			continue;
+		t->snapshot = SNAPSHOT_WANTED;
+		t->snapshot_ran = t->snapshot_ran || t->state == TASK_RUNNING;
+		ask_to_stop(c, t);
+	}
+}
+
+static void copy_those(struct controller *c, struct process *p, bool only_stopped)
+{
+	struct task *t;
+
+	TAILQ_FOREACH(t, &p->tasks, of_process)
+		if (wanted(p, t) && (!only_stopped || task_is_stopped(t)))
+			copy_task(c, t, STOP_INTERRUPT);
+}
+
+static void next_phase(struct controller *c)
+{
+	struct snapshot *s = &c->snapshot;
+	struct process *p = s->process;
+
+	copy_those(c, p, s->phase == SNAPSHOT_FIRST);
+	if (s->phase == SNAPSHOT_LAST) {
+		end(c);
+		return;
+	}
+	s->phase = SNAPSHOT_LAST;
+	s->recount = true;
+	s->check_ns = os_now_ns() + CHECK_NS;
+	ask_last(c, p);
+}
+
+static void together_turn(struct controller *c)
+{
+	struct snapshot *s = &c->snapshot;
+
+	while (s->request && !anything_awaited(s))
+		next_phase(c);
+}
+
+/* Who does not stop: seen inside the kernel it is waited for no longer. */
+static void look_after(struct controller *c, struct process *p, bool enough)
+{
+	struct task *t;
+
+	TAILQ_FOREACH(t, &p->tasks, of_process)
+		if (t->snapshot == SNAPSHOT_WANTED && t->state == TASK_STOPPING && !t->snapshot_stuck) {
+			t->snapshot_stuck = enough || task_cannot_run(t);
+			c->snapshot.recount = true;
+		}
+	/* what steps, or does a call for us, is soon done with it; what is just not so soon is recorded as running */
+	if (enough)
+		next_phase(c);
+}
+
+/* ---- rolling ----------------------------------------------------------------------------- */
+
+/* From here on in the list, one that is wanted. */
+static void choose(struct snapshot *s, struct task *t)
+{
+	while (t && (t->snapshot != SNAPSHOT_WANTED || t->serial > s->last_serial))
+		t = TAILQ_NEXT(t, of_process);
+	s->current = t;
+	s->record_at = UINT64_MAX;
+	s->give_up_ns = 0;
+}
+
+static void done_with_current(struct snapshot *s)
+{
+	struct task *t = s->current;
+	uint64_t now = os_now_ns();
+
+	if (s->record_at != UINT64_MAX && t->asked_stop_ns)
+		put(s, s->record_at + offsetof(struct proto_stack, resumed_ns), &now, sizeof(now));
+	t->asked_stop_ns = 0;
+	t->snapshot_ran = t->snapshot_stuck = false;
+	choose(s, TAILQ_NEXT(t, of_process));
+}
+
+/* False: its stop is to be waited for. */
+static bool roll(struct controller *c)
+{
+	struct snapshot *s = &c->snapshot;
+	struct task *t = s->current;
+
+	if (!s->give_up_ns) {
+		s->give_up_ns = os_now_ns() + s->wait_ns;
+		s->check_ns = os_now_ns() + CHECK_NS;
+	}
+	if (t->snapshot == SNAPSHOT_WANTED && (t->state == TASK_RUNNING || t->state == TASK_LISTENING)) {
+		if (t->state == TASK_RUNNING)
+			look_at_running(t);
+		if (t->snapshot == SNAPSHOT_WANTED)
+			ask_to_stop(c, t);
+	}
+	if (t->snapshot == SNAPSHOT_WANTED && may_move(t) && !t->snapshot_stuck)
+		return false;
+	if (t->snapshot == SNAPSHOT_WANTED)
+		copy_task(c, t, STOP_INTERRUPT);
+	done_with_current(s);
+	return true;
+}
+
+static void rolling_turn(struct controller *c)
+{
+	struct snapshot *s = &c->snapshot;
+	const uint64_t none[2] = { 0, 0 };
+
+	while (s->current && roll(c))
+		;
+	if (s->current)
+		return;
+	forget_all(s->process);
+	answer(c, 0, none);
+}
+
+/* ---- from outside ------------------------------------------------------------------------ */
+
+static int refusal(const struct controller *c, const struct process *p, const struct proto_snapshot *body, int file)
+{
+	if (c->snapshot.request)
+		return -EBUSY;
+	if (!p || !p->followed)
+		return -ESRCH;
+	if (p->release || c->finishing || c->grab.request || c->create.process == p)
+		return -TETHER_ESTATE;
+	/* Only a memfd has seals; of a file of another kind a write might never come back. */
+	if (file < 0 || sys(fcntl, file, F_GET_SEALS, 0) < 0)
+		return -EBADF;
+	return body->total_bytes > TOTAL_MAX || body->stack_bytes > UINT32_MAX / 2 ? -EINVAL : 0;
+}
+
+static void choose_all(struct process *p, const uint32_t *tids, uint32_t count, const struct controller *c)
+{
+	struct task *t;
+
+	TAILQ_FOREACH(t, &p->tasks, of_process) {
+		t->snapshot = count ? SNAPSHOT_NOT : SNAPSHOT_WANTED;
+		t->snapshot_ran = false;
+	}
+	for (uint32_t i = 0; i < count; i++) {
+		t = task_find(c, (pid_t)tids[i]);
+		if (t && t->process == p)
+			t->snapshot = SNAPSHOT_WANTED;
+	}
+}
+
+int snapshot_start(struct controller *c, uint64_t request, const struct proto_snapshot *body, const uint32_t *tids)
+{
+	struct process *p = process_find(c, (pid_t)body->pid);
+	struct proto_snapshot_taken refused = { 0 };
+	struct snapshot *s = &c->snapshot;
+
+	if ((body->manner != PROTO_TOGETHER && body->manner != PROTO_ROLLING) || !request)
+		return -EPROTO;
+	refused.result = refusal(c, p, body, c->received);
+	if (refused.result) {
+		out_answer(c, request, PROTO_REQ_snapshot, &refused, sizeof(refused));
+		return 0;
+	}
+	*s = (struct snapshot){
+		.request = request,
+		.process = p,
+		.file = c->received,
+		.manner = body->manner,
+		.stack_bytes = body->stack_bytes,
+		.total_bytes = body->total_bytes,
+		.seen_moving = UINT_MAX,
+		.recount = true,
+		.last_serial = c->next_serial,
+		.record_at = UINT64_MAX,
+		.wait_ns = body->wait_ns < WAIT_NS_MAX ? body->wait_ns : WAIT_NS_MAX,
+		.begun_ns = os_now_ns(),
+	};
+	c->received = -1;
+	hurry(c, true);
+	choose_all(p, tids, body->items, c);
+	s->check_ns = s->begun_ns + CHECK_NS;
+	if (body->manner == PROTO_ROLLING) {
+		choose(s, TAILQ_FIRST(&p->tasks));
+		return 0;
+	}
+	p->snapshot = body->items ? SNAPSHOT_HOLDS_SOME : SNAPSHOT_HOLDS_ALL;
+	s->give_up_ns = s->begun_ns + s->wait_ns;
+	ask_first(c, p);
+	return 0;
+}
+
+void snapshot_stop(struct controller *c, struct task *t, enum stop_kind kind)
+{
+	/* What it does for us, or under a step of ours, is not where it stands. */
+	bool its_own = t->state == TASK_RUNNING || t->state == TASK_STOPPING || t->state == TASK_LISTENING;
+
+	if (kind == STOP_EXIT || kind == STOP_EXEC || !its_own)
+		return;
+	/* Of a job-control stop it is told here alone: LISTENing it shows no registers. */
+	if (c->snapshot.manner == PROTO_TOGETHER ? kind == STOP_GROUP : t == c->snapshot.current)
+		copy_task(c, t, kind);
+}
+
+void snapshot_turn(struct controller *c)
+{
+	/* The client gone, all are let go in this very turn. */
+	if (!c->snapshot.request || c->client_gone)
+		return;
+	if (c->snapshot.manner == PROTO_TOGETHER)
+		together_turn(c);
+	else
+		rolling_turn(c);
+}
+
+void snapshot_timers(struct controller *c, uint64_t now)
+{
+	struct snapshot *s = &c->snapshot;
+	bool enough, progress;
+
+	if (!s->request || s->check_ns > now || c->client_gone)
+		return;
+	enough = s->give_up_ns && now >= s->give_up_ns;
+	progress = s->process->moving < s->seen_moving;
+	s->check_ns = now + CHECK_NS;
+	s->seen_moving = s->process->moving;
+	/* While stops come there is no need to look at all whose turn it is not yet: that takes longer than they do. */
+	if (s->manner == PROTO_TOGETHER && (enough || !progress))
+		look_after(c, s->process, enough);
+	else if (s->current && s->current->state == TASK_STOPPING)
+		s->current->snapshot_stuck = enough || task_cannot_run(s->current);
+}
