@@ -29,6 +29,8 @@ struct output_options {
 	bool cmdline;    /* with each exec, a line for sh */
 };
 
+struct output_sources;
+
 struct output {
 	const struct output_writer *writer;
 	struct output_options options;
@@ -38,6 +40,9 @@ struct output {
 	uint64_t wanted;   /* set of TETHER_EVENT_BIT() that is written */
 	bool color, unicode;
 	bool complained; /* the sink's failure was reported */
+	/* Source lines of the frames of stacks (output_symbol.h). NULL: without. */
+	void (*ask_sources)(const struct output *output, const struct tether_frame *frame, struct output_sources *ret);
+	struct tether *sources_of; /* for it: whose frames they are */
 	int columns;     /* of text */
 };
 
