@@ -20,6 +20,7 @@ enum {
 	USUAL_ENTRY = 16,
 	SHORT_ENTRY = 8,      /* .plt.got without endbr */
 	RELOCATION_BATCH = 1024,
+	SLOT_BATCH = 256,
 };
 /* The symbol of an entry whose slot no relocation of .rela.plt has; its resolver is that slot meanwhile. */
 #define MISSING UINT32_MAX
@@ -98,23 +99,31 @@ static int take_slots(struct plt *plt)
 {
 	const struct elf_section *section =
 		elf_section_named(plt->tables, plt->tables->is_64 ? ".rela.plt" : ".rel.plt");
-	size_t size = relocation_size(plt->tables);
-	struct elf_blob blob;
-	int error = section && section->size / size <= MAX_PLT_ENTRIES ?
-			    elf_section_read(plt->tables, section, &blob) : -ENOENT;
+	const struct elf_tables *tables = plt->tables;
+	size_t size = relocation_size(tables), count;
+	unsigned char *batch;
 
-	if (error)
-		return error == -ENOMEM ? error : 0;
-	plt->numbered = elf_allocate((blob.size / size + 1) * sizeof(*plt->numbered));
-	if (!plt->numbered) {
-		free(blob.data);
+	if (!section || section->size / size > MAX_PLT_ENTRIES || section->type == SHT_NOBITS ||
+	    section->flags & SHF_COMPRESSED || section->offset > tables->length ||
+	    section->size > tables->length - section->offset)
+		return 0;
+	count = (size_t)(section->size / size);
+	plt->numbered = elf_allocate((count + 1) * sizeof(*plt->numbered));
+	batch = malloc(SLOT_BATCH * size);
+	if (!plt->numbered || !batch) {
+		free(batch);
 		return -ENOMEM;
 	}
-	/* One of another kind stays in the count, for the numbers that the code pushes. */
-	for (plt->slots = 0; plt->slots < blob.size / size; plt->slots++)
-		if (!take_relocation(plt->tables, blob.data + plt->slots * size, &plt->numbered[plt->slots]))
-			plt->numbered[plt->slots] = (struct slot){ 0 };
-	free(blob.data);
+	for (size_t done = 0; done < count; done += SLOT_BATCH) {
+		size_t part = count - done < SLOT_BATCH ? count - done : SLOT_BATCH;
+		if (read_exactly(tables->bytes, section->offset + done * size, batch, part * size))
+			break;
+		/* One of another kind stays in the count, for the numbers that the code pushes. */
+		for (size_t i = 0; i < part; i++, plt->slots++)
+			if (!take_relocation(tables, batch + i * size, &plt->numbered[plt->slots]))
+				plt->numbered[plt->slots] = (struct slot){ 0 };
+	}
+	free(batch);
 	plt->sorted = plt->numbered;
 	if (raw_is_sorted(plt->numbered, plt->slots, sizeof(*plt->sorted), by_address))
 		return 0;
@@ -348,19 +357,20 @@ static int take_all(struct plt *plt)
 }
 
 ssize_t elf_plt_entries(const struct elf_tables *tables, const struct elf_plt_known *known,
-			struct elf_plt_entry **ret, struct elf_blob *ret_names)
+			struct elf_plt_entry **ret, struct elf_blob *names)
 {
 	struct plt plt = { .tables = tables };
+	struct elf_blob lent = *names;
 	size_t kept = 0;
 	int error;
 
 	*ret = NULL;
-	*ret_names = (struct elf_blob){ .data = NULL };
+	names->size = 0;
 	if (tables->machine != (tables->is_64 ? EM_X86_64 : EM_386))
 		return 0;
 	error = take_all(&plt);
 	if (!error && plt.entries)
-		error = raw_plt_names(tables, known, plt.entry, plt.entries, ret_names);
+		error = raw_plt_names(tables, known, plt.entry, plt.entries, names);
 	for (size_t i = 0; i < plt.entries && !error; i++)
 		if (plt.entry[i].symbol != MISSING && (plt.entry[i].name || plt.entry[i].resolver))
 			plt.entry[kept++] = plt.entry[i];
@@ -369,8 +379,9 @@ ssize_t elf_plt_entries(const struct elf_tables *tables, const struct elf_plt_kn
 	free(plt.numbered);
 	if (error || !kept) {
 		free(plt.entry);
-		free(ret_names->data);
-		*ret_names = (struct elf_blob){ .data = NULL };
+		if (names->size && names->data != lent.data)
+			free(names->data);
+		*names = (struct elf_blob){ .data = lent.data, .room = lent.room };
 		return error;
 	}
 	raw_sort(plt.entry, kept, sizeof(*plt.entry), entry_by_address);

@@ -16,7 +16,6 @@
 
 enum {
 	WINDOW = 16384, /* longer names are left out */
-	USUAL = 32,     /* bytes of a name */
 };
 
 struct wanted {
@@ -127,35 +126,68 @@ static const char *string_at(struct strings *strings, uint32_t at)
 	return NULL;
 }
 
+/* Names go into the memory that the caller has lent, until they do not fit. */
+struct sink {
+	char *lent;
+	size_t used, room;
+	struct buffer own; /* everything, once it has begun */
+};
+
+static bool sink_add(struct sink *sink, const char *name, size_t length)
+{
+	static const char suffix[] = "@plt";
+	size_t more = length + sizeof(suffix);
+	char *to;
+
+	if (!sink->own.data && sink->used + more <= sink->room) {
+		to = sink->lent + sink->used;
+	} else {
+		if (!sink->own.data && sink->used)
+			buffer_add(&sink->own, sink->lent, sink->used);
+		to = buffer_reserve(&sink->own, more);
+		if (!to)
+			return false;
+		sink->own.length += more;
+	}
+	memcpy(to, name, length);
+	memcpy(to + length, suffix, sizeof(suffix));
+	sink->used += more;
+	return true;
+}
+
 static int add_names(struct strings *strings, struct elf_plt_entry *entry, const struct wanted *wanted, size_t count,
 		     struct elf_blob *ret)
 {
-	static const char suffix[] = "@plt";
-	struct buffer names = BUFFER_INIT;
+	struct sink sink = { .lent = (char *)ret->data, .used = ret->room ? 1 : 0, .room = ret->room };
 
-	buffer_reserve(&names, count * USUAL);
-	buffer_add(&names, "", 1);
-	for (size_t i = 0; i < count && !names.failed; i++) {
+	if (ret->room)
+		ret->data[0] = 0; /* name 0 is none */
+	else
+		buffer_add_string(&sink.own, "");
+	sink.used = 1;
+	for (size_t i = 0; i < count; i++) {
 		const char *name;
+		size_t length;
 		/* One symbol may have two entries: .plt and .plt.sec. */
 		if (i && wanted[i].name == wanted[i - 1].name) {
 			entry[wanted[i].entry].name = entry[wanted[i - 1].entry].name;
 			continue;
 		}
 		name = string_at(strings, wanted[i].name);
-		if (!name || !*name || strlen(name) > WINDOW || names.length + WINDOW > MAX_PLT_NAMES)
+		length = name ? strnlen(name, WINDOW + 1) : 0;
+		if (!length || length > WINDOW || sink.used + WINDOW > MAX_PLT_NAMES)
 			continue;
-		entry[wanted[i].entry].name = (uint32_t)names.length;
-		buffer_add(&names, name, strlen(name));
-		buffer_add(&names, suffix, sizeof(suffix));
+		entry[wanted[i].entry].name = (uint32_t)sink.used;
+		if (!sink_add(&sink, name, length) || sink.own.failed) {
+			buffer_free(&sink.own);
+			return -ENOMEM;
+		}
 	}
-	buffer_add(&names, "", 1);
-	if (names.failed) {
-		buffer_free(&names);
+	if (sink.own.failed)
 		return -ENOMEM;
-	}
-	ret->data = (unsigned char *)names.data;
-	ret->size = names.length - 1;
+	if (sink.own.data)
+		ret->data = (unsigned char *)sink.own.data;
+	ret->size = sink.used;
 	return 0;
 }
 

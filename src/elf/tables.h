@@ -111,8 +111,10 @@ struct elf_plt_entry {
 /*
  * The entries of .plt, .plt.sec and .plt.got of an x86 file (none of another machine's), by ascending address:
  * malloc'ed in ret, their number returned. An entry jumps through a slot, and the relocation of that slot names
- * the symbol; one of an .plt before a .plt.sec pushes the number of its relocation. names begins with a NUL, and
- * is malloc'ed, NULL for none. -ENOMEM; of what cannot be read, or has no name, there are no entries.
+ * the symbol; one of an .plt before a .plt.sec pushes the number of its relocation. -ENOMEM; of what cannot be read, or
+ * has no name, there are no entries.
+ * names: the caller may lend data, of room bytes, for them; if they do not fit, and with room 0, data is malloc'ed. They
+ * begin with a NUL. Size 0: there are none, and data is as it was.
  * known: .dynsym and .dynstr where they are at hand; NULL: what is needed of them is read.
  */
 struct elf_plt_known {
@@ -121,6 +123,6 @@ struct elf_plt_known {
 	size_t string_bytes;
 };
 ssize_t elf_plt_entries(const struct elf_tables *tables, const struct elf_plt_known *known,
-			struct elf_plt_entry **ret, struct elf_blob *ret_names);
+			struct elf_plt_entry **ret, struct elf_blob *names);
 
 #endif

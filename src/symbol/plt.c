@@ -104,24 +104,32 @@ int symbol_collect_plt(struct symbol_table *table, const struct elf_tables *tabl
 				       .strings = table->names ? table->names + table->dynamic_names : NULL,
 				       .string_bytes = table->dynamic_name_bytes };
 	struct elf_plt_entry *plt;
-	struct elf_blob names;
+	size_t room = table->name_room > table->name_bytes ? table->name_room - table->name_bytes : 0;
+	unsigned char *lent = room ? (unsigned char *)table->names + table->name_bytes : NULL;
+	struct elf_blob names = { .data = lent, .room = room };
 	ssize_t count = elf_plt_entries(tables, table->dynamic.data ? &known : NULL, &plt, &names);
-	uint32_t base = 0;
+	uint32_t base = (uint32_t)table->name_bytes;
 	int error;
 
 	if (count <= 0)
 		return (int)count;
-	error = symbol_reserve(table, (size_t)count);
-	if (!error && names.data) {
+	if (names.size && names.data == lent) {
+		table->name_bytes += names.size;
+		error = 0;
+	} else if (names.size) {
 		error = append(table, (const char *)names.data, names.size);
 		base = error ? 0 : (uint32_t)(table->name_bytes - names.size);
+		free(names.data);
+	} else {
+		error = 0;
 	}
+	if (!error)
+		error = symbol_reserve(table, (size_t)count);
 	for (ssize_t i = 0; i < count && !error; i++)
 		if (plt[i].name)
 			add(table, &plt[i], base + plt[i].name);
 	if (!error)
 		error = add_resolved(table, plt, (size_t)count);
 	free(plt);
-	free(names.data);
 	return error == -E2BIG ? 0 : error;
 }
