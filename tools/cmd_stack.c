@@ -10,6 +10,7 @@
 
 #include "common.h"
 #include "output_stack.h"
+#include "output_symbol.h"
 #include "refusal.h"
 #include "select.h"
 #include "signals.h"
@@ -23,7 +24,7 @@ struct stack_options {
 	struct common_options common;
 	struct selection selection;
 	struct tids tids;
-	bool rolling, still, merge, raw;
+	bool rolling, still, merge, raw, lines;
 	uint64_t frames, kbytes, count, every_ns;
 };
 
@@ -103,6 +104,8 @@ static const struct option_row rows[] = {
 	  offsetof(struct stack_options, frames) },
 	{ 0, "kbytes", "N", "copy at most so much of each stack (2048)", option_kbytes,
 	  offsetof(struct stack_options, kbytes) },
+	{ 'l', "lines", NULL, "file, line and inlined functions too, from debug information", option_flag,
+	  offsetof(struct stack_options, lines) },
 	{ 0, "raw-names", NULL, "C++ and Rust names as the linker has them", option_flag,
 	  offsetof(struct stack_options, raw) },
 	{ 0, "every", "SECONDS", "again and again, until Ctrl-C or the process's end", option_duration,
@@ -134,6 +137,7 @@ static const struct option_table table = {
 struct target {
 	int64_t pid;
 	struct tether *handle; /* NULL: it could not be had, or has ended */
+	struct tether *reader; /* with --lines: to ask for source lines, while nobody stands */
 };
 
 struct sampling {
@@ -154,6 +158,25 @@ static bool gathers(const struct sampling *sampling)
 	       (sampling->options->merge && sampling->options->every_ns);
 }
 
+/* A return address is behind its call, which may be the last of its line, or of its function. */
+static void ask_sources(const struct output *output, const struct tether_frame *frame, struct output_sources *ret)
+{
+	bool exact = frame->how == TETHER_HOW_PC || frame->how == TETHER_HOW_SIGNAL;
+
+	*ret = (struct output_sources){ 0 };
+	if (output->sources_of && frame->pc)
+		tether_source_at(output->sources_of, exact ? frame->pc : frame->pc - 1, NULL, output_sources_collect, ret);
+}
+
+static void take_reader(struct sampling *sampling, struct target *target)
+{
+	struct tether_grab_opts opts = { .size = sizeof(opts), .flags = TETHER_OBSERVE };
+
+	/* Who may hold a process may read it; if not, there are no lines. */
+	if (!sampling->options->lines || tether_grab(sampling->session, target->pid, &opts, &target->reader, NULL) < 0)
+		target->reader = NULL;
+}
+
 static void take_hold(struct sampling *sampling, struct target *target)
 {
 	struct tether_grab_opts opts = {
@@ -169,6 +192,7 @@ static void take_hold(struct sampling *sampling, struct target *target)
 
 	if (result >= 0) {
 		sampling->alive++;
+		take_reader(sampling, target);
 		return;
 	}
 	target->handle = NULL;
@@ -179,7 +203,8 @@ static void take_hold(struct sampling *sampling, struct target *target)
 static void let_go(struct sampling *sampling, struct target *target)
 {
 	tether_release(target->handle);
-	target->handle = NULL;
+	tether_release(target->reader);
+	target->handle = target->reader = NULL;
 	sampling->alive--;
 }
 
@@ -198,6 +223,8 @@ static void sample(struct sampling *sampling, struct target *target, bool first)
 	struct tether_snapshot snapshot = { .size = sizeof(snapshot) };
 	int result;
 
+	sampling->output->ask_sources = options->lines ? ask_sources : NULL;
+	sampling->output->sources_of = target->reader;
 	if (gathers(sampling))
 		result = tether_snapshot(target->handle, &opts, stacks_add, &sampling->stacks, &snapshot);
 	else
@@ -279,6 +306,7 @@ static void run(struct sampling *sampling)
 		if (sampling->targets[i].handle)
 			let_go(sampling, &sampling->targets[i]);
 	}
+	sampling->output->ask_sources = NULL;
 	if (!stacks_end(&sampling->stacks))
 		sampling->status = STATUS_TETHER;
 	free(sampling->targets);
@@ -312,6 +340,8 @@ int command_stack(const struct invocation *invocation)
 	if (common_parse(&table, invocation, &options, &operands, &status)) {
 		if (options.rolling && options.still)
 			status = common_misuse(invocation, "give --rolling or --still, not both");
+		else if (options.lines && options.common.output.format == OUTPUT_FOLDED)
+			status = common_misuse(invocation, "--lines is not for --format=folded");
 		else if (options.count > 1 && !options.every_ns)
 			status = common_misuse(invocation, "--count needs --every");
 		else {

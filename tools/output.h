@@ -30,6 +30,8 @@ struct output_options {
 	bool cmdline;    /* with each exec, a line for sh */
 };
 
+struct output_sources;
+
 struct output {
 	const struct output_writer *writer;
 	struct output_options options;
@@ -40,6 +42,9 @@ struct output {
 	const char *caller; /* of the event that is being shown, who has asked for it; NULL: not known */
 	bool color, unicode;
 	bool complained; /* the sink's failure was reported */
+	/* Source lines of the frames of stacks (output_symbol.h). NULL: without. */
+	void (*ask_sources)(const struct output *output, const struct tether_frame *frame, struct output_sources *ret);
+	struct tether *sources_of; /* for it: whose frames they are */
 	int columns;     /* of text */
 };
 

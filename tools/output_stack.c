@@ -20,8 +20,9 @@
 
 #include "json.h"
 #include "line.h"
+#include "output_symbol.h"
 
-enum { INDENT = 4 };
+enum { INDENT = 4, SOURCE_INDENT = 24 };
 
 struct stacks_kept {
 	UT_hash_handle hh;
@@ -116,6 +117,7 @@ static struct line new_line(struct output *output)
 
 static void text_frame(struct output *output, const struct tether_frame *frame)
 {
+	struct output_sources sources;
 	struct line line = new_line(output);
 
 	line_pad(&line, INDENT);
@@ -141,6 +143,11 @@ static void text_frame(struct output *output, const struct tether_frame *frame)
 	else if (frame->how == TETHER_HOW_SCAN)
 		line_styled(&line, LINE_DIM, "  a guess");
 	line_end(&line);
+	if (!output->ask_sources)
+		return;
+	output->ask_sources(output, frame, &sources);
+	output_sources_text(output, &sources, SOURCE_INDENT);
+	output_sources_free(&sources);
 }
 
 static void text_threads(struct line *line, const struct stacks_kept *kept)
@@ -223,7 +230,7 @@ static void text_snapshot(struct output *output, const struct tether_snapshot *s
 
 /* ---- jsonl ------------------------------------------------------------------------------------------------ */
 
-static void json_frames(struct json *json, const struct tether_stack *stack)
+static void json_frames(struct json *json, const struct output *output, const struct tether_stack *stack)
 {
 	json_open(json, "frames", '[');
 	for (size_t i = 0; i < stack->frame_count; i++) {
@@ -237,6 +244,13 @@ static void json_frames(struct json *json, const struct tether_stack *stack)
 			json_bytes(json, "symbol", frame->symbol);
 		json_unsigned(json, "offset", frame->offset);
 		json_bytes(json, "how", how_name(frame->how));
+		if (output->ask_sources) {
+			struct output_sources sources;
+
+			output->ask_sources(output, frame, &sources);
+			output_sources_json(json, &sources);
+			output_sources_free(&sources);
+		}
 		json_close(json, '}');
 	}
 	json_close(json, ']');
@@ -267,7 +281,7 @@ static void jsonl_stack(struct output *output, const struct tether_stack *stack,
 				json_signed(&json, NULL, kept->tids[i]);
 			json_close(&json, ']');
 		}
-		json_frames(&json, stack);
+		json_frames(&json, output, stack);
 	} while (json_end(&json) == JSON_AGAIN);
 }
 

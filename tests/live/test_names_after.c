@@ -305,7 +305,12 @@ TEST(handles_of_one_session_share_the_tables_of_files)
 
 /* ---- many short lives ------------------------------------------------------------------------------------------ */
 
+/* A sanitizer makes each start many times as long. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+enum { LIVES = 100 };
+#else
 enum { LIVES = 1000 };
+#endif
 
 struct life {
 	struct tether *process;

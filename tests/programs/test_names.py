@@ -162,7 +162,7 @@ def check_lines(t, pid, path, asked_of=None):
     known, inlined, strangers = 0, 0, []
     for address, theirs, answer in zip(asked, expected, answers):
         ours = [':'.join([source['file']] + [str(source[key]) for key in ('line', 'column') if source.get(key)])
-                for source in answer['source']]
+                for source in answer['source'] if source['file']]
         # It says ??:0 where it knows nothing, and where it knows a file but no line, FILE:0.
         theirs = [re.sub(r'(:0)+$', '', line) for line in theirs if not line.startswith('??')]
         if not ours and theirs:
@@ -175,7 +175,7 @@ def check_lines(t, pid, path, asked_of=None):
     # sooner. binutils says, as we do, that nothing is known.
     said = t.run([t.need('addr2line'), '-e', path, *map(hex, strangers)], timeout=100).stdout.decode().split('\n')[:-1]
     t.equal([line for line in said if strangers and not line.endswith(':?')], [], 'lines that only others know')
-    t.check(len(strangers) < LINES // 50, f'{len(strangers)} addresses beyond all units')
+    t.check(len(strangers) < LINES // 10, f'{len(strangers)} addresses beyond all units')
     return known, inlined
 
 
@@ -268,3 +268,22 @@ def test_a_name_is_found_in_every_object_that_has_it(t):
                 len(sym(t, process.pid, ['*_init*'])) > 10, f'{all_of_them}')
         names = {answer['symbol'] for answer in sym(t, process.pid, ['libcrypto.so*:EVP_*'])}
         t.check('EVP_DigestInit' in names and all(name.startswith('EVP_') for name in names), f'{sorted(names)[:20]}')
+
+
+def test_stacks_have_lines(t):
+    (t.tmp / 'a.c').write_text('#include <unistd.h>\n__attribute__((noinline)) int deep(int n)\n{\n\tint got = pause();\n'
+                               '\treturn got + n;\n}\nint main(void)\n{\n\treturn deep(1) + deep(2);\n}\n')
+    path = str(t.tmp / 'lines')
+    t.equal(t.run([t.need('gcc', 'cc'), '-O1', '-g', '-o', path, 'a.c'], timeout=60).returncode, 0, 'status of the compiler')
+    with running([path], path) as process:
+        while ' '.join(pathlib.Path(f'/proc/{process.pid}/syscall').read_text().split()[:1]) != '34':
+            time.sleep(0.01)
+        out = t.tmp / 'stack.jsonl'
+        t.equal(t.run([*t.tether, 'stack', '--lines', '--format=jsonl', '-o', out, '-p', str(process.pid)]).returncode, 0)
+        frames = [frame for record in t.records(out) if record['event'] == 'stack' for frame in record['frames']]
+        told = [(os.path.basename(source['file']), source['line'], source['function'])
+                for frame in frames for source in frame['source'] if source['file'].endswith('a.c')]
+        t.equal(told, [('a.c', 4, 'deep'), ('a.c', 9, 'main')], 'lines of the callers of pause()')
+        text = t.run([*t.tether, 'stack', '--lines', '-p', str(process.pid)]).stderr.decode()
+        t.check('deep at ' in text and 'a.c:4\n' in text, text)
+    t.equal(t.run([*t.tether, 'stack', '--lines', '--format=folded', '-p', '1']).returncode, 125)

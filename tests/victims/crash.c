@@ -156,6 +156,8 @@ int main(int argc, char **argv)
 	pthread_t thread;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
+	/* A shell without job control has its background jobs ignore it, the test run among them. */
+	signal(SIGQUIT, SIG_DFL);
 	way = argc > 1 ? argv[1] : "";
 	for (int i = 0; i < 4; i++) {
 		snprintf(names[i], sizeof(names[i]), "worker-%d", i);
