@@ -66,7 +66,8 @@ static void place_address(struct snapshot_call *call, struct named_address *name
 	named->start = named->base = place.base;
 }
 
-void frames_look_up(struct tether *process, uint64_t image, uint32_t flags, struct named_address *named)
+void frames_look_up(struct tether *process, struct view *view, uint64_t image, uint32_t flags,
+		    struct named_address *named)
 {
 	bool raw = flags & TETHER_SNAPSHOT_RAW_NAMES;
 	struct tether_symbol symbol = { .size = sizeof(symbol) };
@@ -75,8 +76,8 @@ void frames_look_up(struct tether *process, uint64_t image, uint32_t flags, stru
 	int result;
 
 	for (;;) {
-		result = process_name(process, image, named->address, raw ? TETHER_SYMBOL_RAW : 0, &symbol, text,
-				      length);
+		result = process_name_seen(process, view, image, named->address, raw ? TETHER_SYMBOL_RAW : 0, &symbol,
+					   text, length);
 		if (result < 0 || !(symbol.flags & TETHER_SYMBOL_IS_CUT) || text != small)
 			break;
 		length = symbol.wanted;
@@ -109,7 +110,7 @@ static struct named_address *named_at(struct snapshot_call *call, vaddr_t addres
 	named->address = address;
 	place_address(call, named);
 	if (!(call->opts.flags & TETHER_SNAPSHOT_NO_NAMES))
-		frames_look_up(call->process, call->process->observe ? IMAGE_ANY : call->done.image,
+		frames_look_up(call->process, NULL, call->process->observe ? IMAGE_ANY : call->done.image,
 			       call->opts.flags, named);
 	HASH_ADD(hh, call->addresses, address, sizeof(named->address), named);
 	if (named->hh.tbl)

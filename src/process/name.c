@@ -101,6 +101,23 @@ int process_name(struct tether *process, uint64_t image, uint64_t address, uint3
 	return name_address(&request, process, image != IMAGE_ANY ? &image : NULL, address);
 }
 
+int process_name_seen(struct tether *process, struct view *view, uint64_t image, uint64_t address, uint32_t flags,
+		      struct tether_symbol *ret, char *buffer, size_t length)
+{
+	struct request request = { flags, ret, buffer, length };
+	const struct view_object *object = view != NULL ? view_object_at(view, address) : NULL;
+	struct looking looking;
+	int result = -TETHER_ENOTFOUND;
+
+	if (object != NULL) {
+		names_seen(process, view, &looking);
+		result = name_in(&request, &looking, object, address);
+		names_put(&looking);
+	}
+	/* What its file does not tell the memory may. */
+	return result == 0 && ret->name[0] ? 0 : process_name(process, image, address, flags, ret, buffer, length);
+}
+
 int tether_symbol_at(struct tether *process, uint64_t address, const struct tether_symbol_opts *given,
 		     struct tether_symbol *ret, char *buffer, size_t length)
 {

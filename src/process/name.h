@@ -7,6 +7,8 @@
 
 #include <tether/tether.h>
 
+struct view;
+
 /* Of which image an address is: a serial, or this: the one that runs now, then those before it. */
 #define IMAGE_ANY UINT64_MAX
 
@@ -17,5 +19,9 @@
  */
 int process_name(struct tether *process, uint64_t image, uint64_t address, uint32_t flags, struct tether_symbol *ret,
 		 char *buffer, size_t length);
+
+/* The same of an address that was seen in an object of view, which may have been unloaded since. */
+int process_name_seen(struct tether *process, struct view *view, uint64_t image, uint64_t address, uint32_t flags,
+		      struct tether_symbol *ret, char *buffer, size_t length);
 
 #endif

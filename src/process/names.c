@@ -481,6 +481,20 @@ int names_past(struct tether *process, const uint64_t *image, unsigned skip, str
 	return result;
 }
 
+void names_seen(struct tether *process, struct view *view, struct looking *ret)
+{
+	struct table *table = process->table;
+
+	begin(process, ret);
+	pthread_mutex_lock(&table->lock);
+	if (!is_over(process))
+		let_read(ret);
+	pthread_mutex_unlock(&table->lock);
+	ret->access.memory = NULL;
+	ret->view = view_get(view);
+	ret->current = true;
+}
+
 void names_put(struct looking *looking)
 {
 	free(looking->jit_name);

@@ -87,6 +87,8 @@ int names_look(struct tether *process, bool fresh, struct looking *ret);
 bool names_check(const struct looking *looking, const struct view_object *object);
 /* The image of that serial, or the latest but `skip` images. -ENOENT: there is none. */
 int names_past(struct tether *process, const uint64_t *image, unsigned skip, struct looking *ret);
+/* A view that was had before (a reference of the caller's): what it shows may be gone, so only files are read. */
+void names_seen(struct tether *process, struct view *view, struct looking *ret);
 void names_put(struct looking *looking);
 /* Code that the victim made at run time: 0, -ENOENT. The name lives until names_put(). (jit.c) */
 void names_jit_clear(struct names *names);

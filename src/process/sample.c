@@ -8,6 +8,7 @@
 #include "base/limits.h"
 #include "os/memory.h"
 #include "os/sys.h"
+#include "process/names.h"
 #include "process/stack.h"
 
 enum { RED_ZONE = 128 };
@@ -26,6 +27,7 @@ struct tether_sample {
 	uint32_t end; /* enum tether_stack_end */
 	size_t count;
 	char *paths;  /* owned */
+	struct view *view; /* the objects there were; a reference, NULL: not known */
 	struct place place[];
 };
 
@@ -40,6 +42,7 @@ void sample_put(struct tether_sample *sample)
 {
 	if (!sample || __atomic_sub_fetch(&sample->users, 1, __ATOMIC_ACQ_REL))
 		return;
+	view_put(sample->view);
 	free(sample->paths);
 	free(sample);
 }
@@ -173,6 +176,28 @@ static struct tether_sample *look(struct tether *process, const struct proto_ev_
 	return sample;
 }
 
+/*
+ * Names are given when the client asks: it may have ended by then, or have unloaded what it was in. Where loads are followed
+ * its objects are known; else its link maps are read now that the thread stands, anew where a frame lies in what was not there.
+ */
+static void keep_objects(struct tether *process, struct tether_sample *sample)
+{
+	for (int fresh = 0; fresh < 2; fresh++) {
+		struct looking looking;
+		bool missed = false;
+
+		if (names_look(process, fresh, &looking) < 0)
+			return;
+		for (size_t i = 0; i < sample->count && !looking.current && !missed; i++)
+			missed = sample->place[i].path && !view_object_at(looking.view, sample->place[i].look_up);
+		view_put(sample->view);
+		sample->view = view_get(looking.view);
+		names_put(&looking);
+		if (!missed)
+			return;
+	}
+}
+
 static struct tether_sample *sample_make(struct tether *process, const struct proto_ev_sample *from)
 {
 	unsigned char *bytes = malloc(MAX_EVENT_STACK);
@@ -181,6 +206,8 @@ static struct tether_sample *sample_make(struct tether *process, const struct pr
 
 	free(frames);
 	free(bytes);
+	if (sample)
+		keep_objects(process, sample);
 	return sample;
 }
 
@@ -256,7 +283,7 @@ static void name_place(struct tether *process, const struct tether_sample *sampl
 		.base = place->base,
 	};
 	if (!(flags & TETHER_SNAPSHOT_NO_NAMES))
-		frames_look_up(process, sample->image, flags, named);
+		frames_look_up(process, sample->view, sample->image, flags, named);
 	*ret = (struct tether_frame){
 		.pc = place->pc,
 		.cfa = place->cfa,

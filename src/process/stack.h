@@ -58,7 +58,8 @@ void frames_end(struct snapshot_call *call);
 /* Unwind, name, hand over. What the client's function returned. */
 int frames_visit(struct snapshot_call *call, const struct snapshot_thread *thread, const struct stack_copy *copy);
 /* Object and symbol of the address as far as they are known; flags: enum tether_snapshot_flags. Any thread, no lock held. */
-void frames_look_up(struct tether *process, uint64_t image, uint32_t flags, struct named_address *named);
+void frames_look_up(struct tether *process, struct view *view, uint64_t image, uint32_t flags,
+		    struct named_address *named);
 /* enum tether_stack_end; cut: there is more of the stack than was copied. */
 uint32_t frames_end_of(enum stack_end end, bool cut);
 /* All of it for TETHER_STILL. */

@@ -132,6 +132,9 @@ static int open_alive(const struct view_object *object, int64_t tid, const struc
 	}
 	if (fd < 0 && place->found && place->path[0] == '/')
 		fd = open_if_same(-1, place->path, object, place);
+	/* It may have ended, and the event that says so not be here yet: then its build-id is proof enough. */
+	if (fd < 0 && !place->found && object->path[0] == '/')
+		fd = open_if_same(-1, object->path, object, place);
 	return fd;
 }
 

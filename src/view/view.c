@@ -326,10 +326,10 @@ static int make_table(const struct view_object *object, const struct view_access
 	return error;
 }
 
-/* Memory may come back; what the victim or its files lack will not. */
+/* Memory may come back, and who has ended is looked at otherwise; what the victim or its files lack will not come. */
 static int lasting(int error)
 {
-	return error == -ENOMEM || error == -EMFILE || error == -ENFILE || error == -EINTR ? 0 : error;
+	return error == -ENOMEM || error == -EMFILE || error == -ENFILE || error == -EINTR || error == -ESRCH ? 0 : error;
 }
 
 struct symbol_file *view_table_made(const struct view_object *object)

@@ -180,6 +180,14 @@ def test_a_stopped_process_shows_where_it_stopped(t):
     t.check('kill' in names(records[at + 1]), names(records[at + 1]))
 
 
+def test_a_stack_of_one_that_ends_at_once_has_names(t):
+    """Loads are not followed here: what its link maps say is read while it stands."""
+    t.need('bash')
+    for _ in range(5):
+        result = t.run([*t.tether, 'run', '-e', 'signal', '-k', 'signal', '--', 'bash', '-c', 'kill -USR1 $$'])
+        t.check('libc.so.6`kill+' in result.stderr.decode(), result.stderr.decode())
+
+
 def test_what_is_chosen_is_shown_and_what_has_no_stack_is_refused(t):
     result = t.run([*t.tether, 'run', '-e', 'exit', '-k', 'fork', '--', 'sh', '-c', 'true & wait'])
     lines = result.stderr.decode().splitlines()
