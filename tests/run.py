@@ -429,6 +429,9 @@ def parse_options():
 
 
 def main():
+    # A shell without job control has its background jobs ignore these, and so would every victim.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     options = parse_options()
     cases = []
     if options.folder:
