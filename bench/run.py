@@ -222,7 +222,103 @@ def names(bench):
         bench.row(work, 'tether: memory a symbol', f'{middle["bytes"] / middle["symbols"]:.0f} B')
 
 
-SECTIONS = {'launch': launch, 'fork': fork_exec, 'dlopen': dlopen, 'grab': grab, 'many': many, 'names': names}
+class Clock:
+    """A program with a thread that looks at the clock all the time; the others are blocked in system calls."""
+
+    def __init__(self, bench, threads):
+        self.process = subprocess.Popen([str(bench.build / 'tests' / 'victims' / 'stacks'), 'clock', str(threads)],
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.process.stdout.readline()
+
+    def ask(self):
+        """The longest time between two looks, and the number of looks, since it was asked last."""
+        self.process.stdin.write(b'now\n')
+        self.process.stdin.flush()
+        words = self.process.stdout.readline().split()
+        return int(words[1]), int(words[3])
+
+    def end(self):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdin.close()
+        self.process.stdout.close()
+
+
+def quietly(command, bench):
+    start = time.perf_counter()
+    done = subprocess.run([str(word) for word in command], env=dict(bench.environment, DEBUGINFOD_URLS=''),
+                          stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=120)
+    # eu-stack ends with 1 when a thread has a frame that it cannot name
+    if done.returncode not in (0, 1):
+        raise RuntimeError(f'{command[0]}: status {done.returncode}')
+    return (time.perf_counter() - start) * 1e9
+
+
+def stacks(bench):
+    """All stacks once: the longest gap that the victim's own clock shows, and the time of the whole command."""
+    tether = [bench.build / 'tools' / 'tether', 'stack', '--format=folded', '-o', '/dev/null', '-p']
+    peers = {
+        'tether, together': tether, 'tether, rolling': [*tether[:2], '--rolling', *tether[2:]],
+        'tether, still': [*tether[:2], '--still', *tether[2:]],
+        'gdb': ['gdb', '-nx', '-batch', '-ex', 'thread apply all bt', '-p'],
+        'lldb': ['lldb', '--batch', '-o', 'thread backtrace all', '-p'], 'eu-stack': ['eu-stack', '-p'],
+    }
+    bounds = {(1, 'tether, together'): (0.3, None), (1000, 'tether, together'): (18, 60)}
+    for threads in (1, 1000):
+        clock = Clock(bench, threads + 1)
+        try:
+            work = f'all stacks, {threads} blocked thread' + ('s' if threads > 1 else '') + ' and one that runs'
+            for name, command in peers.items():
+                if not shutil.which(str(command[0])):
+                    continue
+                stalls, totals, idle = [], [], []
+                for _ in range(min(5, bench.rounds)):
+                    clock.ask()
+                    time.sleep(0.05)
+                    idle.append(clock.ask()[0])
+                    totals.append(quietly([*command, clock.process.pid], bench))
+                    stalls.append(clock.ask()[0])
+                stall, total = statistics.median(stalls) / 1e6, statistics.median(totals) / 1e6
+                bound = bounds.get((threads, name), (None, None))
+                bench.row(work, f'{name}: stall', f'{stall:.2f} ms', '', f'{bound[0]} ms' if bound[0] else '',
+                          verdict(stall, bound[0]) if bound[0] else f'idle: {statistics.median(idle) / 1e6:.2f} ms')
+                bench.row(work, f'{name}: whole command', f'{total:.1f} ms', '', f'{bound[1]} ms' if bound[1] else '',
+                          verdict(total, bound[1]) if bound[1] else '')
+        finally:
+            clock.end()
+
+
+def sampling(bench):
+    """A hundred snapshots a second of 159 threads: how much less the one that computes gets done."""
+    clock, seconds = Clock(bench, 158), 30 if bench.rounds > 3 else 5
+    try:
+        def looks(*command):
+            process = subprocess.Popen([str(word) for word in command], env=bench.environment,
+                                       stdin=subprocess.DEVNULL) if command else None
+            time.sleep(0.5)  # until it samples
+            clock.ask()
+            time.sleep(seconds)
+            done = clock.ask()[1]
+            if process:
+                process.terminate()
+                process.wait()
+            return done
+        alone = looks()
+        for manner in ('--rolling', '--still', None):
+            done = looks(bench.build / 'tools' / 'tether', 'stack', *([manner] if manner else []), '-p', clock.process.pid,
+                         '--every', '0.01', '--format=folded', '-o', '/dev/null')
+            again = looks()
+            ratio = (alone + again) / 2 / done
+            bench.row('100 snapshots a second, 159 threads', f'{(manner or "--together")[2:]}: slow-down',
+                      f'{(ratio - 1) * 100:.1f} %', f'{ratio:.2f}', '1.10' if manner == '--rolling' else '',
+                      verdict(ratio, 1.1) if manner == '--rolling' else '')
+            alone = again
+    finally:
+        clock.end()
+
+
+SECTIONS = {'launch': launch, 'fork': fork_exec, 'dlopen': dlopen, 'grab': grab, 'many': many, 'names': names, 'stacks': stacks,
+            'sampling': sampling}
 
 
 def write_results(bench, path, words):

@@ -412,17 +412,17 @@ static bool anything_awaited(struct snapshot *s)
 	return awaited;
 }
 
+/* All are looked at before the first one is asked: that takes longer than all else. */
 static void ask_first(struct controller *c, struct process *p)
 {
 	struct task *t;
 
-	TAILQ_FOREACH(t, &p->tasks, of_process) {
-		if (t->snapshot != SNAPSHOT_WANTED)
-			continue;
-		t->snapshot_ran = t->state == TASK_RUNNING && look_at_running(t);
-		if (!t->snapshot_ran)
+	TAILQ_FOREACH(t, &p->tasks, of_process)
+		if (t->snapshot == SNAPSHOT_WANTED)
+			t->snapshot_ran = t->state == TASK_RUNNING && look_at_running(t);
+	TAILQ_FOREACH(t, &p->tasks, of_process)
+		if (t->snapshot == SNAPSHOT_WANTED && !t->snapshot_ran)
 			ask_to_stop(c, t);
-	}
 }
 
 /* New ones too, where all are wanted. */
@@ -458,6 +458,8 @@ static void next_phase(struct controller *c)
 		end(c);
 		return;
 	}
+	/* Those that sleep had to run, to come to their stops; those that run now compete with us for theirs. */
+	hurry(c, true);
 	s->phase = SNAPSHOT_LAST;
 	s->recount = true;
 	s->check_ns = os_now_ns() + CHECK_NS;
@@ -607,7 +609,6 @@ int snapshot_start(struct controller *c, uint64_t request, const struct proto_sn
 		.begun_ns = os_now_ns(),
 	};
 	c->received = -1;
-	hurry(c, true);
 	choose_all(p, tids, body->items, c);
 	s->check_ns = s->begun_ns + CHECK_NS;
 	if (body->manner == PROTO_ROLLING) {

@@ -356,8 +356,8 @@ size_t stack_unwind(struct stack_map *map, const struct stack_copy *copy, struct
 			result = STEP_OUTERMOST;
 			break;
 		}
-		/* What leads nowhere but to itself is a lie. */
-		if (get(&state, ARCH_DWARF_SP) <= sp && !exact) {
+		/* What leads nowhere but to itself is a lie. The innermost may have its return address in a register. */
+		if (!exact && (get(&state, ARCH_DWARF_SP) < sp || (get(&state, ARCH_DWARF_SP) == sp && count > 1))) {
 			result = STEP_NO_RULE;
 			break;
 		}

@@ -10,6 +10,7 @@
  *S
  * --parks: the client parks and continues its victims all the time. When they were hardly parked, or no trap was seen
  * between two parks, nothing was proved, and that fails.
+ * --stacks: the client takes snapshots of their stacks all the time; that hardly any was taken fails too.
  * --sabotage H takes a client that does this harm on purpose and passes when each victim is judged so.
  */
 #include <errno.h>
@@ -35,7 +36,7 @@ struct plan {
 	bool kinds[KINDS], holds[HOLD_COUNT], endings[ENDING_COUNT];
 	unsigned count, seconds;
 	uint64_t deadline_ns; /* 0: none */
-	bool spread, parks;
+	bool spread, parks, stacks;
 	uint64_t seed;
 	unsigned expect; /* set of enum harm that each victim has to show; none: no harm at all */
 	const char *sabotage;
@@ -43,7 +44,7 @@ struct plan {
 
 struct tally {
 	unsigned victims, harmed, early, not_held;
-	unsigned parks, traps_seen;
+	unsigned parks, traps_seen, snapshots;
 	unsigned of_kind[HARM_KINDS];
 	uint64_t let_go_max_ns, gap_max_ns;
 	uint64_t looks, glimpses;
@@ -120,6 +121,7 @@ static void count_outcome(const struct plan *plan, struct tally *tally, const st
 	tally->not_held += !outcome->held;
 	tally->parks += outcome->parks;
 	tally->traps_seen += outcome->traps_seen;
+	tally->snapshots += outcome->snapshots;
 	tally->looks += outcome->looks;
 	tally->glimpses += outcome->glimpses;
 	if (outcome->let_go_ns > tally->let_go_max_ns)
@@ -133,7 +135,7 @@ static void count_outcome(const struct plan *plan, struct tally *tally, const st
 	if (harms & ~excused(trial, harms))
 		tally->harmed++;
 	printf("# %s %s--kinds %s --holds %s --endings %s --count 1 --seed %lu (%u us after %s): %s: %s\n",
-	       harms & ~excused(trial, harms) ? "HARMED" : "the known risk", trial->parks ? "--parks " : "",
+	       harms & ~excused(trial, harms) ? "HARMED" : "the known risk", trial->parks ? "--parks " : trial->stacks ? "--stacks " : "",
 	       trial->kind, hold_name(trial->hold), ending_name(trial->ending), trial->seed, outcome->moment_us,
 	       outcome->early ? "the client's start" : "held", harm_names(harms, names, sizeof(names)),
 	       outcome->finding.detail);
@@ -148,6 +150,7 @@ static void add_tally(struct tally *sum, const struct tally *more)
 	sum->not_held += more->not_held;
 	sum->parks += more->parks;
 	sum->traps_seen += more->traps_seen;
+	sum->snapshots += more->snapshots;
 	for (unsigned kind = 0; kind < HARM_KINDS; kind++)
 		sum->of_kind[kind] += more->of_kind[kind];
 }
@@ -172,6 +175,8 @@ static void report(const struct plan *plan, unsigned number, enum ending ending,
 		printf(" beyond the known risk, which hit %u", risk);
 	if (plan->parks)
 		printf(", %u parks", tally->parks);
+	if (plan->stacks)
+		printf(", %u snapshots", tally->snapshots);
 	if (ending == ENDING_FROZEN)
 		printf(", longest gap %lu ms", tally->gap_max_ns / 1000000);
 	if (tally->looks)
@@ -209,8 +214,9 @@ static struct tally run_row(const struct plan *plan, unsigned kind, unsigned hol
 	struct tally tally = { 0 };
 
 	for (unsigned i = 0; i < count; i++) {
-		struct trial trial = { all_kinds[kind], (enum hold)hold, (enum ending)ending, plan->parks,
-				       0 };
+		struct trial trial = {
+			all_kinds[kind], (enum hold)hold, (enum ending)ending, plan->parks, plan->stacks, 0
+		};
 		struct outcome outcome;
 
 		trial.seed = is_repetition(plan) ? plan->seed : random_next(seeds) >> 16;
@@ -261,6 +267,8 @@ static struct tally run_all(const struct plan *plan, unsigned *number, uint64_t 
  */
 static bool parks_prove_nothing(const struct plan *plan, const struct tally *sum)
 {
+	if (plan->stacks && !plan->sabotage && sum->victims >= 8 && sum->snapshots < sum->victims / 4)
+		return true;
 	if (!plan->parks || plan->sabotage)
 		return false;
 	printf("# %u parks with whole text, %u traps seen between them\n", sum->parks, sum->traps_seen);
@@ -327,7 +335,7 @@ static void find_lab(struct lab *lab, const char *sabotage)
 static void usage(void)
 {
 	fputs("usage: harm [--kinds K,..] [--holds H,..] [--endings E,..] [--count N] [--spread] [--seed S]\n"
-	      "            [--seconds N] [--parks] [--verbose] [--keep] [--sabotage HARM]\n"
+	      "            [--seconds N] [--parks | --stacks] [--verbose] [--keep] [--sabotage HARM]\n"
 	      "kinds:",
 	      stderr);
 	for (unsigned i = 0; i < KINDS; i++)
@@ -362,7 +370,8 @@ static void parse(struct plan *plan, int argc, char **argv)
 		{ "seed", required_argument, NULL, 's' },     { "seconds", required_argument, NULL, 't' },
 		{ "spread", no_argument, NULL, 'p' },         { "verbose", no_argument, NULL, 'v' },
 		{ "sabotage", required_argument, NULL, 'x' }, { "parks", no_argument, NULL, 'P' },
-		{ "keep", no_argument, NULL, 'K' },           { 0 }
+		{ "keep", no_argument, NULL, 'K' },           { "stacks", no_argument, NULL, 'S' },
+		{ 0 }
 	};
 	bool known = true;
 
@@ -398,6 +407,9 @@ static void parse(struct plan *plan, int argc, char **argv)
 		case 'P':
 			plan->parks = true;
 			break;
+		case 'S':
+			plan->stacks = true;
+			break;
 		case 'x':
 			known &= choose_sabotage(optarg, plan);
 			break;
@@ -431,6 +443,8 @@ int main(int argc, char **argv)
 		return soak(&plan, &seeds);
 	sum = run_all(&plan, &number, &seeds);
 	bool idle = parks_prove_nothing(&plan, &sum);
+	if (plan.stacks && !plan.sabotage)
+		printf("%s %u - stacks of victims with traps were taken\n", idle ? "not ok" : "ok", ++number);
 	if (plan.parks && !plan.sabotage)
 		printf("%s %u - victims with traps were parked\n", idle ? "not ok" : "ok", ++number);
 	printf("1..%u\n# %u victims, %u harmed\n", number, sum.victims, sum.harmed);

@@ -8,6 +8,7 @@
  *	r  tether_release(), then wait      c  tether_session_close(), then wait      q  exit without either
  * With --parks it has the victim parked and continues it all the time, and looks at each park whether it stands and
  * its text equals the file.
+ * With --stacks it takes snapshots of the victim's stacks all the time, together and one thread after the other.
  * It has no signal handlers: SIGTERM and SIGINT kill it as they kill any client.
  */
 #include <errno.h>
@@ -43,6 +44,7 @@ struct holder {
 	uint64_t late; /* late-answer events */
 	uint32_t flags, stop, mode, question_ms;
 	bool forks;
+	bool stacks;         /* take its stacks all the time */
 	bool parks;          /* park and continue it all the time */
 	uint64_t random;     /* how long it runs between two parks */
 	bool awaits_park;    /* asked for, not there yet */
@@ -268,13 +270,39 @@ static void move_on(struct holder *holder)
 	}
 }
 
+static int look_away(const struct tether_stack *stack, void *data)
+{
+	(void)stack;
+	(void)data;
+	return 0;
+}
+
+/* Every fourth snapshot meets the end of the one before. */
+static void take_stacks(struct holder *holder)
+{
+	struct tether_snapshot_opts opts = { .size = sizeof(opts), .flags = TETHER_SNAPSHOT_NO_NAMES };
+	uint64_t bits = random_next(&holder->random);
+	int result;
+
+	if (holder->over || atomic_load(&holder->board->ending) || now_ns() < holder->next_ns)
+		return;
+	opts.manner = bits & 1 ? TETHER_ROLLING : TETHER_TOGETHER;
+	result = tether_snapshot(holder->victim, &opts, look_away, NULL, NULL);
+	/* One that executes other programs all the time may never be caught in one. */
+	if (result != -TETHER_ESTATE)
+		must_work(holder, "take stacks", result);
+	if (!result)
+		atomic_fetch_add(&holder->board->snapshots, 1);
+	holder->next_ns = now_ns() + (bits & 6 ? (bits >> 3) % RUN_US * 1000 : 0);
+}
+
 /* Until something is due; false for never. */
 static bool due_in(const struct holder *holder, struct timespec *ret)
 {
 	uint64_t now = now_ns(), left = holder->next_ns > now ? holder->next_ns - now : 0;
 
 	*ret = (struct timespec){ .tv_sec = (time_t)(left / 1000000000), .tv_nsec = (long)(left % 1000000000) };
-	return holder->parks && !holder->over && !atomic_load(&holder->board->ending);
+	return (holder->parks || holder->stacks) && !holder->over && !atomic_load(&holder->board->ending);
 }
 
 static void serve(struct holder *holder)
@@ -299,6 +327,8 @@ static void serve(struct holder *holder)
 		}
 		if (holder->parks)
 			move_on(holder);
+		if (holder->stacks)
+			take_stacks(holder);
 	}
 }
 
@@ -323,7 +353,8 @@ static int parse(struct holder *holder, int argc, char **argv)
 		{ "no-follow", no_argument, NULL, 'f' },   { "run", no_argument, NULL, 'r' },
 		{ "stop", required_argument, NULL, 's' },  { "question", required_argument, NULL, 'q' },
 		{ "fork", no_argument, NULL, 'c' },        { "hang", no_argument, NULL, 'h' },
-		{ "parks", required_argument, NULL, 'p' }, { 0 }
+		{ "parks", required_argument, NULL, 'p' }, { "stacks", required_argument, NULL, 't' },
+		{ 0 }
 	};
 
 	for (int option; (option = getopt_long(argc, argv, "+", options, NULL)) != -1;)
@@ -352,6 +383,10 @@ static int parse(struct holder *holder, int argc, char **argv)
 			break;
 		case 'c':
 			holder->forks = true;
+			break;
+		case 't':
+			holder->stacks = true;
+			holder->random = strtoull(optarg, NULL, 0);
 			break;
 		case 'p':
 			holder->parks = true;

@@ -34,6 +34,7 @@ struct scoreboard {
 	_Atomic uint32_t measure;      /* judge: keep gap_ns (two clock readings a turn) */
 	_Atomic uint32_t ending;       /* judge: the hold is about to be ended: what was parked may run any moment */
 	_Atomic uint32_t parks;        /* client: at which it has found the victim standing and its text whole */
+	_Atomic uint32_t snapshots;    /* client: of its stacks */
 	_Atomic uint32_t traps_seen;   /* client: how often it has seen a trap in the text between two parks */
 	_Atomic uint64_t looks;        /* at the disposition of SIGTRAP, kind both, ... */
 	_Atomic uint64_t glimpses;     /* ... which found the default, between the kernel's reset and the repair */

@@ -283,6 +283,11 @@ static void start_client(struct scene *scene, uint64_t *random)
 		PUT("--parks");
 		PUT(parks);
 	}
+	if (scene->trial->stacks) {
+		snprintf(parks, sizeof(parks), "%lu", bits);
+		PUT("--stacks");
+		PUT(parks);
+	}
 	if (is_grabbed(scene->trial)) {
 		if (scene->trial->hold == HOLD_HANG)
 			PUT("--hang");
@@ -654,6 +659,7 @@ void trial_run(const struct lab *lab, const struct trial *trial, struct outcome 
 	if (scene.failure[0] && !(ret->finding.harms & HARM_SILENT))
 		blame(&scene, HARM_SILENT, "%s", scene.failure);
 	ret->parks = atomic_load(&scene.board->parks);
+	ret->snapshots = atomic_load(&scene.board->snapshots);
 	ret->traps_seen = atomic_load(&scene.board->traps_seen);
 	ret->looks = atomic_load(&scene.board->looks);
 	ret->glimpses = atomic_load(&scene.board->glimpses);

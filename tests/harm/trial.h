@@ -57,6 +57,7 @@ struct trial {
 	enum hold hold;
 	enum ending ending;
 	bool parks; /* the client parks and continues it all the time */
+	bool stacks; /* the client takes snapshots of its stacks all the time */
 	uint64_t seed;
 };
 
@@ -67,6 +68,7 @@ struct outcome {
 	uint64_t let_go_ns;      /* from the ending until nothing of client and controller was left */
 	uint64_t longest_gap_ns; /* ENDING_FROZEN: of any worker while the client stood still */
 	unsigned parks;          /* at which it stood and its text was whole */
+	unsigned snapshots;      /* that were taken */
 	unsigned traps_seen;     /* looks between two parks that found a trap in its text */
 	uint64_t looks, glimpses; /* at the disposition of SIGTRAP; those that met the default */
 };

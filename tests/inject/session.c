@@ -20,7 +20,7 @@
 #include "process/plant.h"
 #include "scoreboard.h"
 
-enum { EXIT_CLEAN_FAILURE = 3, EXIT_LOST = 4, SCRIPT_MS = 6000 };
+enum { EXIT_CLEAN_FAILURE = 3, EXIT_LOST = 4, SCRIPT_MS = 6000, SNAPSHOTS = 9 };
 
 struct hearing {
 	int64_t pid;
@@ -61,6 +61,24 @@ static int take(struct tether_session *session, int argc, char **argv, struct te
 	return tether_create(session, &create, ret, error);
 }
 
+static int look_away(const struct tether_stack *stack, void *data)
+{
+	(void)stack;
+	(void)data;
+	return 0;
+}
+
+/* All manners in turn. A failure is said by an answer, or the hold is lost, which is told by an event. */
+static void take_stacks(struct tether *victim, unsigned turn)
+{
+	struct tether_snapshot_opts opts = {
+		.size = sizeof(opts), .manner = turn % 3, .flags = TETHER_SNAPSHOT_NO_NAMES, .timeout_ms = 500
+	};
+
+	if (turn < SNAPSHOTS)
+		(void)tether_snapshot(victim, &opts, look_away, NULL, NULL);
+}
+
 int main(int argc, char **argv)
 {
 	struct tether_error error = TETHER_ERROR_INIT;
@@ -69,6 +87,7 @@ int main(int argc, char **argv)
 	struct scoreboard *board;
 	struct timespec now, start;
 	struct tether *victim;
+	unsigned turn = 0;
 	int result;
 
 	if (argc < 4)
@@ -95,6 +114,7 @@ int main(int argc, char **argv)
 	atomic_store(&board->begin, 1);
 	clock_gettime(CLOCK_MONOTONIC, &start);
 	do {
+		take_stacks(victim, turn++);
 		tether_dispatch(session, 2);
 		clock_gettime(CLOCK_MONOTONIC, &now);
 	} while (!atomic_load(&board->done) && !hearing.over &&

@@ -359,13 +359,17 @@ TEST(a_thread_in_vfork_is_told_as_blocked_and_not_waited_for)
 	check_int(victim_end(&v), 0);
 }
 
+/* A thread that takes snapshots all the time. */
+struct taker {
+	struct tether *process;
+	atomic_bool end;
+	atomic_uint taken;
+	pthread_t thread;
+};
+
 static void *take_on(void *data)
 {
-	struct {
-		struct tether *process;
-		atomic_bool end;
-		unsigned taken;
-	} *taker = data;
+	struct taker *taker = data;
 	struct tether_snapshot_opts opts = { .size = sizeof(opts), .flags = TETHER_SNAPSHOT_NO_NAMES };
 
 	while (!taker->end) {
@@ -378,24 +382,22 @@ static void *take_on(void *data)
 	return NULL;
 }
 
-struct taker {
-	struct tether *process;
-	atomic_bool end;
-	unsigned taken;
-	pthread_t thread;
-};
-
 static void taker_start(struct taker *taker, struct tether *process)
 {
 	*taker = (struct taker){ .process = process };
 	check(pthread_create(&taker->thread, NULL, take_on, taker) == 0);
 }
 
+static bool has_taken(void *data)
+{
+	return ((struct taker *)data)->taken > 2;
+}
+
 static void taker_end(struct taker *taker)
 {
+	check(eventually(has_taken, taker, 10000));
 	taker->end = true;
 	pthread_join(taker->thread, NULL);
-	check(taker->taken > 2);
 }
 
 TEST(a_stop_by_job_control_stays_one)

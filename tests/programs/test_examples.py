@@ -101,3 +101,28 @@ def test_grab_lets_go_at_interrupt(t):
     victim.stdin.close()
     victim.stdout.close()
     t.equal(victim.wait(), 0, 'exit of the victim')
+
+
+# ---- sample -------------------------------------------------------------------------------------------------------
+
+def test_the_sampler_has_sixty_lines(t):
+    source = t.source.parent / 'examples' / 'sample.c'
+    t.check(len(source.read_text().splitlines()) <= 60, 'sample.c has more than 60 lines')
+
+
+def test_a_program_is_sampled_into_folded_stacks(t):
+    victim = subprocess.Popen([t.victim('stacks'), 'spin', '1'], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        t.equal(victim.stdout.readline(), b'ready\n', 'the victim')
+        result = t.run([t.build / 'examples' / 'sample', str(victim.pid), '1', '50'])
+        t.equal((result.returncode, result.stderr), (0, b''), 'sample')
+        out = lines(t, result.stdout)
+        t.equal(len(out), 2 * 50, 'lines: one a thread and snapshot')
+        t.equal(sum(line.endswith(';spin 1') for line in out), 50, 'of the thread that spins')
+        t.check(all(line.startswith('stacks;') for line in out), 'each begins with its name')
+        check_free(t, victim.pid)
+    finally:
+        victim.kill()
+        victim.wait()
+        victim.stdin.close()
+        victim.stdout.close()
