@@ -130,7 +130,8 @@ struct process {
 	bool unlearnable;     /* seccomp, or the call failed */
 	bool actions_known;   /* stands at the exec that create made it for: trap_ignored is right */
 	bool crashed;         /* a signal that ends it was, or is being, held: crash.c */
-	struct task *crasher; /* for whom it is being held; NULL: nobody */
+	struct task *crasher; /* for whom it is being held, or who has gone on to end it; NULL: nobody */
+	bool crash_goes;      /* the latter: its other threads stand until they are ended too */
 	bool threaded;        /* has had a second thread since its last exec */
 	uint64_t user_ns, system_ns, max_rss_kb;
 };
@@ -434,6 +435,8 @@ bool crash_comes(const struct controller *c, const struct task *t);
 /* Tell, and park. False: there is nobody to continue it. */
 bool crash_park(struct controller *c, struct task *t);
 void crash_goes_on(struct process *p);
+/* It has stopped once more: it was not ended. */
+void crash_survived(struct controller *c, struct task *t);
 /* Let go while it is held. True: the signal ends it, and its other threads with it. */
 bool crash_released(struct controller *c, struct task *t);
 

@@ -25,13 +25,16 @@ static const uint64_t dumping = BIT(SIGQUIT) | BIT(SIGILL) | BIT(SIGTRAP) | BIT(
 bool crash_comes(const struct controller *c, const struct task *t)
 {
 	const struct process *p = t->process;
-	uint64_t ignored, caught;
+	struct os_task_status status;
 
 	if (!(c->hold.flags & PROTO_PARK_CRASH) || !p->followed || p->released || p->release || t->deliver <= 0 ||
 	    t->deliver > 64 || !(dumping & BIT(t->deliver)))
 		return false;
+	/* The kernel does not let an init be ended by what it has no handler for. */
+	if (os_task_status(t->tid, &status) || status.is_init)
+		return false;
 	/* One that is forced upon a thread which blocks or ignores it has been made the default by then. */
-	return !os_signal_actions(t->tid, &ignored, &caught) && !((ignored | caught) & BIT(t->deliver));
+	return !((status.sig_ignored | status.sig_caught) & BIT(t->deliver));
 }
 
 bool crash_park(struct controller *c, struct task *t)
@@ -55,16 +58,20 @@ bool crash_park(struct controller *c, struct task *t)
 	task_set_state(t, TASK_HELD);
 	t->process->crashed = true;
 	t->process->crasher = t;
+	t->process->crash_goes = false;
 	park(c, t->process, t->tid);
 	return true;
 }
 
-/* Its core is to show its own text: no trap is put back into memory that ends with it. */
+/*
+ * Its core is to show its own text: no trap is put back into memory that ends with it. And nobody else runs any more: a
+ * thread that gets a processor first could end the process in another way.
+ */
 void crash_goes_on(struct process *p)
 {
 	struct space *s = p->space;
 
-	p->crasher = NULL;
+	p->crash_goes = p->crasher != NULL;
 	if (p->crashed && TAILQ_FIRST(&s->processes) == p && !TAILQ_NEXT(p, of_space))
 		s->closed = true;
 }
@@ -77,7 +84,19 @@ bool crash_released(struct controller *c, struct task *t)
 	if (!p->crasher)
 		return false;
 	task_set_state(t, TASK_HELD);
-	if (t == p->crasher)
+	if (t == p->crasher) {
+		p->crash_goes = true;
 		task_run(c, t);
+	}
 	return true;
+}
+
+void crash_survived(struct controller *c, struct task *t)
+{
+	struct process *p = t->process;
+
+	p->crasher = NULL;
+	p->crash_goes = false;
+	space_go_on(c, p->space);
+	thaw_process(c, p);
 }

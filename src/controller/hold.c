@@ -31,7 +31,7 @@ static bool must_hold(const struct task *t)
 
 	const struct process *p = t->process;
 
-	return s->parks || s->stepper || !TAILQ_EMPTY(&s->steppers) ||
+	return s->parks || s->stepper || !TAILQ_EMPTY(&s->steppers) || (p->crash_goes && p->crasher != t) ||
 	       (p->learner && p->learn_first && p->learner != t) || p->snapshot == SNAPSHOT_HOLDS_ALL ||
 	       (p->snapshot == SNAPSHOT_HOLDS_SOME && t->snapshot != SNAPSHOT_NOT);
 }

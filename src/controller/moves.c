@@ -395,6 +395,8 @@ void act(struct controller *c, struct task *t)
 	}
 	if (kind != STOP_EXIT && t->must_pass)
 		grab_passed(c, t);
+	if (t->process && t->process->crasher == t && t->process->crash_goes && kind != STOP_EXIT)
+		crash_survived(c, t);
 	if (t->process && t->process->learner == t && t->state == TASK_STOPPING && kind != STOP_INTERRUPT &&
 	    kind != STOP_EXEC)
 		signals_unlearn(c, t->process);

@@ -124,8 +124,10 @@ void task_free(struct controller *c, struct task *t)
 		call_abandon(c, t);
 	if (p && p->learner == t)
 		p->learner = NULL;
-	if (p && p->crasher == t)
+	if (p && p->crasher == t) {
 		p->crasher = NULL;
+		p->crash_goes = false;
+	}
 	c->early -= t->state == TASK_EARLY;
 	if (p) {
 		struct space *s = p->space;

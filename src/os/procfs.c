@@ -121,6 +121,12 @@ int os_task_status(int64_t tid, struct os_task_status *ret)
 		status.kernel_thread = os_status_number(text, "Kthread", 10) != 0;
 	else
 		status.kernel_thread = !os_status_field(text, "VmSize") && status.state != 'Z' && status.state != 'X';
+	/* One number for each namespace that sees it, its own last. */
+	for (value = os_status_field(text, "NStgid"); value && *value && *value != '\n';) {
+		status.is_init = strtoull(value, NULL, 10) == 1;
+		value += strcspn(value, "\t\n");
+		value += *value == '\t';
+	}
 	if (!status.tgid)
 		return -ESRCH;
 	*ret = status;

@@ -19,6 +19,7 @@ struct os_task_status {
 	uint32_t seccomp;                 /* 0 none, 1 strict, 2 filter */
 	uint32_t threads;
 	bool kernel_thread;
+	bool is_init;                     /* in its process, of its pid namespace */
 };
 /* 0, -ESRCH (gone), or negative errno. */
 int os_task_status(int64_t tid, struct os_task_status *ret);

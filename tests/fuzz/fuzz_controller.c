@@ -392,7 +392,9 @@ static bool set_up(struct round *r, uint32_t state)
 	memcpy(hello.build_id, proto_build_id, sizeof(hello.build_id));
 	grab.hold = (struct proto_hold){
 		.mode = PROTO_RUN,
-		.flags = (chance(&r->dice, 2, 3) ? PROTO_FOLLOW : 0) | (chance(&r->dice, 1, 4) ? PROTO_PARK : 0),
+		.flags = (chance(&r->dice, 2, 3) ? PROTO_FOLLOW : 0) | (chance(&r->dice, 1, 4) ? PROTO_PARK : 0) |
+			 (chance(&r->dice, 1, 4) ? PROTO_PARK_CRASH : 0),
+		.stacks = (uint32_t)draw(&r->dice) & (uint32_t)draw(&r->dice),
 		.events = draw(&r->dice),
 		.question_ns = UINT64_C(1000000) << draw(&r->dice) % 5,
 	};

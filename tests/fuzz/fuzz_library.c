@@ -96,9 +96,22 @@ static void read_list(const char *const *list)
 		read_text(*list);
 }
 
+static int on_stack(const struct tether_stack *stack, void *data)
+{
+	(void)data;
+	read_text(stack->name);
+	for (size_t i = 0; i < stack->frame_count; i++) {
+		read_text(stack->frames[i].object);
+		read_text(stack->frames[i].symbol);
+	}
+	return 0;
+}
+
 static void on_event(const struct tether_event *event, void *data)
 {
 	(void)data;
+	if (event->stack)
+		tether_event_stack(event, 0, on_stack, NULL);
 	read_text(tether_event_name(event->kind));
 	if (event->process)
 		bytes_read += (size_t)tether_pid(event->process);
@@ -209,8 +222,10 @@ static bool run_round(const char *liar, pid_t victim)
 	char *const argv[] = { name, NULL };
 	struct tether_session_opts opts = { .size = sizeof(opts), .log = on_log, .controller = liar, .question_ms = 300 };
 	struct tether_create_opts create = { .size = sizeof(create), .file = "true", .argv = argv, .flags = TETHER_WANT_ENV,
+					     .stacks = draw(&dice) & TETHER_EVENTS_WITH_STACK,
 					     .stop = (uint32_t)(draw(&dice) % (TETHER_STOP_NONE + 1)) };
-	struct tether_grab_opts grab = { .size = sizeof(grab), .flags = chance(&dice, 1, 2) ? TETHER_NO_PARK : 0 };
+	struct tether_grab_opts grab = { .size = sizeof(grab), .flags = chance(&dice, 1, 2) ? TETHER_NO_PARK : 0,
+					 .stacks = draw(&dice) & TETHER_EVENTS_WITH_STACK };
 	struct tether *const nobody = (struct tether *)&opts, *process = nobody;
 	struct tether_error err = TETHER_ERROR_INIT;
 	struct tether_session *session;

@@ -110,11 +110,15 @@ def names(stack):
 def test_a_load_tells_who_has_called_for_it(t):
     """Through the linker's and the C library's own frames, in the first thread, another, and a constructor."""
     _, records = t.traced(build(t), '-e', 'load')
-    callers = [(os.path.basename(r['object']), re.sub(r'\+0x[0-9a-f]+$', '', r.get('caller', '')))
+    callers = [(os.path.basename(r['object']), r.get('caller', ''))
                for r in records if r['event'] == 'load' and not r['initial']]
-    # What its constructor has opened keeps the other one mapped: it comes once.
-    once = [('plugin.so', 'program`opens_it'), ('other.so', 'plugin.so`plugin_starts')]
-    t.check(callers in (once + once[:1], once + once), callers)
+    # What its constructor has opened keeps the other one mapped: it comes once. Of what is unloaded, or has ended, before
+    # its name is asked for, the object and the offset are all that there is.
+    once = [('plugin.so', r'program`(opens_it\+)?0x'), ('other.so', r'plugin\.so`(plugin_starts\+)?0x')]
+    expected = (once + once)[:max(3, len(callers))]
+    t.equal([name for name, _ in callers], [name for name, _ in expected], 'objects')
+    for (name, caller), (_, pattern) in zip(callers, expected):
+        t.check(re.match(pattern, caller), f'{name}: by {caller}')
     t.equal([r for r in records if r['event'] == 'load' and r['initial'] and 'caller' in r], [], 'callers of what was there')
     t.equal([r['event'] for r in records if r['event'] in ('stack', 'late-answer', 'error')], [])
 
