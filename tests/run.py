@@ -429,9 +429,10 @@ def parse_options():
 
 
 def main():
-    # A shell without job control has its background jobs ignore these, and so would every victim.
+    # A shell without job control has its background jobs ignore the first two, nohup(1) the third, and so would every victim.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     options = parse_options()
     cases = []
     if options.folder:
