@@ -35,11 +35,11 @@ def children(pid):
 
 
 def eventually(question, seconds=10, pause=0.01):
-    """Ask until the answer is true; the last answer."""
-    deadline = time.monotonic() + seconds
+    """Ask until the answer is true; the last answer. A machine that has stood still for all of the time is asked on."""
+    deadline, asked = time.monotonic() + seconds, 0
     while True:
-        answer = question()
-        if answer or time.monotonic() > deadline:
+        answer, asked = question(), asked + 1
+        if answer or (time.monotonic() > deadline and asked > seconds / pause / 5):
             return answer
         time.sleep(pause)
 
@@ -56,8 +56,10 @@ def held_threads(pid):
 
 def check_free(t, pid):
     """Nobody traces it, no thread is stopped; it may take a moment."""
-    eventually(lambda: not held_threads(pid), 5)
-    t.equal(held_threads(pid), [], f'threads of {pid} that are traced or stopped')
+    if not eventually(lambda: not held_threads(pid), 5):
+        held = [(tid, fields.get('State'), fields.get('TracerPid')) for tid in held_threads(pid) for fields in [status(pid, tid)]]
+        tracers = {tracer: (status(int(tracer)).get('Name'), status(int(tracer)).get('State')) for _, _, tracer in held if tracer}
+        t.equal(held, [], f'threads of {pid} that are traced or stopped; tracers: {tracers}')
 
 
 def check_text(t, pid):
