@@ -39,7 +39,7 @@ static int show(const struct tether_object *object, void *data)
 	return 0;
 }
 
-static bool list(struct tether_session *session, struct output *output, int64_t pid)
+static int list(struct tether_session *session, struct output *output, int64_t pid, const void *data)
 {
 	struct tether_grab_opts observe = { .size = sizeof(observe), .flags = TETHER_OBSERVE };
 	struct tether_error error = TETHER_ERROR_INIT;
@@ -47,32 +47,21 @@ static bool list(struct tether_session *session, struct output *output, int64_t 
 	struct tether *handle;
 	int result = tether_grab(session, pid, &observe, &handle, &error);
 
+	(void)data;
 	if (result == 0) {
 		result = tether_objects(handle, show, &listing);
 		tether_release(handle);
 	}
 	if (result < 0)
 		refusal(output, "read the libraries of", pid, TETHER_ACCESS_OBSERVE, result, &error);
-	return result >= 0;
+	return result < 0 ? STATUS_TETHER : 0;
 }
 
 static int libs(const void *given, struct output *output)
 {
 	const struct libs_options *options = given;
-	struct tether_error error = TETHER_ERROR_INIT;
-	struct tether_session *session;
-	int status = 0, result = tether_session_open(NULL, &session, &error);
 
-	if (result < 0) {
-		output_failure(output, "cannot open a session", result, &error);
-		return STATUS_TETHER;
-	}
-	for (size_t i = 0; i < options->selection.count; i++) {
-		if (!list(session, output, options->selection.pids[i]))
-			status = STATUS_TETHER;
-	}
-	tether_session_close(session);
-	return status;
+	return select_ask_each(&options->selection, output, list, options);
 }
 
 int command_libs(const struct invocation *invocation)

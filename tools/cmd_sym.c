@@ -159,9 +159,9 @@ static void say_missing(struct output *output, int64_t pid, const char *word)
 		     "see 'tether libs' for what it has loaded; an address begins with 0x");
 }
 
-static int ask_process(const struct sym_options *options, struct output *output, struct tether_session *session,
-		       int64_t pid)
+static int ask_process(struct tether_session *session, struct output *output, int64_t pid, const void *data)
 {
+	const struct sym_options *options = data;
 	struct tether_grab_opts observe = { .size = sizeof(observe), .flags = TETHER_OBSERVE };
 	struct tether_error error = TETHER_ERROR_INIT;
 	struct asking asking = { options, output, NULL, pid, 0 };
@@ -184,21 +184,8 @@ static int ask_process(const struct sym_options *options, struct output *output,
 static int sym(const void *given, struct output *output)
 {
 	const struct sym_options *options = given;
-	struct tether_error error = TETHER_ERROR_INIT;
-	struct tether_session *session;
-	int status = 0, result = tether_session_open(NULL, &session, &error);
 
-	if (result < 0) {
-		output_failure(output, "cannot open a session", result, &error);
-		return STATUS_TETHER;
-	}
-	for (size_t i = 0; i < options->selection.count; i++) {
-		int one = ask_process(options, output, session, options->selection.pids[i]);
-
-		status = one > status ? one : status;
-	}
-	tether_session_close(session);
-	return status;
+	return select_ask_each(&options->selection, output, ask_process, options);
 }
 
 int command_sym(const struct invocation *invocation)

@@ -177,6 +177,25 @@ int select_run_words(const struct invocation *invocation, struct selection *sele
 	return status;
 }
 
+int select_ask_each(const struct selection *selection, struct output *output, select_one_fn *one, const void *data)
+{
+	struct tether_error error = TETHER_ERROR_INIT;
+	struct tether_session *session;
+	int status = 0, result = tether_session_open(NULL, &session, &error);
+
+	if (result < 0) {
+		output_failure(output, "cannot open a session", result, &error);
+		return STATUS_TETHER;
+	}
+	for (size_t i = 0; i < selection->count; i++) {
+		int answer = one(session, output, selection->pids[i], data);
+
+		status = answer > status ? answer : status;
+	}
+	tether_session_close(session);
+	return status;
+}
+
 void select_free(struct selection *selection)
 {
 	free(selection->pids);

@@ -55,6 +55,12 @@ int select_run(const struct invocation *invocation, int operands, struct selecti
 /* The same of one whose operands are its own. */
 int select_run_words(const struct invocation *invocation, struct selection *selection,
 		     const struct output_options *output_options, bool descend, select_run_fn *run, const void *options);
+/*
+ * Opens a session and asks each process in it, one(session, output, pid, data): 0 or an exit status, of which the highest is
+ * returned.
+ */
+typedef int select_one_fn(struct tether_session *session, struct output *output, int64_t pid, const void *data);
+int select_ask_each(const struct selection *selection, struct output *output, select_one_fn *one, const void *data);
 void select_free(struct selection *selection);
 
 #endif

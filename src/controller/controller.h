@@ -343,6 +343,9 @@ void freeze_timers(struct controller *c, uint64_t now);
 void park(struct controller *c, struct process *p, pid_t tid);
 void unpark(struct controller *c, struct process *p);
 
+/* snapshot_copy.c: one thread, as it stands or as the kernel shows it; and bytes into the file, s->error says whether */
+void snapshot_copy(struct controller *c, struct task *t, enum stop_kind kind);
+void snapshot_put(struct snapshot *s, uint64_t at, const void *bytes, size_t length);
 /* snapshot.c: -EPROTO, or 0: it is, or will be, answered */
 int snapshot_start(struct controller *c, uint64_t request, const struct proto_snapshot *body, const uint32_t *tids);
 /* At a stop, before anything is done about it: copy what it shows, if it is for that. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * controller/snapshot.c - copy the registers and stacks of a process's threads, and let them go on
+ * controller/snapshot.c - have the threads of a process stand while their stacks are copied (snapshot_copy.c)
  *
  *	together   FIRST  INTERRUPT to those that are inside a system call, while the others run on
  *	                  all of these stand ──► copied
@@ -29,240 +29,11 @@
 #include "os/procfs.h"
 #include "os/sys.h"
 
-enum {
-	CHECK_NS = 2000000, /* how often those are looked at that have not stopped */
-	RED_ZONE = 128,     /* below sp, and still in use */
-	STACKS = 4,         /* one, and those that signal handlers have interrupted */
-};
+enum { CHECK_NS = 2000000 }; /* how often those are looked at that have not stopped */
 #define WAIT_NS_MAX UINT64_C(60000000000)
 #define TOTAL_MAX (UINT64_C(4) << 30)
-/* The scratch memory: a record, its first window, and what that shows. */
-enum { HEAD = sizeof(struct proto_stack) + sizeof(struct proto_window), CHUNK = PROTO_MESSAGE_MAX - HEAD };
-static_assert(HEAD % 8 == 0 && CHUNK % 8 == 0, "windows are made of words");
-static_assert(sizeof(((struct proto_stack *)0)->regs) >= ARCH_REGS_MAX, "registers do not fit");
 
-/* ---- writing ----------------------------------------------------------------------------- */
-
-static void put(struct snapshot *s, uint64_t at, const void *bytes, size_t length)
-{
-	const unsigned char *from = bytes;
-
-	while (length && !s->error) {
-		long n = sys(pwrite64, s->file, from, length, at);
-
-		if (n == -EINTR || n == -ENOMEM)
-			n = sys(pwrite64, s->file, from, length, at);
-		if (n <= 0) {
-			s->error = n ? (int)n : -EIO;
-			return;
-		}
-		from += n;
-		at += (uint64_t)n;
-		length -= (size_t)n;
-	}
-}
-
-/* As much as is there in one piece, in whole words; short where the mapping ends. */
-static size_t take(pid_t tid, vaddr_t from, void *bytes, size_t length)
-{
-	struct iovec here = { bytes, length }, there = { (void *)(uintptr_t)from, length };
-	long n = sys(process_vm_readv, tid, &here, 1, &there, 1, 0);
-
-	if (n == -EINTR || n == -ENOMEM)
-		n = sys(process_vm_readv, tid, &here, 1, &there, 1, 0);
-	return n > 0 ? (size_t)n & ~(size_t)7 : 0;
-}
-
-/* One record under way. */
-struct copy {
-	struct controller *c;
-	struct proto_stack record;
-	pid_t tid;
-	uint64_t at;    /* where the record goes */
-	uint64_t left;  /* bytes of stack that may still be copied */
-	bool in_memory; /* all of it is one window, in the scratch memory, not yet written */
-};
-
-/* The rest of a stack that was longer than the scratch memory; window is written when its length is known. */
-static void go_on(struct copy *copy, struct proto_window *window, uint64_t at)
-{
-	unsigned char *bytes = copy->c->scratch + HEAD;
-	size_t got = CHUNK, want;
-
-	do {
-		want = copy->left < CHUNK ? (size_t)copy->left & ~(size_t)7 : CHUNK;
-		got = want ? take(copy->tid, window->address + window->length, bytes, want) : 0;
-		put(&copy->c->snapshot, at + sizeof(*window) + window->length, bytes, got);
-		window->length += (uint32_t)got;
-		copy->left -= got;
-	} while (got && got == want);
-	if (!want)
-		copy->record.flags |= PROTO_STACK_CUT;
-}
-
-/*
- * A stack that has overflowed: sp points below what is mapped, by a frame at most. *address: the first page above that
- * is. Bytes, 0: none.
- */
-static size_t take_above(pid_t tid, vaddr_t *address, void *bytes, size_t length)
-{
-	enum { PAGE = 4096, PAGES = 256 };
-	vaddr_t page = (*address + PAGE) & ~(vaddr_t)(PAGE - 1);
-	size_t got = 0;
-
-	for (int i = 0; i < PAGES && !got; i++, page += PAGE) {
-		got = take(tid, page, bytes, length);
-		*address = got ? page : *address;
-	}
-	return got;
-}
-
-/*
- * The stack from sp on. The red zone may lie in another mapping, or none. Where it goes on when this is a signal
- * handler's own one, or 0.
- */
-static vaddr_t copy_window(struct copy *copy, vaddr_t sp)
-{
-	uint64_t at = copy->at + sizeof(copy->record) + copy->record.size;
-	unsigned char *bytes = copy->c->scratch + HEAD;
-	struct proto_window window = { .address = (sp - RED_ZONE) & ~UINT64_C(7) };
-	size_t want = copy->left < CHUNK ? (size_t)copy->left & ~(size_t)7 : CHUNK;
-	size_t got = take(copy->tid, window.address, bytes, want);
-	vaddr_t more;
-
-	if (!got) {
-		window.address = sp & ~UINT64_C(7);
-		got = take(copy->tid, window.address, bytes, want);
-	}
-	if (!got)
-		got = take_above(copy->tid, &window.address, bytes, want);
-	if (!got)
-		return 0;
-	more = arch_interrupted_sp(bytes, got, window.address);
-	window.length = (uint32_t)got;
-	copy->left -= got;
-	if (got < want && !copy->record.size && !more) {
-		memcpy(bytes - sizeof(window), &window, sizeof(window));
-		copy->in_memory = true;
-	} else {
-		put(&copy->c->snapshot, at + sizeof(window), bytes, got);
-		if (got == want)
-			go_on(copy, &window, at);
-		put(&copy->c->snapshot, at, &window, sizeof(window));
-	}
-	copy->record.size += (uint32_t)sizeof(window) + window.length;
-	return more;
-}
-
-static void copy_stacks(struct copy *copy, vaddr_t sp)
-{
-	for (int i = 0; i < STACKS && sp && copy->left >= sizeof(uint64_t); i++)
-		sp = copy_window(copy, sp);
-}
-
-static void finish_record(struct copy *copy)
-{
-	struct snapshot *s = &copy->c->snapshot;
-	unsigned char *head = copy->c->scratch;
-
-	memcpy(head, &copy->record, sizeof(copy->record));
-	put(s, copy->at, head, copy->in_memory ? sizeof(copy->record) + copy->record.size : sizeof(copy->record));
-	if (s->error)
-		return;
-	s->bytes += sizeof(copy->record) + copy->record.size;
-	s->threads++;
-}
-
-/* ---- one thread -------------------------------------------------------------------------- */
-
-/* Where it would stand without us. */
-static void undo_ours(const struct task *t, enum stop_kind kind, struct arch_regs *regs)
-{
-	struct space *space = t->process->space;
-	const struct site *site;
-
-	if (t->wound_back) {
-		arch_set_pc(regs, arch_pc(regs) + ARCH_SYSCALL_SIZE);
-		return;
-	}
-	if (kind == STOP_TRAP) {
-		site = site_find(&space->sites, arch_pc(regs) - ARCH_TRAP_PC_AFTER);
-		if (site && site->known)
-			arch_set_pc(regs, site->address);
-		return;
-	}
-	slot_home(space, regs);
-}
-
-static void put_registers(struct proto_stack *record, const struct arch_regs *regs)
-{
-	record->pc = arch_pc(regs);
-	record->sp = arch_sp(regs);
-	record->regs_tag = regs->tag;
-	record->regs_size = regs->size;
-	memcpy(record->regs, regs->u.bytes, regs->size);
-}
-
-static void fill_registers(struct copy *copy, const struct task *t, enum stop_kind kind, struct arch_regs *regs)
-{
-	struct proto_stack *record = &copy->record;
-
-	record->state = PROTO_STACK_STOPPED;
-	/* before the pc of a call that was wound back is set: the call's number is then gone from the registers */
-	record->call = arch_syscall_number(regs);
-	undo_ours(t, kind, regs);
-	put_registers(record, regs);
-}
-
-/* What does not stand for us, but inside the kernel, shows where. */
-static void fill_blocked(struct copy *copy, const struct task *t)
-{
-	struct proto_stack *record = &copy->record;
-	struct os_blocked at;
-	long call = os_blocked_at(t->process->pid, t->tid, &at);
-	struct arch_regs regs;
-
-	if (call < 0 && call != OS_SYSCALL_NONE)
-		return;
-	record->state = PROTO_STACK_BLOCKED;
-	record->call = call < 0 ? -1 : call;
-	arch_blocked_registers(&regs, at.argument, at.sp, at.pc);
-	put_registers(record, &regs);
-}
-
-static void copy_task(struct controller *c, struct task *t, enum stop_kind kind)
-{
-	struct snapshot *s = &c->snapshot;
-	struct copy copy = {
-		.c = c,
-		.tid = t->tid,
-		.at = s->bytes,
-		.record = {
-			.tid = (uint32_t)t->tid,
-			.serial = t->serial,
-			.state = PROTO_STACK_RUNNING,
-			.flags = (t->snapshot_ran ? PROTO_STACK_RAN : 0) | (t->asked_stop_ns ? 0 : PROTO_STACK_STAYED),
-			.stopped_ns = t->asked_stop_ns,
-			.t_ns = os_now_ns(),
-			.call = -1,
-		},
-	};
-	struct arch_regs regs;
-
-	t->snapshot = SNAPSHOT_COPIED;
-	copy.left = s->total_bytes - s->bytes < s->stack_bytes + HEAD ? s->total_bytes - s->bytes : s->stack_bytes + HEAD;
-	if (copy.left < HEAD)
-		return; /* total_bytes reached: no record, and the answer's number of threads says so */
-	copy.left -= HEAD;
-	/* Also of one whose stop was not waited for yet; of others the kernel says -ESRCH, and nothing happens. */
-	if (!trace_get_regs(t->tid, &regs))
-		fill_registers(&copy, t, kind, &regs);
-	else
-		fill_blocked(&copy, t);
-	copy_stacks(&copy, copy.record.sp);
-	s->record_at = copy.at;
-	finish_record(&copy);
-}
+/* ---- who is asked ------------------------------------------------------------------------- */
 
 /* A leader that has ended before its threads: it answers no interrupt, and its record stays to the end. */
 static bool has_ended(const struct task *t)
@@ -445,7 +216,7 @@ static void copy_those(struct controller *c, struct process *p, bool only_stoppe
 
 	TAILQ_FOREACH(t, &p->tasks, of_process)
 		if (wanted(p, t) && (!only_stopped || task_is_stopped(t)))
-			copy_task(c, t, STOP_INTERRUPT);
+			snapshot_copy(c, t, STOP_INTERRUPT);
 }
 
 static void next_phase(struct controller *c)
@@ -507,7 +278,7 @@ static void done_with_current(struct snapshot *s)
 	uint64_t now = os_now_ns();
 
 	if (s->record_at != UINT64_MAX && t->asked_stop_ns)
-		put(s, s->record_at + offsetof(struct proto_stack, resumed_ns), &now, sizeof(now));
+		snapshot_put(s, s->record_at + offsetof(struct proto_stack, resumed_ns), &now, sizeof(now));
 	t->asked_stop_ns = 0;
 	t->snapshot_ran = t->snapshot_stuck = false;
 	choose(s, TAILQ_NEXT(t, of_process));
@@ -532,7 +303,7 @@ static bool roll(struct controller *c)
 	if (t->snapshot == SNAPSHOT_WANTED && may_move(t) && !t->snapshot_stuck)
 		return false;
 	if (t->snapshot == SNAPSHOT_WANTED)
-		copy_task(c, t, STOP_INTERRUPT);
+		snapshot_copy(c, t, STOP_INTERRUPT);
 	done_with_current(s);
 	return true;
 }
@@ -630,7 +401,7 @@ void snapshot_stop(struct controller *c, struct task *t, enum stop_kind kind)
 		return;
 	/* Of a job-control stop it is told here alone: LISTENing it shows no registers. */
 	if (c->snapshot.manner == PROTO_TOGETHER ? kind == STOP_GROUP : t == c->snapshot.current)
-		copy_task(c, t, kind);
+		snapshot_copy(c, t, kind);
 }
 
 void snapshot_turn(struct controller *c)

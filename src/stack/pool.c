@@ -95,6 +95,15 @@ static void make_room(struct stack_pool *pool)
 	file_free(oldest);
 }
 
+/* Lock held. */
+static void file_use(struct stack_pool *pool, struct file *file)
+{
+	if (!file)
+		return;
+	file->users++;
+	file->used = ++pool->clock;
+}
+
 static struct file *look_up(struct stack_pool *pool, const struct mapped *mapping)
 {
 	struct file *file;
@@ -104,10 +113,7 @@ static struct file *look_up(struct stack_pool *pool, const struct mapped *mappin
 		if (file->inode == mapping->inode && file->device_major == mapping->device_major &&
 		    file->device_minor == mapping->device_minor)
 			break;
-	if (file) {
-		file->users++;
-		file->used = ++pool->clock;
-	}
+	file_use(pool, file);
 	pthread_mutex_unlock(&pool->lock);
 	return file;
 }
@@ -292,10 +298,7 @@ static struct file *same_vdso(struct stack_pool *pool, const struct file *fresh)
 	LIST_FOREACH(file, &pool->files, entry)
 		if (!file->inode && file->length == fresh->length && !memcmp(file->bytes, fresh->bytes, file->length))
 			break;
-	if (file) {
-		file->users++;
-		file->used = ++pool->clock;
-	}
+	file_use(pool, file);
 	pthread_mutex_unlock(&pool->lock);
 	return file;
 }

@@ -10,7 +10,7 @@
  *S
  * --parks: the client parks and continues its victims all the time. When they were hardly parked, or no trap was seen
  * between two parks, nothing was proved, and that fails.
- * --stacks: the client takes snapshots of their stacks all the time; that none was taken fails too (a sanitizer leaves time for few).
+ * --stacks: the client takes snapshots of their stacks all the time; that hardly any was taken fails too.
  * --sabotage H takes a client that does this harm on purpose and passes when each victim is judged so.
  */
 #include <errno.h>
@@ -267,7 +267,7 @@ static struct tally run_all(const struct plan *plan, unsigned *number, uint64_t 
  */
 static bool parks_prove_nothing(const struct plan *plan, const struct tally *sum)
 {
-	if (plan->stacks && !plan->sabotage && sum->victims >= 8 && sum->snapshots == 0)
+	if (plan->stacks && !plan->sabotage && sum->victims >= 8 && sum->snapshots < sum->victims / 4)
 		return true;
 	if (!plan->parks || plan->sabotage)
 		return false;

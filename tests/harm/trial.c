@@ -14,6 +14,7 @@
 enum {
 	HELD_MS = 15000,  /* for a client to say "held" on a busy machine */
 	ORDER_MS = 10000, /* for release and close to return */
+	SNAPSHOT_MS = 3000, /* for the first snapshot; not all get one */
 	GONE_MS = 4000,   /* for the controller to end after its client */
 	SETTLE_MS = 2000, /* for the last thread to be untraced */
 	EXIT_MS = 5000,   /* for the victim to end when told to */
@@ -603,6 +604,12 @@ static void choose_moment(struct scene *scene, uint64_t *random)
 	outcome->early = may_be_early(scene->trial->ending) && bits % 4 == 0;
 	if (!outcome->early && !await_word(scene, "held", HELD_MS))
 		blame(scene, HARM_SILENT, "not held: %s", scene->failure[0] ? scene->failure : "no answer");
+	/*
+	 * A slow client would hardly ever be met with a snapshot behind it: every other one is given the time for its first, and
+	 * the moment is one of those after that. A victim that executes all the time may never be caught in one.
+	 */
+	if (scene->trial->stacks && !outcome->early && bits & 4)
+		(void)await_flag(scene, &scene->board->snapshots, SNAPSHOT_MS);
 	outcome->moment_us = (unsigned)(bits >> 8) % (outcome->early ? EARLY_US : LATE_US);
 	pause_us(outcome->moment_us);
 }

@@ -117,3 +117,18 @@ class Shell(Terminal):
 
     def status(self):
         return int(self.do('echo $?'))
+
+    def stop_and_fetch(self, times):
+        """Of a job that answers each line with got-LINE: Ctrl-Z and fg, then its input ends, and it."""
+        for i in range(times):
+            # Between fg's words and its SIGCONT a Ctrl-Z is lost, with or without a tracer: it must run first.
+            self.type(f'{i}\n')
+            self.expect(f'got-{i}\r\n')
+            self.type(CTRL_Z)
+            self.expect('Stopped')
+            self.prompt()
+            self.start('fg')
+        self.type('last\n')
+        self.expect('got-last\r\n')
+        self.type('\x04')
+        self.prompt()

@@ -25,8 +25,9 @@ extern const char __executable_start[];
 /* What main does when this executable is started as a victim; its exit status. */
 int victim(int argc, char **argv);
 
-/* The controller to be driven; set by main. */
+/* The controller to be driven, and this executable; set by main. */
 extern const char *controller_path;
+extern char self_path[4096];
 
 enum { EVENTS_MAX = 65536 };
 struct message {
@@ -112,5 +113,27 @@ long status_field(pid_t pid, const char *key);
 uint64_t now_ms(void);
 void line_close(struct line *line);
 void expect_exit(struct line *line, pid_t pid, int code);
+
+/* The arguments of this executable as a victim; one list at a time. */
+const char *const *argv_of(const char *const *role);
+#define ROLE(...) argv_of((const char *const[]){ __VA_ARGS__, NULL })
+/* A child of ours, so that its end can be seen here; it prints nothing and exits 0 when it computed right. */
+pid_t own_victim(const char *const *argv, int *input);
+/* By a line of its own, which it opens. */
+int grab(struct line *line, pid_t pid, uint32_t mode, uint32_t flags, struct message *m);
+int status_of(pid_t pid);
+
+struct raw_test {
+	const char *name;
+	void (*run)(struct line *line);
+};
+#define TEST(name) static void test_##name(struct line *line)
+#define RAW_TEST(name)             \
+	{                          \
+#name, test_##name \
+	}
+/* raw_sigtrap.c */
+extern const struct raw_test sigtrap_tests[];
+extern const size_t sigtrap_test_count;
 
 #endif

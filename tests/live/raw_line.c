@@ -14,6 +14,7 @@
 #include "raw.h"
 
 const char *controller_path;
+char self_path[4096];
 
 void line_open(struct line *line)
 {
@@ -389,4 +390,60 @@ void expect_exit(struct line *line, pid_t pid, int code)
 		      "exit status %x, expected code %d", m.u.exit.status, code);
 		return;
 	}
+}
+
+const char *const *argv_of(const char *const *role)
+{
+	static const char *argv[8];
+	size_t n = 0;
+
+	argv[n++] = self_path;
+	while (*role)
+		argv[n++] = *role++;
+	argv[n] = NULL;
+	return argv;
+}
+
+pid_t own_victim(const char *const *argv, int *input)
+{
+	int ends[2] = { -1, -1 };
+	pid_t pid;
+
+	if (input && pipe2(ends, O_CLOEXEC))
+		abort();
+	fflush(stdout);
+	pid = fork();
+	if (!pid) {
+		if (input)
+			dup2(ends[0], 0);
+		execv(argv[0], (char *const *)(uintptr_t)argv);
+		_exit(127);
+	}
+	if (input) {
+		close(ends[0]);
+		*input = ends[1];
+	}
+	/* it has executed when its image is ours by another pid's maps */
+	EVENTUALLY(base_of(pid) != (uint64_t)__executable_start && base_of(pid));
+	return pid;
+}
+
+int grab(struct line *line, pid_t pid, uint32_t mode, uint32_t flags, struct message *m)
+{
+	struct proto_grab body = { .hold = hold_of(mode, flags), .pid = (uint32_t)pid };
+	uint64_t id;
+
+	line_open(line);
+	hello(line);
+	id = send_body(line, PROTO_REQ_grab, &body, sizeof(body));
+	return await(line, PROTO_ANS_grab, id, m) ? m->u.grabbed.result : -1;
+}
+
+int status_of(pid_t pid)
+{
+	int status = -1;
+
+	if (!EVENTUALLY(waitpid(pid, &status, WNOHANG) == pid))
+		return -1;
+	return status;
 }

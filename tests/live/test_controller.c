@@ -13,23 +13,6 @@
 
 #include "raw.h"
 
-static char self_path[4096];
-
-#define TEST(name) static void test_##name(struct line *line)
-
-static const char *const *argv_of(const char *const *role)
-{
-	static const char *argv[8];
-	size_t n = 0;
-
-	argv[n++] = self_path;
-	while (*role)
-		argv[n++] = *role++;
-	argv[n] = NULL;
-	return argv;
-}
-#define ROLE(...) argv_of((const char *const[]){ __VA_ARGS__, NULL })
-
 TEST(a_created_victim_asks_at_exec_and_its_exit_is_told)
 {
 	struct options o = { .mode = PROTO_KILL };
@@ -225,51 +208,6 @@ TEST(a_victims_own_trap_kills_it_as_untraced)
 	CHECK(line, line->count[PROTO_EV_signal] == 2, "%u signals told", line->count[PROTO_EV_signal]);
 }
 
-TEST(a_blocked_sigtrap_stays_blocked)
-{
-	struct options o = { .mode = PROTO_KILL };
-	struct message m;
-	pid_t pid = create(line, &o, ROLE("masked"), &m);
-
-	plant_all(line, pid, PROTO_SITE_COUNT, false);
-	answer_question(line, m.u.event.question, PROTO_GO);
-	expect_exit(line, pid, 0);
-}
-
-TEST(an_ignored_sigtrap_stays_ignored)
-{
-	struct options o = { .mode = PROTO_KILL };
-	struct message m;
-	pid_t pid = create(line, &o, ROLE("ignored"), &m);
-
-	plant_all(line, pid, PROTO_SITE_COUNT, true);
-	answer_question(line, m.u.event.question, PROTO_GO);
-	expect_exit(line, pid, 0);
-}
-
-TEST(a_caught_and_blocked_sigtrap_keeps_its_handler)
-{
-	struct options o = { .mode = PROTO_KILL };
-	struct message m;
-	pid_t pid = create(line, &o, ROLE("caught"), &m);
-
-	plant_all(line, pid, PROTO_SITE_COUNT, true);
-	answer_question(line, m.u.event.question, PROTO_GO);
-	expect_exit(line, pid, 0);
-}
-
-/* Who was to find its handler out cannot: those that stood meanwhile go on. */
-TEST(a_handler_that_cannot_be_found_out_keeps_nobody_standing)
-{
-	struct options o = { .mode = PROTO_KILL };
-	struct message m;
-	pid_t pid = create(line, &o, ROLE("filtered"), &m);
-
-	plant_all(line, pid, PROTO_SITE_COUNT, true);
-	answer_question(line, m.u.event.question, PROTO_GO);
-	expect_exit(line, pid, 0);
-}
-
 /* ---- questions
  * ------------------------------------------------------------------------------------------------ */
 
@@ -330,52 +268,6 @@ TEST(a_late_answer_is_told_as_such)
 
 /* ---- letting go
  * ------------------------------------------------------------------------------------------------ */
-
-/* A victim of ours, so that its end can be seen here; it prints nothing and exits 0 when it computed right.
- */
-static pid_t own_victim(const char *const *argv, int *input)
-{
-	int ends[2] = { -1, -1 };
-	pid_t pid;
-
-	if (input && pipe2(ends, O_CLOEXEC))
-		abort();
-	fflush(stdout);
-	pid = fork();
-	if (!pid) {
-		if (input)
-			dup2(ends[0], 0);
-		execv(argv[0], (char *const *)(uintptr_t)argv);
-		_exit(127);
-	}
-	if (input) {
-		close(ends[0]);
-		*input = ends[1];
-	}
-	/* it has executed when its image is ours by another pid's maps */
-	EVENTUALLY(base_of(pid) != (uint64_t)__executable_start && base_of(pid));
-	return pid;
-}
-
-static int grab(struct line *line, pid_t pid, uint32_t mode, uint32_t flags, struct message *m)
-{
-	struct proto_grab body = { .hold = hold_of(mode, flags), .pid = (uint32_t)pid };
-	uint64_t id;
-
-	line_open(line);
-	hello(line);
-	id = send_body(line, PROTO_REQ_grab, &body, sizeof(body));
-	return await(line, PROTO_ANS_grab, id, m) ? m->u.grabbed.result : -1;
-}
-
-static int status_of(pid_t pid)
-{
-	int status = -1;
-
-	if (!EVENTUALLY(waitpid(pid, &status, WNOHANG) == pid))
-		return -1;
-	return status;
-}
 
 TEST(a_grabbed_process_is_parked_whole_resumed_and_released)
 {
@@ -448,75 +340,6 @@ TEST(a_client_that_dies_during_a_grab_leaves_no_controller)
 		if (i < 39)
 			line_close(line);
 	}
-}
-
-/* One signal of a mask that /proc shows. */
-static bool blocks(pid_t pid, int signal)
-{
-	char path[32], text[4096], *field;
-	FILE *file;
-	size_t n;
-
-	snprintf(path, sizeof(path), "/proc/%d/status", pid);
-	file = fopen(path, "re");
-	if (!file)
-		return false;
-	n = fread(text, 1, sizeof(text) - 1, file);
-	text[n] = '\0';
-	fclose(file);
-	field = strstr(text, "SigBlk:");
-	return field && strtoull(field + strlen("SigBlk:"), NULL, 16) >> (signal - 1) & 1;
-}
-
-/* Seen inside a handler only, which blocks more: what it blocks outside of that lies in the signal's frame. */
-TEST(a_sigtrap_blocked_outside_of_the_handler_that_it_is_grabbed_in_stays_blocked)
-{
-	static const char *const ways[] = { "waits", "spins", "alternate", "all" };
-
-	for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
-		const char *const role[] = { self_path, "in-handler", ways[i], NULL };
-		struct message m;
-		int input, status;
-		pid_t pid;
-
-		if (i)
-			line_open(line);
-		pid = own_victim(role, &input);
-		CHECK(line, EVENTUALLY(blocks(pid, SIGUSR1)), "%s: not in its handler", ways[i]);
-		CHECK(line, !grab(line, pid, PROTO_RUN, 0, &m), "grab");
-		plant_all(line, pid, PROTO_SITE_COUNT, true);
-		close(input);
-		expect_exit(line, pid, 0);
-		status = status_of(pid);
-		CHECK(line, !status, "%s: it ended with %x", ways[i], status);
-		if (i + 1 < sizeof(ways) / sizeof(ways[0]))
-			line_close(line);
-	}
-}
-
-/* Nothing masks SIGSTOP: it arrives while a thread does a call for us, and again before that is done. */
-TEST(stops_that_meet_the_repair_of_a_handler_do_not_lose_it)
-{
-	enum { STOPS = 10000 };
-	struct message m;
-	int input, status;
-	pid_t pid = own_victim(ROLE("guarded"), &input);
-
-	CHECK(line, EVENTUALLY(blocks(pid, SIGTRAP)), "it does not guard its SIGTRAP");
-	CHECK(line, !grab(line, pid, PROTO_RUN, 0, &m), "grab");
-	plant_all(line, pid, PROTO_SITE_COUNT, true);
-	for (int i = 0; i < STOPS; i++) {
-		for (int k = 0; k < 20; k++)
-			kill(pid, SIGSTOP);
-		kill(pid, SIGCONT);
-		poll(NULL, 0, i % 8 == 0);
-	}
-	CHECK(line, stats_of(line).hits > 100, "no traps were hit");
-	close(input);
-	expect_exit(line, pid, 0);
-	while ((status = status_of(pid)) != -1 && WIFSTOPPED(status))
-		;
-	CHECK(line, !status, "it ended with %x", status);
 }
 
 TEST(a_stopped_process_is_grabbed_and_released_stopped)
@@ -733,52 +556,50 @@ TEST(real_programs_run_as_ever)
 	}
 }
 
-static const struct {
-	const char *name;
-	void (*run)(struct line *line);
-} tests[] = {
-#define ROW(name)                  \
-	{                          \
-#name, test_##name \
-	}
-	ROW(a_created_victim_asks_at_exec_and_its_exit_is_told),
-	ROW(an_exec_that_fails_is_told_with_its_errno_and_stage),
-	ROW(hits_are_counted_and_the_victim_computes_right),
-	ROW(a_slot_takes_the_place_of_steps),
-	ROW(threads_step_in_place_without_missing_a_hit),
-	ROW(a_signal_storm_on_a_stepped_instruction_harms_nothing),
-	ROW(a_site_that_is_lifted_at_its_first_hit_is_hit_once),
-	ROW(a_park_at_a_hit_shows_the_text_of_the_file),
-	ROW(a_park_that_meets_an_exec_ends_with_its_resume),
-	ROW(forked_children_are_followed_with_their_sites),
-	ROW(forked_children_that_are_not_followed_run_clean),
-	ROW(a_victims_own_trap_kills_it_as_untraced),
-	ROW(a_blocked_sigtrap_stays_blocked),
-	ROW(an_ignored_sigtrap_stays_ignored),
-	ROW(a_caught_and_blocked_sigtrap_keeps_its_handler),
-	ROW(a_handler_that_cannot_be_found_out_keeps_nobody_standing),
-	ROW(an_unanswered_question_is_answered_by_its_deadline),
-	ROW(a_late_answer_is_told_as_such),
-	ROW(a_grabbed_process_is_parked_whole_resumed_and_released),
-	ROW(a_call_that_the_kernel_does_not_restart_goes_on_after_a_park),
-	ROW(a_client_that_dies_during_a_grab_leaves_no_controller),
-	ROW(a_sigtrap_blocked_outside_of_the_handler_that_it_is_grabbed_in_stays_blocked),
-	ROW(stops_that_meet_the_repair_of_a_handler_do_not_lose_it),
-	ROW(a_stopped_process_is_grabbed_and_released_stopped),
-	ROW(job_control_stops_and_continues_are_honoured_and_told),
-	ROW(whatever_ends_the_client_leaves_a_grabbed_victim_whole),
-	ROW(mode_run_leaves_a_created_victim_with_its_parent),
-	ROW(mode_kill_takes_the_whole_family),
-	ROW(mode_hang_leaves_a_stopped_process),
-	ROW(refusals_say_why),
-	ROW(real_programs_run_as_ever),
+static const struct raw_test tests[] = {
+	RAW_TEST(a_created_victim_asks_at_exec_and_its_exit_is_told),
+	RAW_TEST(an_exec_that_fails_is_told_with_its_errno_and_stage),
+	RAW_TEST(hits_are_counted_and_the_victim_computes_right),
+	RAW_TEST(a_slot_takes_the_place_of_steps),
+	RAW_TEST(threads_step_in_place_without_missing_a_hit),
+	RAW_TEST(a_signal_storm_on_a_stepped_instruction_harms_nothing),
+	RAW_TEST(a_site_that_is_lifted_at_its_first_hit_is_hit_once),
+	RAW_TEST(a_park_at_a_hit_shows_the_text_of_the_file),
+	RAW_TEST(a_park_that_meets_an_exec_ends_with_its_resume),
+	RAW_TEST(forked_children_are_followed_with_their_sites),
+	RAW_TEST(forked_children_that_are_not_followed_run_clean),
+	RAW_TEST(a_victims_own_trap_kills_it_as_untraced),
+	RAW_TEST(an_unanswered_question_is_answered_by_its_deadline),
+	RAW_TEST(a_late_answer_is_told_as_such),
+	RAW_TEST(a_grabbed_process_is_parked_whole_resumed_and_released),
+	RAW_TEST(a_call_that_the_kernel_does_not_restart_goes_on_after_a_park),
+	RAW_TEST(a_client_that_dies_during_a_grab_leaves_no_controller),
+	RAW_TEST(a_stopped_process_is_grabbed_and_released_stopped),
+	RAW_TEST(job_control_stops_and_continues_are_honoured_and_told),
+	RAW_TEST(whatever_ends_the_client_leaves_a_grabbed_victim_whole),
+	RAW_TEST(mode_run_leaves_a_created_victim_with_its_parent),
+	RAW_TEST(mode_kill_takes_the_whole_family),
+	RAW_TEST(mode_hang_leaves_a_stopped_process),
+	RAW_TEST(refusals_say_why),
+	RAW_TEST(real_programs_run_as_ever),
 };
+
+static int run(const struct raw_test *test, size_t number)
+{
+	static struct line line;
+
+	memset(&line, 0, sizeof(line));
+	test->run(&line);
+	line_close(&line);
+	printf("%sok %zu - %s\n", line.failed ? "not " : "", number, test->name);
+	return line.failed != NULL;
+}
 
 int main(int argc, char **argv)
 {
-	size_t count = sizeof(tests) / sizeof(tests[0]);
-	int failed = 0;
+	const size_t own = sizeof(tests) / sizeof(tests[0]), count = own + sigtrap_test_count;
 	const char *only = getenv("ONLY");
+	int failed = 0;
 
 	if (argc > 1 && strcmp(argv[1], "--"))
 		return victim(argc, argv);
@@ -790,15 +611,10 @@ int main(int argc, char **argv)
 		return 1;
 	printf("1..%zu\n", only ? 1 : count);
 	for (size_t i = 0; i < count; i++) {
-		static struct line line;
+		const struct raw_test *test = i < own ? &tests[i] : &sigtrap_tests[i - own];
 
-		if (only && strcmp(only, tests[i].name))
-			continue;
-		memset(&line, 0, sizeof(line));
-		tests[i].run(&line);
-		line_close(&line);
-		printf("%sok %zu - %s\n", line.failed ? "not " : "", i + 1, tests[i].name);
-		failed += line.failed != NULL;
+		if (!only || !strcmp(only, test->name))
+			failed += run(test, i + 1);
 	}
 	return failed ? 1 : 0;
 }

@@ -89,18 +89,7 @@ def test_ctrl_z_gives_the_prompt_and_fg_goes_on(t):
 def test_ctrl_z_twenty_times(t):
     with shell_for(t) as shell:
         shell.start(run("sh -c 'while read line; do echo got-$line; done; exit 5'"))
-        for i in range(20):
-            # Between fg's words and its SIGCONT a Ctrl-Z is lost, with or without a tracer: it must run first.
-            shell.type(f'{i}\n')
-            shell.expect(f'got-{i}\r\n')
-            shell.type(CTRL_Z)
-            shell.expect('Stopped')
-            shell.prompt()
-            shell.start('fg')
-        shell.type('last\n')
-        shell.expect('got-last\r\n')
-        shell.type('\x04')
-        shell.prompt()
+        shell.stop_and_fetch(20)
         t.equal(shell.status(), 5)
 
 

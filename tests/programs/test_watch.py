@@ -410,18 +410,7 @@ def test_the_keys_of_the_terminal_are_the_commands(t):
         shell.prompt()
         t.equal(shell.status(), 128 + signal.SIGINT)
         shell.start("$TETHER watch --timeout 100 -- sh -c 'while read line; do echo got-$line; done; exit 5'")
-        for i in range(5):
-            # Between fg's words and its SIGCONT a Ctrl-Z is lost: it must run first.
-            shell.type(f'{i}\n')
-            shell.expect(f'got-{i}\r\n')
-            shell.type(CTRL_Z)
-            shell.expect('Stopped')
-            shell.prompt()
-            shell.start('fg')
-        shell.type('last\n')
-        shell.expect('got-last\r\n')
-        shell.type('\x04')
-        shell.prompt()
+        shell.stop_and_fetch(5)
         t.equal(shell.status(), 5)
 
 
