@@ -143,7 +143,11 @@ struct tether_event {
 		} dropped;
 		uint64_t room[24];
 	} u;
-	struct tether_sample *stack; /* for tether_event_stack(); NULL: none was wanted, or could be had */
+	/*
+	 * For tether_event_stack(), while the handler runs; NULL: none was wanted, or could be had. The library's: it ends with
+	 * the handler, in a copy of the event too.
+	 */
+	struct tether_sample *stack;
 };
 
 /**
