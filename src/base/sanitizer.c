@@ -13,9 +13,12 @@
 	__attribute__((visibility("default"))) type name(void); \
 	type name(void)
 
+/* Both sanitizers put RLIMIT_CORE to 0 for their own process, and a created victim inherits it. */
+#define KEEP_CORE_LIMIT "disable_coredump=0:"
+
 EXPORTED(const char *, __asan_default_options)
 {
-	return "exitcode=99:detect_stack_use_after_return=1:strict_string_checks=1:detect_leaks=1";
+	return KEEP_CORE_LIMIT "exitcode=99:detect_stack_use_after_return=1:strict_string_checks=1:detect_leaks=1";
 }
 
 EXPORTED(const char *, __ubsan_default_options)
@@ -25,7 +28,7 @@ EXPORTED(const char *, __ubsan_default_options)
 
 EXPORTED(const char *, __tsan_default_options)
 {
-	return "exitcode=99:halt_on_error=1:second_deadlock_stack=1";
+	return KEEP_CORE_LIMIT "exitcode=99:halt_on_error=1:second_deadlock_stack=1";
 }
 
 EXPORTED(const char *, __lsan_default_options)

@@ -318,11 +318,12 @@ struct proto_stats stats_of(struct line *line)
 }
 
 /* Text of the places in memory equals that of the file? */
+/* One that ends meanwhile has no memory left, from some time before it is seen as a zombie: nothing to judge. */
 bool text_is_whole(pid_t pid)
 {
 	unsigned char bytes[4];
 	char path[64];
-	bool whole = true;
+	bool whole = true, readable = true;
 	int fd;
 
 	snprintf(path, sizeof(path), "/proc/%d/mem", pid);
@@ -330,12 +331,13 @@ bool text_is_whole(pid_t pid)
 	for (enum place p = NOP; p <= STEP; p++) {
 		struct proto_site site = site_at(pid, p, 0);
 
-		whole = whole &&
-			pread(fd, bytes, site.recipe.length, (off_t)site.address) == site.recipe.length &&
-			!memcmp(bytes, site.recipe.home, site.recipe.length);
+		if (pread(fd, bytes, site.recipe.length, (off_t)site.address) != site.recipe.length)
+			readable = false;
+		else if (memcmp(bytes, site.recipe.home, site.recipe.length))
+			whole = false;
 	}
 	close(fd);
-	return whole;
+	return whole && (readable || status_field(pid, "VmSize:") < 0);
 }
 
 long status_field(pid_t pid, const char *key)

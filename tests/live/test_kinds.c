@@ -136,6 +136,21 @@ static bool maps(pid_t pid, const char *name)
 	return found;
 }
 
+static bool stands(pid_t pid, const char *tid, char *state)
+{
+	char path[64], text[128] = "";
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%s/stat", pid, tid);
+	FILE *file = fopen(path, "re");
+	size_t length = file ? fread(text, 1, sizeof(text) - 1, file) : 0;
+	if (file)
+		fclose(file);
+	/* Its name may contain a newline, and parentheses. */
+	*state = length > 0 && strrchr(text, ')') ? strrchr(text, ')')[2] : '?';
+	/* The leader of a process may have ended: there is nothing to stop. */
+	return *state == 't' || (*state == 'Z' && atoi(tid) == pid);
+}
+
 static void check_all_stand(pid_t pid)
 {
 	char path[64];
@@ -144,18 +159,17 @@ static void check_all_stand(pid_t pid)
 	unsigned seen = 0;
 
 	for (struct dirent *entry; folder && (entry = readdir(folder));) {
-		char stat[400], text[128] = "", state = '?';
+		const uint64_t end = now_ns() + 2000000000u;
+		char state;
 		if (entry->d_name[0] == '.')
 			continue;
-		snprintf(stat, sizeof(stat), "%s/%s/stat", path, entry->d_name);
-		FILE *file = fopen(stat, "re");
-		/* Its name may contain a newline, and parentheses. */
-		if (file && fread(text, 1, sizeof(text) - 1, file) > 0 && strrchr(text, ')'))
-			state = strrchr(text, ')')[2];
-		if (file)
-			fclose(file);
-		/* The leader of a process may have ended: there is nothing to stop. */
-		if (state != 't' && !(state == 'Z' && atoi(entry->d_name) == pid))
+		/*
+		 * One that waited uninterruptibly, for a page of a file, was not waited for (TETHER_EVENT_BLOCKED): it is
+		 * seen on its way from there to its stop, without a user instruction between.
+		 */
+		while (!stands(pid, entry->d_name, &state) && now_ns() < end)
+			poll(NULL, 0, 1);
+		if (!stands(pid, entry->d_name, &state))
 			fail("thread %s of a parked process is in state %c", entry->d_name, state);
 		seen++;
 	}
