@@ -49,6 +49,19 @@ def await_grab_record(t):
     t.check(eventually(lambda: b'"grab"' in (t.tmp / 'records').read_bytes()), 'no grab record comes')
 
 
+def controllers():
+    """Those that an ended command has left behind: they have become children of the test's supervisor."""
+    found = [(pid, status(pid)) for pid in children(os.getppid())]
+    return [(pid, fields['State']) for pid, fields in found
+            if fields.get('Name', '').startswith('tether') and fields['State'][0] != 'Z']
+
+
+def kill(t, tether):
+    """Its controller may not have begun the grab yet: the victim is free only when that has ended too."""
+    end(t, tether, signal.SIGKILL)
+    t.check(eventually(lambda: not controllers()), f'the controller of a killed command lives on: {controllers()}')
+
+
 def end(t, tether, how):
     tether.send_signal(how)
     try:
@@ -80,7 +93,7 @@ def test_a_server_under_load_survives_kill_9_of_tether_at_any_moment(t):
             if kills % 2:
                 await_traced(t, server.pid, tether)
             time.sleep(random.random() * 0.05)
-            end(t, tether, signal.SIGKILL)
+            kill(t, tether)
             check_free(t, server.pid)
             kills += 1
         out = load.stdout.read()
@@ -174,7 +187,7 @@ def test_a_database_under_load_survives_kill_9_of_tether(t):
             if kills % 2:
                 await_traced(t, server.pid, tether)
             time.sleep(random.random() * 0.1)
-            end(t, tether, signal.SIGKILL)
+            kill(t, tether)
             check_free(t, server.pid)
             kills += 1
         out = load.stdout.read().decode()
