@@ -35,18 +35,18 @@ run: all ## trace a command: make run CMD='make -j4'
 
 check: NINJA_QUIET = --quiet
 check: test-packages all ## run all tests; as root also as an ordinary user
-	@python3 tests/run.py --build $(BUILD) $(CHECK)
+	@python3 tests/run.py --build $(BUILD) --jobs $(JOBS) $(CHECK)
 
 # The controller starts with an empty environment: options of the sanitizers are compiled in (src/base/sanitizer.c).
 check-asan: test-packages ## the tests under AddressSanitizer and UBSan
 	$(call configure,$(BUILD)-asan,-Db_sanitize=address$(comma)undefined -Db_lundef=false -Dcontroller=native)
 	@ninja -C $(BUILD)-asan --quiet
-	@TETHER_TEST_SANITIZER=address python3 tests/run.py --build $(BUILD)-asan --slow 4 --no-user-pass $(CHECK)
+	@TETHER_TEST_SANITIZER=address python3 tests/run.py --build $(BUILD)-asan --jobs $(JOBS) --slow 4 --no-user-pass $(CHECK)
 
 check-tsan: test-packages ## unit and live tests under ThreadSanitizer
 	$(call configure,$(BUILD)-tsan,-Db_sanitize=thread -Db_lundef=false -Dcontroller=native)
 	@ninja -C $(BUILD)-tsan --quiet
-	@TETHER_TEST_SANITIZER=thread python3 tests/run.py --build $(BUILD)-tsan --slow 6 --no-user-pass --kind unit --kind live $(CHECK)
+	@TETHER_TEST_SANITIZER=thread python3 tests/run.py --build $(BUILD)-tsan --jobs $(JOBS) --slow 6 --no-user-pass --kind unit --kind live $(CHECK)
 
 check-clang: test-packages ## all of it compiled by clang too: its warnings are errors as well
 	$(call configure,$(BUILD)-clang,--native-file scripts/clang.ini)

@@ -44,6 +44,8 @@ GRACE_SECONDS = 3
 LOG_BYTES = 16384
 ORDINARY_USER = 'nobody'
 ORDINARY_KINDS = ('live', 'program')
+# They keep more than one processor busy, and some judge how long a victim stands.
+LONELY_KINDS = ('harm', 'inject')
 
 
 @dataclasses.dataclass
@@ -54,6 +56,7 @@ class Case:
     seconds: float
     tap: bool = False
     tidy: bool = False  # its folder must be empty afterwards
+    alone: bool = False  # no other test beside it
 
 
 @dataclasses.dataclass
@@ -86,16 +89,16 @@ def built_cases(build, slow):
                 name, seconds = line.split()
                 yield Case(f'{test["name"]}:{name}', kind, [command[0], name], float(seconds) * slow + 10, tidy=True)
         else:
-            yield Case(test['name'], kind, command, test['timeout'] * slow, tap=True)
+            yield Case(test['name'], kind, command, test['timeout'] * slow, tap=True, alone=kind in LONELY_KINDS)
 
 
 def python_cases(folders, build, slow):
     for folder in folders:
         for path in sorted(folder.resolve().glob('test_*.py')):
-            for name, seconds in tests_in(path):
+            for name, seconds, alone in tests_in(path):
                 yield Case(f'{path.stem.removeprefix("test_")}:{name.removeprefix("test_")}', 'program',
                            [sys.executable, '-B', str(HERE / 'lib' / 'tether_test.py'), str(path), name, str(build),
-                            '{tmp}'], seconds * slow)
+                            '{tmp}'], seconds * slow, alone=alone)
 
 
 # ---- one test, under its supervisor ---------------------------------------------------------------------
@@ -415,7 +418,7 @@ def parse_options():
     parser.add_argument('--build', type=pathlib.Path, default=HERE.parent / 'build', metavar='DIR')
     parser.add_argument('--filter', action='append', default=[], metavar='GLOB', help='only tests whose name matches')
     parser.add_argument('--kind', action='append', default=[], help='unit, live, harm, inject, program')
-    parser.add_argument('--jobs', type=int, default=1, metavar='N', help='tests at a time (timing tests want 1)')
+    parser.add_argument('--jobs', type=int, default=1, metavar='N', help='tests at a time, but for those that want to be alone')
     parser.add_argument('--list', action='store_true', help='print the names')
     parser.add_argument('--as-user', action='store_true', help=f'only the pass as {ORDINARY_USER} (needs root)')
     parser.add_argument('--no-user-pass', action='store_true', help='as root: leave that pass out')
@@ -450,7 +453,8 @@ def main():
                        LC_ALL='C.UTF-8')
     report = Report(f'as {pwd.getpwuid(os.getuid()).pw_name}: ' if options.inner else '')
     if not options.as_user:
-        run_all(cases, options.jobs, environment, report)
+        run_all([case for case in cases if not case.alone], options.jobs, environment, report)
+        run_all([case for case in cases if case.alone], 1, environment, report)
     if options.inner:
         options.inner.write_text(json.dumps({'counts': report.counts, 'failed': report.failed}))
         print(machine())

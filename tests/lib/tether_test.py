@@ -42,17 +42,23 @@ def timeout(seconds):
     return mark
 
 
+def alone(function):
+    """No other test may run beside this one. Read from the source by the runner too."""
+    return function
+
+
 def tests_in(path):
-    """(name, seconds) of each test function of a file, in order."""
+    """(name, seconds, alone) of each test function of a file, in order."""
     tree = ast.parse(path.read_text(), str(path))
     for node in tree.body:
         if not isinstance(node, ast.FunctionDef) or not node.name.startswith('test_'):
             continue
         seconds = 60
+        marks = {getattr(decorator, 'id', '') for decorator in node.decorator_list}
         for decorator in node.decorator_list:
             if isinstance(decorator, ast.Call) and getattr(decorator.func, 'id', '') == 'timeout':
                 seconds = ast.literal_eval(decorator.args[0])
-        yield node.name, seconds
+        yield node.name, seconds, 'alone' in marks
 
 
 class Skipped(Exception):

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 
-from tether_test import timeout
+from tether_test import alone, timeout
 
 PYTHON = sys.executable
 
@@ -642,6 +642,7 @@ def test_attach_goes_on_with_the_others_after_a_refusal(t):
     victim.wait()
 
 
+@alone  # other tests run a tether
 def test_attach_chooses_by_name(t):
     # Longer than the 15 bytes that the kernel keeps of a name.
     name = f'tether-cli-test-{os.getpid()}'
