@@ -162,6 +162,15 @@ static void run_in_child(const struct test *test)
 	_exit(0);
 }
 
+/* A build with a sanitizer is slower, and the runner says by how much. */
+static unsigned seconds_of(const struct test *test)
+{
+	const char *slow = getenv("TETHER_TEST_SLOW");
+	double factor = slow ? atof(slow) : 1;
+
+	return (unsigned)((factor > 1 ? factor : 1) * test->seconds);
+}
+
 /* Exit status, or 128 + signal; -1 after a time-out. */
 static int run_test(const struct test *test)
 {
@@ -176,7 +185,7 @@ static int run_test(const struct test *test)
 	struct pollfd poll_child = { .fd = fd, .events = POLLIN };
 	int ready;
 	do
-		ready = poll(&poll_child, 1, (int)test->seconds * 1000);
+		ready = poll(&poll_child, 1, (int)seconds_of(test) * 1000);
 	while (ready < 0 && errno == EINTR);
 	/* The victims are of the group and go with it; not before the leader has told its own end. */
 	if (ready == 0)
@@ -185,7 +194,7 @@ static int run_test(const struct test *test)
 	kill(-child, SIGKILL);
 	close(fd);
 	if (ready == 0) {
-		fprintf(stderr, "%s: not finished after %u s\n", test->name, test->seconds);
+		fprintf(stderr, "%s: not finished after %u s\n", test->name, seconds_of(test));
 		return -1;
 	}
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
