@@ -52,8 +52,24 @@ bool option_events(void *field, const char *argument, struct buffer *why)
 	return read_kinds(field, argument, TETHER_EVENT_ALL, why);
 }
 
+/* The one kind that people ask for and cannot have: say why, and what to do. */
+static bool names_exec(const char *argument)
+{
+	for (; *argument; argument += strcspn(argument, ","), argument += *argument == ',') {
+		if (!strncmp(argument, "exec", 4) && (argument[4] == ',' || !argument[4]))
+			return true;
+	}
+	return false;
+}
+
 bool option_stacks(void *field, const char *argument, struct buffer *why)
 {
+	if (names_exec(argument)) {
+		buffer_text(why, "the kernel tells of an exec when the old image is gone, and with it the stack of who has called "
+				 "it; to see that before, every system call would have to be stopped at, as "
+				 "'strace -f -k -e trace=execve,execveat' does");
+		return false;
+	}
 	return read_kinds(field, argument, TETHER_EVENTS_WITH_STACK, why);
 }
 

@@ -134,11 +134,16 @@ typedef int tether_stack_fn(const struct tether_stack *stack, void *data);
 TETHER_API int tether_snapshot(struct tether *process, const struct tether_snapshot_opts *opts,
 			       tether_stack_fn *visit, void *data, struct tether_snapshot *ret);
 
-/* The kinds of events that can come with a stack. THREAD_START: that of the thread which makes the new one. */
+/*
+ * The kinds of events that can come with a stack. THREAD_START: that of the thread which makes the new one. EXIT: that of the
+ * thread which has ended the process, by exit(3) or by the signal that was delivered to it, as it was then; none where
+ * SIGKILL has. An EXEC has none: it is told when the old image is gone, and who called it with it.
+ */
 #define TETHER_EVENTS_WITH_STACK                                                                                      \
 	(TETHER_EVENT_BIT(TETHER_EVENT_FORK) | TETHER_EVENT_BIT(TETHER_EVENT_THREAD_START) |                          \
 	 TETHER_EVENT_BIT(TETHER_EVENT_LOAD) | TETHER_EVENT_BIT(TETHER_EVENT_UNLOAD) |                                \
-	 TETHER_EVENT_BIT(TETHER_EVENT_SIGNAL) | TETHER_EVENT_BIT(TETHER_EVENT_STOP))
+	 TETHER_EVENT_BIT(TETHER_EVENT_SIGNAL) | TETHER_EVENT_BIT(TETHER_EVENT_STOP) |                                \
+	 TETHER_EVENT_BIT(TETHER_EVENT_EXIT))
 
 /**
  * tether_event_stack - the stack that a thread had at an event

@@ -81,6 +81,9 @@ void arch_syscall_inject(struct arch_regs *regs, vaddr_t gadget, int64_t number,
 
 /* A fork, vfork, clone or clone3? A grab must let such a call finish before it plants (rule 5). */
 bool arch_syscall_forks(enum arch_tag tag, int64_t number);
+/* Of whom that call makes an end. */
+enum arch_ends { ARCH_ENDS_NOBODY, ARCH_ENDS_THREAD, ARCH_ENDS_PROCESS };
+enum arch_ends arch_syscall_ends(enum arch_tag tag, int64_t number);
 /* Rule 11: calls that return EINTR after a ptrace stop though no handler ran. */
 enum arch_eintr {
 	ARCH_EINTR_NEVER = 0, /* the kernel restarts it by itself */

@@ -86,6 +86,14 @@ bool arch_syscall_forks(enum arch_tag tag, int64_t number)
 	return number == 56 || number == 57 || number == 58 || number == 435;
 }
 
+enum arch_ends arch_syscall_ends(enum arch_tag tag, int64_t number)
+{
+	number = plain_number(tag, number);
+	if (number == (tag == ARCH_I386 ? 252 : 231))
+		return ARCH_ENDS_PROCESS;
+	return number == (tag == ARCH_I386 ? 1 : 60) ? ARCH_ENDS_THREAD : ARCH_ENDS_NOBODY;
+}
+
 /* io_uring_enter(fd, to_submit, min_complete, flags, arg, size): EINTR says that nothing was submitted. */
 static enum arch_eintr uring_eintr(const struct arch_regs *regs)
 {

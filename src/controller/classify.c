@@ -32,6 +32,8 @@ static enum stop_kind classify_event(int event, int signal)
 		return STOP_VFORK_DONE;
 	case PTRACE_EVENT_EXEC:
 		return STOP_EXEC;
+	case PTRACE_EVENT_EXIT:
+		return STOP_ENDING;
 	case PTRACE_EVENT_STOP:
 		/* While a group-stop is in effect this stop carries its signal, else SIGTRAP (ptrace(2)). */
 		return signal == SIGTRAP ? STOP_INTERRUPT : STOP_GROUP;
@@ -77,6 +79,7 @@ const char *stop_kind_name(enum stop_kind kind)
 		[STOP_CLONE] = "clone",
 		[STOP_VFORK_DONE] = "vfork-done",
 		[STOP_EXEC] = "exec",
+		[STOP_ENDING] = "ending",
 	};
 
 	return (size_t)kind < ARRAY_LEN(names) ? names[kind] : "?";

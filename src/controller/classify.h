@@ -19,6 +19,7 @@ enum stop_kind {
 	STOP_CLONE,
 	STOP_VFORK_DONE, /* its vfork child has executed or exited */
 	STOP_EXEC,
+	STOP_ENDING, /* PTRACE_EVENT_EXIT: it runs no user code any more, its memory is still there */
 	STOP_KINDS
 };
 

@@ -46,6 +46,7 @@ enum task_state {
 	TASK_LISTENING, /* in a group-stop; reports when that ends */
 	TASK_DRAINING,  /* being released: runs up to the SIGTRAP that is in its queue */
 	TASK_GATHERED,  /* being released: has no trap behind it, and stands until all others have none (owes_ignore) */
+	TASK_ENDING,    /* has shown its STOP_ENDING and was let on: runs no user code any more, and is soon gone */
 	TASK_STATES
 };
 
@@ -84,6 +85,8 @@ struct task {
 	unsigned blocking_next;
 	bool crashing;       /* `deliver` will end the process: it parks before it goes on with it */
 	int delivered;       /* the last signal that it went on with: its handler blocks more */
+	int went_with;       /* the signal that it went on with at its last stop, the how-manieth of all */
+	uint64_t went_with_at;
 	uint64_t own_mask;
 	vaddr_t over;            /* stands on this site, hit and counted: run its instruction first */
 	vaddr_t rehit, rehit_sp; /* was sent away from there by a signal: the next hit is not counted */
@@ -294,7 +297,7 @@ struct controller {
 	struct image *image[IMAGES]; /* image.c */
 	uint64_t image_clock;
 	unsigned char *scratch; /* PROTO_MESSAGE_MAX bytes, free between two stops and between two requests */
-	uint64_t next_serial, next_question;
+	uint64_t next_serial, next_question, deliveries;
 	struct create create;
 	struct grab grab;
 	struct snapshot snapshot;
@@ -328,6 +331,9 @@ bool task_is_stopped(const struct task *t);
 
 /* hold.c: what goes on after a stop */
 void settle(struct controller *c, struct task *t);
+/* At its STOP_ENDING, and not yet gone on from there? It is let on whatever else holds its process. */
+bool is_ending(const struct task *t);
+void task_end(struct controller *c, struct task *t);
 /* Would settle() let it run? */
 bool may_go_on(const struct task *t);
 void task_run(struct controller *c, struct task *t);
@@ -449,6 +455,8 @@ bool crash_released(struct controller *c, struct task *t);
  */
 void sample(struct controller *c, struct task *t, uint32_t wanted, uint32_t type);
 void sample_held(struct controller *c, struct task *t, uint32_t wanted, uint32_t type);
+/* Its last stop: is it the one that ends its process? Then with a question, as above. */
+void sample_ending(struct controller *c, struct task *t);
 /* The event is a hit with a question of its own; regs as they are to be. */
 void sample_hit(struct controller *c, struct task *t, const struct arch_regs *regs);
 

@@ -41,10 +41,44 @@ bool may_go_on(const struct task *t)
 	return !t->process->release && !must_hold(t) && !signals_must_learn(t->process);
 }
 
+static void account_pause(struct controller *c, struct task *t)
+{
+	uint64_t pause = t->stopped_ns ? os_now_ns() - t->stopped_ns : 0;
+
+	t->stopped_ns = 0;
+	c->stats.pause_ns_total += pause;
+	if (pause > c->stats.pause_ns_max)
+		c->stats.pause_ns_max = pause;
+}
+
+bool is_ending(const struct task *t)
+{
+	return classify(t->status, 0) == STOP_ENDING;
+}
+
+/* Nobody has a use for its standing but the question that asks for its stack: traps are nothing to it any more. */
+void task_end(struct controller *c, struct task *t)
+{
+	struct space *s = t->process->space;
+
+	if (t->question) {
+		task_set_state(t, TASK_ASKING);
+	} else {
+		task_set_state(t, TASK_ENDING);
+		trace_go(t->tid, 0); /* -ESRCH: SIGKILL was quicker */
+		account_pause(c, t);
+	}
+	check_still(c, s);
+}
+
 void settle(struct controller *c, struct task *t)
 {
 	struct space *s = t->process->space;
 
+	if (is_ending(t)) {
+		task_end(c, t);
+		return;
+	}
 	if (t->process->release) {
 		release_stopped(c, t);
 		return;
@@ -69,16 +103,6 @@ void settle(struct controller *c, struct task *t)
 		task_run(c, t);
 }
 
-static void account_pause(struct controller *c, struct task *t)
-{
-	uint64_t pause = t->stopped_ns ? os_now_ns() - t->stopped_ns : 0;
-
-	t->stopped_ns = 0;
-	c->stats.pause_ns_total += pause;
-	if (pause > c->stats.pause_ns_max)
-		c->stats.pause_ns_max = pause;
-}
-
 void task_run(struct controller *c, struct task *t)
 {
 	uint32_t options = wanted_options(c, t->process);
@@ -97,6 +121,8 @@ void task_run(struct controller *c, struct task *t)
 		if (!trace_interrupt(t->tid))
 			task_set_state(t, TASK_STOPPING);
 	}
+	t->went_with = t->deliver;
+	t->went_with_at = t->deliver ? ++c->deliveries : 0;
 	r = trace_go(t->tid, t->deliver);
 	t->deliver = 0;
 	t->wound_back = false;

@@ -192,6 +192,29 @@ static void call_signal(struct controller *c, struct task *t)
 	call_done(c, t);
 }
 
+/* Its last stop. What was being done with it comes to nothing, and who has waited for that goes on. */
+static void ending(struct controller *c, struct task *t)
+{
+	struct space *s = t->process->space;
+
+	question_cancel(c, t);
+	if (s->stepper == t)
+		step_finish(c, t);
+	t->deliver = 0;
+	t->over = 0;
+	t->crashing = t->regroup = t->has_held_info = false;
+	sample_ending(c, t);
+	settle(c, t);
+	space_go_on(c, s);
+}
+
+/* Nobody has told of it yet: what it shares is of no more account, and its end may come before its maker's event. */
+static void early_ends(struct controller *c, struct task *t)
+{
+	(void)c;
+	trace_go(t->tid, 0);
+}
+
 static void drain_on(struct controller *c, struct task *t)
 {
 	release_stopped(c, t);
@@ -213,16 +236,20 @@ static void early_stays(struct controller *c, struct task *t)
 static const char stands[] = "it is stopped: only its end, or an exec that takes its tid over, can come";
 static const char unborn[] = "the first stop of a task that is traced from birth is PTRACE_EVENT_STOP";
 static const char unasked[] = "system calls are shown only to TASK_CALLING, until its exit";
+static const char ends[] = "after PTRACE_EVENT_EXIT no other stop comes";
 static const char in_kernel[] = "it waits inside the kernel and stops first as VFORK_DONE";
 
 /* Every state takes an exit: SIGKILL overtakes any stop. */
 #define EXIT_ROW [STOP_EXIT] = { exit_task, TASK_HELD }
 #define EXEC_ROW [STOP_EXEC] = { exec_event, TASK_HELD }
+/* And so does the stop before it, where it was asked for. */
+#define ENDING_ROW [STOP_ENDING] = { ending, TASK_HELD }
 
 /* Stopped by us: what else the kernel could report comes after we let it go. */
 /* clang-format off */
 #define STANDING_ROW                      \
 	EXIT_ROW,                         \
+	ENDING_ROW,                       \
 	EXEC_ROW,                         \
 	[STOP_TRAP] = NEVER(stands),      \
 	[STOP_STEP] = NEVER(stands),      \
@@ -241,6 +268,7 @@ static const char in_kernel[] = "it waits inside the kernel and stops first as V
  */
 #define RUNNING_ROW                                    \
 	EXIT_ROW,                                      \
+	ENDING_ROW,                                    \
 	EXEC_ROW,                                      \
 	[STOP_TRAP] = { hit, TASK_HELD },              \
 	[STOP_STEP] = { stray_step, TASK_HELD },       \
@@ -257,6 +285,7 @@ static const char in_kernel[] = "it waits inside the kernel and stops first as V
 const struct move moves[TASK_STATES][STOP_KINDS] = {
 	[TASK_EARLY] = {
 		EXIT_ROW,
+		[STOP_ENDING] = { early_ends, TASK_EARLY },
 		[STOP_EXEC] = NEVER(stands),
 		[STOP_TRAP] = NEVER(unborn),
 		[STOP_STEP] = NEVER(unborn),
@@ -271,6 +300,7 @@ const struct move moves[TASK_STATES][STOP_KINDS] = {
 	},
 	[TASK_NEW] = {
 		EXIT_ROW,
+		ENDING_ROW,
 		[STOP_EXEC] = NEVER(unborn),
 		[STOP_TRAP] = NEVER(unborn),
 		[STOP_STEP] = NEVER(unborn),
@@ -289,6 +319,7 @@ const struct move moves[TASK_STATES][STOP_KINDS] = {
 	[TASK_BLOCKED] = { RUNNING_ROW },
 	[TASK_VFORKING] = {
 		EXIT_ROW,
+		ENDING_ROW,
 		EXEC_ROW,
 		[STOP_TRAP] = NEVER(in_kernel),
 		[STOP_STEP] = NEVER(in_kernel),
@@ -309,6 +340,7 @@ const struct move moves[TASK_STATES][STOP_KINDS] = {
 	[TASK_STEP_WAIT] = { STANDING_ROW },
 	[TASK_STEPPING] = {
 		EXIT_ROW,
+		ENDING_ROW,
 		EXEC_ROW, /* the instruction was its system call */
 		/* the victim's own trap instruction under ours cannot be: none is planted over one */
 		[STOP_TRAP] = { step_signal, TASK_HELD },
@@ -324,6 +356,7 @@ const struct move moves[TASK_STATES][STOP_KINDS] = {
 	},
 	[TASK_CALLING] = {
 		EXIT_ROW,
+		ENDING_ROW,
 		EXEC_ROW, /* by another thread, which takes the leader's tid over */
 		[STOP_TRAP] = { call_signal, TASK_HELD },
 		[STOP_STEP] = { call_signal, TASK_HELD },
@@ -336,8 +369,24 @@ const struct move moves[TASK_STATES][STOP_KINDS] = {
 		[STOP_CLONE] = NEVER("the calls that are put into a task make no tasks"),
 		[STOP_VFORK_DONE] = NEVER("the calls that are put into a task make no tasks"),
 	},
+	[TASK_ENDING] = {
+		EXIT_ROW,
+		EXEC_ROW, /* another thread's, which takes the leader's tid over */
+		[STOP_ENDING] = NEVER(ends),
+		[STOP_TRAP] = NEVER(ends),
+		[STOP_STEP] = NEVER(ends),
+		[STOP_SYSCALL] = NEVER(ends),
+		[STOP_SIGNAL] = NEVER(ends),
+		[STOP_INTERRUPT] = NEVER(ends),
+		[STOP_GROUP] = NEVER(ends),
+		[STOP_FORK] = NEVER(ends),
+		[STOP_VFORK] = NEVER(ends),
+		[STOP_CLONE] = NEVER(ends),
+		[STOP_VFORK_DONE] = NEVER(ends),
+	},
 	[TASK_LISTENING] = {
 		EXIT_ROW,
+		ENDING_ROW,
 		EXEC_ROW,
 		[STOP_TRAP] = NEVER("it runs no user code before the group-stop's end is reported"),
 		[STOP_STEP] = NEVER("it runs no user code before the group-stop's end is reported"),
@@ -353,6 +402,7 @@ const struct move moves[TASK_STATES][STOP_KINDS] = {
 	},
 	[TASK_DRAINING] = {
 		EXIT_ROW,
+		ENDING_ROW,
 		EXEC_ROW,
 		[STOP_TRAP] = { hit, TASK_HELD },
 		[STOP_STEP] = { drain_on, TASK_HELD },
@@ -374,7 +424,7 @@ const char *task_state_name(enum task_state state)
 		[TASK_STOPPING] = "stopping", [TASK_BLOCKED] = "blocked", [TASK_VFORKING] = "vforking",
 		[TASK_HELD] = "held",         [TASK_ASKING] = "asking",   [TASK_STEP_WAIT] = "step-wait",
 		[TASK_STEPPING] = "stepping", [TASK_CALLING] = "calling", [TASK_LISTENING] = "listening",
-		[TASK_DRAINING] = "draining", [TASK_GATHERED] = "gathered",
+		[TASK_DRAINING] = "draining", [TASK_GATHERED] = "gathered", [TASK_ENDING] = "ending",
 	};
 
 	return (size_t)state < ARRAY_LEN(names) ? names[state] : "?";
@@ -395,7 +445,7 @@ void act(struct controller *c, struct task *t)
 	}
 	if (kind != STOP_EXIT && t->must_pass)
 		grab_passed(c, t);
-	if (t->process && t->process->crasher == t && t->process->crash_goes && kind != STOP_EXIT)
+	if (t->process && t->process->crasher == t && t->process->crash_goes && kind != STOP_EXIT && kind != STOP_ENDING)
 		crash_survived(c, t);
 	if (t->process && t->process->learner == t && t->state == TASK_STOPPING && kind != STOP_INTERRUPT &&
 	    kind != STOP_EXEC)

@@ -101,6 +101,10 @@ int question_answer(struct controller *c, uint64_t question, uint32_t action)
 	if (!t)
 		return too_late(c, question);
 	question_cancel(c, t);
+	if (is_ending(t)) {
+		settle(c, t);
+		return 0;
+	}
 	switch (action) {
 	case PROTO_STAY:
 		task_set_state(t, TASK_HELD);

@@ -16,6 +16,8 @@
 
 #include <errno.h>
 
+#include <linux/ptrace.h>
+
 #include "controller/site.h"
 #include "controller/trace.h"
 #include "os/newborn.h"
@@ -32,7 +34,12 @@ enum {
 
 uint32_t wanted_options(const struct controller *c, const struct process *p)
 {
-	return os_trace_options(p->ours_to_kill && c->hold.mode == PROTO_KILL);
+	uint32_t options = os_trace_options(p->ours_to_kill && c->hold.mode == PROTO_KILL);
+
+	/* One more stop of each thread: only where somebody wants to see it. */
+	if (c->hold.stacks & PROTO_SAMPLE_AT_EXIT && p->followed && !p->release)
+		options |= PTRACE_O_TRACEEXIT;
+	return options;
 }
 
 /* ---- one task ---------------------------------------------------------------------------- */
@@ -127,7 +134,7 @@ static bool no_trap_behind_others(const struct task *t)
 
 	TAILQ_FOREACH(other, &t->process->tasks, of_process) {
 		if (other != t && other->state != TASK_LISTENING && other->state != TASK_BLOCKED &&
-		    other->state != TASK_VFORKING && other->state != TASK_GATHERED)
+		    other->state != TASK_VFORKING && other->state != TASK_GATHERED && other->state != TASK_ENDING)
 			return false;
 	}
 	return true;
@@ -192,6 +199,10 @@ void release_stopped(struct controller *c, struct task *t)
 {
 	struct process *p = t->process;
 
+	if (is_ending(t)) {
+		task_end(c, t);
+		return;
+	}
 	if (t->masked)
 		step_finish(c, t);
 	space_lift(c, p->space);
@@ -543,7 +554,8 @@ void release_timers(struct controller *c, uint64_t now)
 		if (!p->release)
 			continue;
 		TAILQ_FOREACH(t, &p->tasks, of_process)
-			if (t->state == TASK_STOPPING && task_cannot_run(t) && !may_be_copying(t))
+			if ((t->state == TASK_STOPPING || t->state == TASK_ENDING) && task_cannot_run(t) &&
+			    !may_be_copying(t))
 				task_set_state(t, TASK_BLOCKED);
 		release_check(c, p);
 		pending = pending || anything_awaited(c, p);

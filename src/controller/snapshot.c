@@ -397,6 +397,11 @@ void snapshot_stop(struct controller *c, struct task *t, enum stop_kind kind)
 	/* What it does for us, or under a step of ours, is not where it stands. */
 	bool its_own = t->state == TASK_RUNNING || t->state == TASK_STOPPING || t->state == TASK_LISTENING;
 
+	/* Not to be part of an instant that comes after it. */
+	if (kind == STOP_ENDING && c->snapshot.manner == PROTO_TOGETHER) {
+		t->snapshot = SNAPSHOT_LEFT_OUT;
+		c->snapshot.recount = true;
+	}
 	if (kind == STOP_EXIT || kind == STOP_EXEC || !its_own)
 		return;
 	/* Of a job-control stop it is told here alone: LISTENing it shows no registers. */

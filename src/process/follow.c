@@ -200,6 +200,7 @@ static void forget_image(struct tether *process)
 		process->space = fresh;
 	}
 	pthread_mutex_unlock(&process->table->lock);
+	sampled_forget_last(process);
 	memset(&process->rtld, 0, sizeof(process->rtld));
 	process->preinit_seen = process->main_planted = process->main_seen = false;
 }
@@ -412,6 +413,7 @@ static void event_exit(struct family *family, struct tether *process, const void
 	int signal = exited ? 0 : WTERMSIG(from->status);
 	struct tether_event event = event_of(&from->event, process, TETHER_EVENT_EXIT);
 
+	sampled_last(family, process);
 	event.u.exit.code = exited ? WEXITSTATUS(from->status) : -1;
 	event.u.exit.signal = signal;
 	event.u.exit.core = !exited && WCOREDUMP(from->status);

@@ -102,6 +102,7 @@ struct tether {
 	struct space *space;
 	struct blob *environment;    /* of its last exec, with TETHER_WANT_ENV */
 	struct blob *creator_environment;
+	struct tether_sample *last_stack; /* owned: what the thread that ends it had, for its exit event */
 	struct operation *rendezvous; /* who waits for it to park */
 	uint32_t stop;               /* where that is: enum tether_stop */
 	uint64_t parked_question;

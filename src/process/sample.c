@@ -219,13 +219,32 @@ void sampled_drop(struct family *family)
 
 void sampled_take(struct family *family, struct tether *process, const struct proto_ev_sample *from)
 {
+	if (process && from->type == PROTO_EV_exit) {
+		sampled_forget_last(process);
+		process->last_stack = from->event.question ? sample_make(process, from) : NULL;
+		return;
+	}
 	sampled_drop(family);
-	if (!process)
+	/* Who does not wait for an answer has another stack by now; a stopped process has its own. */
+	if (!process || (!from->event.question && from->type != PROTO_EV_stop && from->type != PROTO_EV_hit))
 		return;
 	family->sampled.registers = *from;
 	/* A hit's thread stands for the hit, and what is to be done at that decides whether its stack is wanted. */
 	if (from->type != PROTO_EV_hit)
 		family->sampled.sample = sample_make(process, from);
+}
+
+void sampled_last(struct family *family, struct tether *process)
+{
+	sampled_drop(family);
+	family->sampled.sample = process->last_stack;
+	process->last_stack = NULL;
+}
+
+void sampled_forget_last(struct tether *process)
+{
+	sample_put(process->last_stack);
+	process->last_stack = NULL;
 }
 
 bool sampled_is_for(struct family *family, const struct proto_header *header, const struct proto_event *event)
@@ -261,6 +280,7 @@ uint32_t sampled_kinds(uint64_t kinds)
 		{ TETHER_EVENT_BIT(TETHER_EVENT_THREAD_START), PROTO_SAMPLE_AT_THREAD },
 		{ TETHER_EVENT_BIT(TETHER_EVENT_SIGNAL), PROTO_SAMPLE_AT_SIGNAL },
 		{ TETHER_EVENT_BIT(TETHER_EVENT_STOP), PROTO_SAMPLE_AT_STOP },
+		{ TETHER_EVENT_BIT(TETHER_EVENT_EXIT), PROTO_SAMPLE_AT_EXIT },
 		{ TETHER_EVENT_BIT(TETHER_EVENT_LOAD) | TETHER_EVENT_BIT(TETHER_EVENT_UNLOAD), PROTO_SAMPLE_AT_LINKER },
 	};
 	uint32_t at = 0;

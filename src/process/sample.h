@@ -23,6 +23,9 @@ bool sampled_is_for(struct family *family, const struct proto_header *header, co
 /* The frames, looked for at the first call: the thread must stand. Borrowed; NULL: none can be had. */
 struct tether_sample *sampled_frames(struct family *family, struct tether *process);
 void sampled_drop(struct family *family);
+/* At the exit event: the stack that was taken when its thread began to end. */
+void sampled_last(struct family *family, struct tether *process);
+void sampled_forget_last(struct tether *process);
 /* The registers that are to be told before events of these kinds: set of PROTO_SAMPLE_AT_*. */
 uint32_t sampled_kinds(uint64_t kinds);
 

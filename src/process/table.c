@@ -8,6 +8,7 @@
 
 #include "os/sys.h"
 #include "process/handle.h"
+#include "process/sample.h"
 #include "process/stack.h"
 
 /* A page that the kernel clears in each forked child: asking for the pid costs more than all else in a short call. */
@@ -200,6 +201,7 @@ void handle_unpin(struct tether *process)
 	space_put(process->space);
 	blob_put(process->environment);
 	blob_put(process->creator_environment);
+	sample_put(process->last_stack);
 	free(process);
 }
 

@@ -85,6 +85,7 @@ enum {
 	PROTO_SAMPLE_AT_SIGNAL = 1 << 2,
 	PROTO_SAMPLE_AT_STOP = 1 << 3,
 	PROTO_SAMPLE_AT_LINKER = 1 << 4, /* hits of sites that ask */
+	PROTO_SAMPLE_AT_EXIT = 1 << 5,   /* of the thread that ends its process, before it is gone */
 };
 
 /* The parts of an image that move as a whole. */
@@ -346,7 +347,8 @@ struct proto_ev_crash {
 };
 /*
  * The registers of a thread at the event that comes next, which has the same t_ns and pid. With a question it stands
- * until that is answered.
+ * until that is answered. Of an exit: the event comes later, when all of the process has ended; it belongs to the last
+ * sample before, and to none where the process has executed another image between.
  */
 struct proto_ev_sample {
 	struct proto_event event;

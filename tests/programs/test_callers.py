@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Who has called for a load, and the stack at any chosen event (-k)."""
 import os
+import random
 import re
+import signal
 import subprocess
+import time
 
 from processes import eventually, running
 from tether_test import timeout
@@ -103,6 +106,61 @@ def build(t):
     return [t.tmp / 'program', t.tmp / 'plugin.so']
 
 
+ENDINGS = r"""
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define KEPT __attribute__((noinline, noclone))
+
+static const char *way;
+static volatile int zero;
+
+KEPT static int ends_it(void)
+{
+	if (!strcmp(way, "thread-exit"))
+		_exit(5);
+	if (!strcmp(way, "thread-crash"))
+		zero = *(volatile int *)(long)zero;
+	if (!strcmp(way, "last"))
+		syscall(SYS_exit, 6);
+	return 0;
+}
+
+static void *ender(void *nothing)
+{
+	usleep(20000);
+	(void)(ends_it() + 1);
+	return nothing;
+}
+
+static void *waits(void *nothing)
+{
+	pause();
+	return nothing;
+}
+
+int main(int argc, char **argv)
+{
+	pthread_t thread;
+
+	way = argv[argc - 1];
+	if (!strcmp(way, "last")) {
+		pthread_create(&thread, NULL, ender, NULL);
+		syscall(SYS_exit, 7);
+	}
+	for (int i = 0; i < 4; i++)
+		pthread_create(&thread, NULL, waits, NULL);
+	pthread_create(&thread, NULL, ender, NULL);
+	pause();
+}
+"""
+
+
 def names(stack):
     return [re.sub(r'^(__GI_|_+)', '', frame.get('symbol', '?')).split('@')[0] for frame in stack['frames']]
 
@@ -196,10 +254,97 @@ def test_what_is_chosen_is_shown_and_what_has_no_stack_is_refused(t):
     result = t.run([*t.tether, 'run', '-e', 'exit', '-k', 'fork', '--', 'sh', '-c', 'true & wait'])
     lines = result.stderr.decode().splitlines()
     t.check(re.search(r'  fork +fork', lines[0]) and re.match(r' +0x[0-9a-f]{16}  libc', lines[1]), lines)
-    for kind in ('exec', 'exit', 'nonesuch', ''):
+    for kind in ('main', 'nonesuch', ''):
         result = t.run([*t.tether, 'run', '-k', kind, '--', 'true'])
         t.equal(result.returncode, 125, kind)
-        t.check(b'the kinds are all fork thread load unload signal stop' in result.stderr, result.stderr)
+        t.check(b'the kinds are all fork thread load unload signal stop exit' in result.stderr, result.stderr)
+    for kind in ('exec', 'fork,exec', 'exec,exit'):
+        result = t.run([*t.tether, 'run', '-k', kind, '--', 'true'])
+        t.equal(result.returncode, 125, kind)
+        t.check(b'old image is gone' in result.stderr and b'strace -f -k' in result.stderr, result.stderr)
+
+
+def ends(t, command, expected, **exit):
+    """The stack behind the exit event of the first process, and that it is the right one."""
+    _, records = t.traced(command, '-k', 'exit', '-e', 'exit')
+    at = max(i for i, r in enumerate(records) if r['event'] == 'exit')
+    event = records[at]
+    for key, value in exit.items():
+        t.equal(event.get(key), value, f'{key} of {command}')
+    t.equal([r['event'] for r in records if r['event'] in ('late-answer', 'error')], [])
+    stack = records[at + 1] if records[at + 1:] and records[at + 1]['event'] == 'stack' else None
+    if not expected:
+        t.equal(stack, None, f'a stack of {command}')
+        return
+    t.check(stack, f'no stack of {command}: {records}')
+    left = iter(names(stack))
+    t.check(all(any(name in have for have in left) for name in expected), f'{command}: {names(stack)}')
+
+
+def build_endings(t):
+    gcc = t.need('gcc')
+    (t.tmp / 'endings.c').write_text(ENDINGS)
+    made = t.run([gcc, '-O1', '-fno-optimize-sibling-calls', '-o', 'endings', 'endings.c', '-pthread'])
+    t.equal(made.returncode, 0, made.stderr)
+    return t.tmp / 'endings'
+
+
+@timeout(90)
+def test_who_has_ended_a_process(t):
+    """The thread that has called exit(3), or to which the signal came; not one that ended with it."""
+    endings = build_endings(t)
+    ends(t, ['bash', '-c', 'eval "exit 3"'], ['exit', 'main'], code=3)
+    ends(t, [endings, 'thread-exit'], ['exit', 'ends_it', 'ender'], code=5)
+    ends(t, [endings, 'thread-crash'], ['ends_it', 'ender'], signal='SIGSEGV')
+    ends(t, [endings, 'last'], ['syscall', 'ends_it', 'ender'])
+    ends(t, ['sh', '-c', 'kill -TERM $$'], ['kill'], signal='SIGTERM')
+    ends(t, ['sh', '-c', 'kill -KILL $$'], None, signal='SIGKILL')
+    python = '/usr/bin/python3'
+    if os.path.exists(python):
+        ends(t, [python, '-c', 'import sys; sys.exit(7)'], ['exit', 'Py_RunMain'], code=7)
+        ends(t, [python, '-c', 'import os; os._exit(8)'], ['exit', 'Py_RunMain'], code=8)
+        script = 'import os, threading, time; threading.Thread(target=lambda: os._exit(9)).start(); time.sleep(9)'
+        ends(t, [python, '-c', script], ['exit', 'thread'], code=9)
+
+
+def test_an_exec_by_a_thread_leaves_no_stack_of_the_old_image(t):
+    """The others end by it: with a stop of theirs, and not their process."""
+    python = '/usr/bin/python3'
+    if not os.path.exists(python):
+        t.skip('no python of the system')
+    script = ('import os, threading, time\n'
+              'threading.Thread(target=lambda: os.execv("/bin/sh", ["sh", "-c", "exit 4"])).start()\ntime.sleep(9)')
+    for _ in range(5):
+        ends(t, [python, '-c', script], ['exit'], code=4)
+
+
+@timeout(120)
+def test_what_is_killed_while_its_stack_is_taken_is_gone(t):
+    """SIGKILL to the process, or to tether, at any moment of its end: nothing is left, and nobody waits."""
+    endings = build_endings(t)
+    chance = random.Random(6)
+    for i in range(30):
+        way = ('thread-exit', 'thread-crash', 'last')[i % 3]
+        started = time.monotonic()
+        tether = subprocess.Popen([*t.tether, 'run', '-q', '-k', 'exit', '--', endings, way],
+                                  stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(0.015 + chance.random() * 0.02)
+        mine = [int(pid) for pid in os.listdir('/proc') if pid.isdigit() and is_victim(pid, endings)]
+        for pid in mine if i % 2 else [tether.pid]:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        tether.wait()
+        t.check(eventually(lambda: not any(is_victim(pid, endings) for pid in mine)), f'{way}: {mine} live on')
+        t.check(time.monotonic() - started < 10, f'{way}: it took {time.monotonic() - started:.1f} s')
+
+
+def is_victim(pid, program):
+    try:
+        return os.readlink(f'/proc/{pid}/exe') == str(program)
+    except OSError:
+        return False
 
 
 def test_a_thousand_signals_with_stacks_all_arrive(t):

@@ -218,6 +218,19 @@ static void numbers_of_injected_calls_are_those_of_this_system(void **state)
 	assert_false(arch_syscall_forks(ARCH_I386, 56));
 }
 
+static void whose_end_a_system_call_is(void **state)
+{
+	(void)state;
+	assert_int_equal(arch_syscall_ends(ARCH_X86_64, SYS_exit_group), ARCH_ENDS_PROCESS);
+	assert_int_equal(arch_syscall_ends(ARCH_X86_64, SYS_exit), ARCH_ENDS_THREAD);
+	assert_int_equal(arch_syscall_ends(ARCH_X86_64, 0x40000000 | SYS_exit_group), ARCH_ENDS_PROCESS); /* x32 */
+	assert_int_equal(arch_syscall_ends(ARCH_X86_64, 1), ARCH_ENDS_NOBODY); /* write(2) */
+	assert_int_equal(arch_syscall_ends(ARCH_X86_64, -1), ARCH_ENDS_NOBODY);
+	assert_int_equal(arch_syscall_ends(ARCH_I386, 252), ARCH_ENDS_PROCESS);
+	assert_int_equal(arch_syscall_ends(ARCH_I386, 1), ARCH_ENDS_THREAD);
+	assert_int_equal(arch_syscall_ends(ARCH_I386, 231), ARCH_ENDS_NOBODY); /* fgetxattr(2) */
+}
+
 static enum arch_eintr eintr(long number, unsigned argument, uint64_t value)
 {
 	struct user_regs_struct user = { .orig_rax = (uint64_t)number, .rax = (uint64_t)-EINTR };
@@ -482,6 +495,7 @@ int main(void)
 		cmocka_unit_test(an_injected_call_has_its_arguments_where_the_kernel_looks),
 		cmocka_unit_test(a_system_call_instruction_is_told_from_others),
 		cmocka_unit_test(numbers_of_injected_calls_are_those_of_this_system),
+		cmocka_unit_test(whose_end_a_system_call_is),
 		cmocka_unit_test(calls_that_a_stop_disturbs_are_known_with_their_time_outs),
 		cmocka_unit_test(sums_and_differences_equal_the_processors_with_all_flags),
 		cmocka_unit_test(push_of_the_stack_pointer_writes_its_old_value),

@@ -75,8 +75,9 @@ static void ptrace_events_are_told_apart(void **state)
 		{ PTRACE_EVENT_CLONE, STOP_CLONE },
 		{ PTRACE_EVENT_VFORK_DONE, STOP_VFORK_DONE },
 		{ PTRACE_EVENT_EXEC, STOP_EXEC },
+		{ PTRACE_EVENT_EXIT, STOP_ENDING },
 		{ PTRACE_EVENT_STOP, STOP_INTERRUPT },
-		{ PTRACE_EVENT_EXIT, STOP_INTERRUPT } /* never asked for */,
+		{ PTRACE_EVENT_SECCOMP, STOP_INTERRUPT } /* never asked for */,
 	};
 
 	(void)state;

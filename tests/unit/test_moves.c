@@ -88,6 +88,15 @@ static void a_stop_leads_to_a_standing_state(void **state)
 		}
 }
 
+/* Its last stop, where it was asked for: SIGKILL overtakes any other, and nothing is waited for but its end. */
+static void every_state_but_the_last_takes_the_stop_before_the_end(void **state)
+{
+	(void)state;
+	for (enum task_state s = 0; s < TASK_STATES; s++)
+		if ((s != TASK_ENDING) != (moves[s][STOP_ENDING].act != NULL))
+			fail_msg("%s", where(s, STOP_ENDING));
+}
+
 static void every_state_has_a_name(void **state)
 {
 	(void)state;
@@ -224,6 +233,7 @@ int main(void)
 		cmocka_unit_test(every_state_of_a_leader_takes_an_exec),
 		cmocka_unit_test(every_running_state_takes_an_interrupt_that_nobody_waits_for),
 		cmocka_unit_test(a_stop_leads_to_a_standing_state),
+		cmocka_unit_test(every_state_but_the_last_takes_the_stop_before_the_end),
 		cmocka_unit_test(every_state_has_a_name),
 		cmocka_unit_test(a_vfork_is_heard_of_in_every_state_that_runs),
 		cmocka_unit_test(a_thread_that_drains_at_the_end_is_waited_for),
