@@ -68,6 +68,8 @@ if [ "$purpose" = test ]; then
 	need man-db program man
 	# Any node will do; Debian's is large.
 	need nodejs sh -c 'command -v node || command -v nodejs'
+	need python3-pytest sh -c '[ ! -e /usr/bin/python3 ] || /usr/bin/python3 -c "import pytest"'
+	need cmake program ctest
 	need postgresql sh -c 'ls /usr/lib/postgresql/*/bin/initdb || command -v initdb'
 	need postgresql-contrib sh -c 'ls /usr/lib/postgresql/*/bin/pgbench || command -v pgbench'
 fi
