@@ -11,6 +11,9 @@
  * --parks: the client parks and continues its victims all the time. When they were hardly parked, or no trap was seen
  * between two parks, nothing was proved, and that fails.
  * --stacks: the client takes snapshots of their stacks all the time; that hardly any was taken fails too.
+ * --events: the client has the stack of every event, and what is about to crash parks.
+ * --crashes: the same with victims that crash by themselves around the ending. They have to end by the signal, and with the core,
+ * of a victim that nobody holds.
  * --sabotage H takes a client that does this harm on purpose and passes when each victim is judged so.
  */
 #include <errno.h>
@@ -27,16 +30,16 @@
 
 static const char *const all_kinds[] = { "hot",    "sig", "step", "dl",     "fork", "vfork",
 					 "vforkc", "thr", "mask", "masksig", "caught", "ignored", "both",
-					 "bothsig", "slow" };
+					 "bothsig", "slow", "segv", "abrt", "segvsig" };
 
-enum { KINDS = sizeof(all_kinds) / sizeof(all_kinds[0]) };
+enum { KINDS = sizeof(all_kinds) / sizeof(all_kinds[0]), CRASHES = 3 };
 
 struct plan {
 	struct lab lab;
 	bool kinds[KINDS], holds[HOLD_COUNT], endings[ENDING_COUNT];
 	unsigned count, seconds;
 	uint64_t deadline_ns; /* 0: none */
-	bool spread, parks, stacks;
+	bool spread, parks, stacks, events, crashes;
 	uint64_t seed;
 	unsigned expect; /* set of enum harm that each victim has to show; none: no harm at all */
 	const char *sabotage;
@@ -44,7 +47,7 @@ struct plan {
 
 struct tally {
 	unsigned victims, harmed, early, not_held;
-	unsigned parks, traps_seen, snapshots;
+	unsigned parks, traps_seen, snapshots, stacks;
 	unsigned of_kind[HARM_KINDS];
 	uint64_t let_go_max_ns, gap_max_ns;
 	uint64_t looks, glimpses;
@@ -122,6 +125,7 @@ static void count_outcome(const struct plan *plan, struct tally *tally, const st
 	tally->parks += outcome->parks;
 	tally->traps_seen += outcome->traps_seen;
 	tally->snapshots += outcome->snapshots;
+	tally->stacks += outcome->stacks;
 	tally->looks += outcome->looks;
 	tally->glimpses += outcome->glimpses;
 	if (outcome->let_go_ns > tally->let_go_max_ns)
@@ -134,8 +138,9 @@ static void count_outcome(const struct plan *plan, struct tally *tally, const st
 		tally->of_kind[kind] += harms >> kind & 1;
 	if (harms & ~excused(trial, harms))
 		tally->harmed++;
-	printf("# %s %s--kinds %s --holds %s --endings %s --count 1 --seed %lu (%u us after %s): %s: %s\n",
+	printf("# %s %s%s--kinds %s --holds %s --endings %s --count 1 --seed %lu (%u us after %s): %s: %s\n",
 	       harms & ~excused(trial, harms) ? "HARMED" : "the known risk", trial->parks ? "--parks " : trial->stacks ? "--stacks " : "",
+	       trial->crashes ? "--crashes " : trial->events ? "--events " : "",
 	       trial->kind, hold_name(trial->hold), ending_name(trial->ending), trial->seed, outcome->moment_us,
 	       outcome->early ? "the client's start" : "held", harm_names(harms, names, sizeof(names)),
 	       outcome->finding.detail);
@@ -151,6 +156,7 @@ static void add_tally(struct tally *sum, const struct tally *more)
 	sum->parks += more->parks;
 	sum->traps_seen += more->traps_seen;
 	sum->snapshots += more->snapshots;
+	sum->stacks += more->stacks;
 	for (unsigned kind = 0; kind < HARM_KINDS; kind++)
 		sum->of_kind[kind] += more->of_kind[kind];
 }
@@ -173,8 +179,10 @@ static void report(const struct plan *plan, unsigned number, enum ending ending,
 	       ending_text(ending), kind, hold_text(hold), tally->harmed, tally->victims);
 	if (ending == ENDING_CONTROLLER_KILL && hold != HOLD_KILL)
 		printf(" beyond the known risk, which hit %u", risk);
-	if (plan->parks)
+	if (plan->parks || plan->crashes)
 		printf(", %u parks", tally->parks);
+	if (plan->events)
+		printf(", %u stacks of events", tally->stacks);
 	if (plan->stacks)
 		printf(", %u snapshots", tally->snapshots);
 	if (ending == ENDING_FROZEN)
@@ -215,12 +223,19 @@ static struct tally run_row(const struct plan *plan, unsigned kind, unsigned hol
 
 	for (unsigned i = 0; i < count; i++) {
 		struct trial trial = {
-			all_kinds[kind], (enum hold)hold, (enum ending)ending, plan->parks, plan->stacks, 0
+			.kind = all_kinds[kind],
+			.hold = (enum hold)hold,
+			.ending = (enum ending)ending,
+			.parks = plan->parks,
+			.stacks = plan->stacks,
+			.events = plan->events,
+			.crashes = plan->crashes,
 		};
 		struct outcome outcome;
 
 		trial.seed = is_repetition(plan) ? plan->seed : random_next(seeds) >> 16;
 		trial_run(&plan->lab, &trial, &outcome);
+		(void)unlink("core");
 		count_outcome(plan, &tally, &trial, &outcome);
 	}
 	return tally;
@@ -268,6 +283,10 @@ static struct tally run_all(const struct plan *plan, unsigned *number, uint64_t 
 static bool parks_prove_nothing(const struct plan *plan, const struct tally *sum)
 {
 	if (plan->stacks && !plan->sabotage && sum->victims >= 8 && sum->snapshots < sum->victims / 4)
+		return true;
+	if (plan->crashes)
+		return sum->victims >= 8 && sum->parks < sum->victims / 8;
+	if (plan->events && !plan->sabotage && sum->victims >= 8 && sum->stacks < sum->victims)
 		return true;
 	if (!plan->parks || plan->sabotage)
 		return false;
@@ -335,7 +354,7 @@ static void find_lab(struct lab *lab, const char *sabotage)
 static void usage(void)
 {
 	fputs("usage: harm [--kinds K,..] [--holds H,..] [--endings E,..] [--count N] [--spread] [--seed S]\n"
-	      "            [--seconds N] [--parks | --stacks] [--verbose] [--keep] [--sabotage HARM]\n"
+	      "            [--seconds N] [--parks | --stacks] [--events | --crashes] [--verbose] [--keep] [--sabotage HARM]\n"
 	      "kinds:",
 	      stderr);
 	for (unsigned i = 0; i < KINDS; i++)
@@ -371,6 +390,7 @@ static void parse(struct plan *plan, int argc, char **argv)
 		{ "spread", no_argument, NULL, 'p' },         { "verbose", no_argument, NULL, 'v' },
 		{ "sabotage", required_argument, NULL, 'x' }, { "parks", no_argument, NULL, 'P' },
 		{ "keep", no_argument, NULL, 'K' },           { "stacks", no_argument, NULL, 'S' },
+		{ "events", no_argument, NULL, 'E' },         { "crashes", no_argument, NULL, 'C' },
 		{ 0 }
 	};
 	bool known = true;
@@ -410,6 +430,12 @@ static void parse(struct plan *plan, int argc, char **argv)
 		case 'S':
 			plan->stacks = true;
 			break;
+		case 'C':
+			plan->crashes = true;
+			/* fall through */
+		case 'E':
+			plan->events = true;
+			break;
 		case 'x':
 			known &= choose_sabotage(optarg, plan);
 			break;
@@ -418,6 +444,12 @@ static void parse(struct plan *plan, int argc, char **argv)
 		}
 	if (!known || optind < argc)
 		usage();
+	/* Each kind where it belongs: who crashes has no other end, who does not has another. */
+	for (unsigned i = 0; i < KINDS; i++)
+		plan->kinds[i] = plan->kinds[i] && (i >= KINDS - CRASHES) == plan->crashes;
+	/* One that is to be left stopped and crashes stands with its signal: live-crashes. A client that stands still is no end. */
+	if (plan->crashes)
+		plan->holds[HOLD_HANG] = plan->endings[ENDING_FROZEN] = plan->endings[ENDING_CONTROLLER_KILL] = false;
 }
 
 int main(int argc, char **argv)
@@ -445,6 +477,9 @@ int main(int argc, char **argv)
 	bool idle = parks_prove_nothing(&plan, &sum);
 	if (plan.stacks && !plan.sabotage)
 		printf("%s %u - stacks of victims with traps were taken\n", idle ? "not ok" : "ok", ++number);
+	if (plan.events && !plan.sabotage)
+		printf("%s %u - stacks of events%s were there\n", idle ? "not ok" : "ok", ++number,
+		       plan.crashes ? ", and parks at a crash," : "");
 	if (plan.parks && !plan.sabotage)
 		printf("%s %u - victims with traps were parked\n", idle ? "not ok" : "ok", ++number);
 	printf("1..%u\n# %u victims, %u harmed\n", number, sum.victims, sum.harmed);

@@ -9,6 +9,8 @@
  * With --parks it has the victim parked and continues it all the time, and looks at each park whether it stands and
  * its text equals the file.
  * With --stacks it takes snapshots of the victim's stacks all the time, together and one thread after the other.
+ * With --events it has the stack of each event that can have one, looks at some of them, and what is about to crash parks: it takes
+ * its stacks then, and mostly lets it go on.
  * It has no signal handlers: SIGTERM and SIGINT kill it as they kill any client.
  */
 #include <errno.h>
@@ -50,6 +52,9 @@ struct holder {
 	bool awaits_park;    /* asked for, not there yet */
 	uint64_t next_ns;    /* of the next park, or the last moment for this one */
 	unsigned park_count;
+	uint64_t kinds;      /* of events that come with a stack */
+	uint64_t crash_ns;   /* when to look at one that stands at its crash; 0: none does */
+	struct tether *crashed; /* owned */
 };
 
 static void say(const char *word, long long value)
@@ -72,10 +77,42 @@ static _Noreturn void fail(const char *what, int code, const struct tether_error
 	_exit(3);
 }
 
+static int look_away(const struct tether_stack *stack, void *data)
+{
+	(void)stack;
+	(void)data;
+	return 0;
+}
+
+/* splitmix64 */
+static uint64_t random_next(uint64_t *state)
+{
+	uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);
+
+	z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+	z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
+	return z ^ z >> 31;
+}
+
+/* Names are looked up for some: that takes longer than all else. */
+static void look_at_event(struct holder *holder, const struct tether_event *event)
+{
+	uint64_t bits = random_next(&holder->random);
+
+	if (event->stack && !tether_event_stack(event, bits & 7 ? TETHER_SNAPSHOT_NO_NAMES : 0, look_away, NULL))
+		atomic_fetch_add(&holder->board->stacks, 1);
+	if (event->kind == TETHER_EVENT_CRASH && event->process && !holder->crashed) {
+		holder->crashed = tether_ref(event->process);
+		holder->crash_ns = now_ns() + (bits >> 8) % RUN_US * 1000;
+	}
+}
+
 static void on_event(const struct tether_event *event, void *data)
 {
 	struct holder *holder = data;
 
+	if (holder->kinds)
+		look_at_event(holder, event);
 	if (event->kind == TETHER_EVENT_LATE_ANSWER) {
 		if (!holder->late++)
 			say("late", (long long)event->u.late.waited_ns);
@@ -146,7 +183,8 @@ static void look_at_park(const struct holder *holder)
 	different = judge_text_difference((pid_t)holder->pid, where, sizeof(where));
 	for (unsigned i = 0; i < board->workers; i++)
 		moved += atomic_load(&board->progress[i]) != before[i];
-	if (atomic_load(&board->ending) || holder->over)
+	/* -1: it has ended, as one may that had crashed before it was held. Who judges it sees whether that is right. */
+	if (atomic_load(&board->ending) || holder->over || different < 0)
 		return;
 	if (different || moved) {
 		int length = snprintf(line, sizeof(line), "unpark %u moved, %ld differ: %s\n", moved, different,
@@ -161,9 +199,11 @@ static void look_at_park(const struct holder *holder)
 
 static void take_by_grab(struct holder *holder, int64_t pid)
 {
-	struct tether_grab_opts opts = {
-		.size = sizeof(opts), .flags = holder->flags, .mode = holder->mode, .timeout_ms = 10000
-	};
+	struct tether_grab_opts opts = { .size = sizeof(opts),
+					 .flags = holder->flags,
+					 .mode = holder->mode,
+					 .timeout_ms = 10000,
+					 .stacks = holder->kinds };
 	struct tether_error error = TETHER_ERROR_INIT;
 	int result = tether_grab(holder->session, pid, &opts, &holder->victim, &error);
 
@@ -186,7 +226,8 @@ static void take_by_create(struct holder *holder, char **argv)
 					   .argv = argv,
 					   .flags = holder->flags,
 					   .stop = holder->stop,
-					   .mode = holder->mode };
+					   .mode = holder->mode,
+					   .stacks = holder->kinds };
 	struct tether_error error = TETHER_ERROR_INIT;
 	int result = tether_create(holder->session, &opts, &holder->victim, &error);
 
@@ -205,6 +246,9 @@ static void take_by_create(struct holder *holder, char **argv)
 
 static void obey(struct holder *holder, char letter)
 {
+	/* Else the hold would go on, and it would stand: as long as anybody has a handle. */
+	if (holder->crashed)
+		tether_release(holder->crashed);
 	if (letter == 'r')
 		say("released", tether_release(holder->victim));
 	else if (letter == 'c')
@@ -215,16 +259,6 @@ static void obey(struct holder *holder, char letter)
 	for (;;)
 		if (read(STDIN_FILENO, &letter, 1) <= 0 || letter == 'q')
 			_exit(0);
-}
-
-/* splitmix64 */
-static uint64_t random_next(uint64_t *state)
-{
-	uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);
-
-	z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-	z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-	return z ^ z >> 31;
 }
 
 /* That it has gone is told by an event, or was ordered by the judge. */
@@ -270,13 +304,6 @@ static void move_on(struct holder *holder)
 	}
 }
 
-static int look_away(const struct tether_stack *stack, void *data)
-{
-	(void)stack;
-	(void)data;
-	return 0;
-}
-
 /* Every fourth snapshot meets the end of the one before. */
 static void take_stacks(struct holder *holder)
 {
@@ -296,12 +323,39 @@ static void take_stacks(struct holder *holder)
 	holder->next_ns = now_ns() + (bits & 6 ? (bits >> 3) % RUN_US * 1000 : 0);
 }
 
+static bool stands_at_crash(const struct holder *holder)
+{
+	struct tether_info info = { .size = sizeof(info) };
+
+	return !tether_info_get(holder->crashed, &info) && info.state == TETHER_STATE_PARKED;
+}
+
+/* It stands until this lets it go on, which is not always. Whoever is gone, or let go by now, is no failure. */
+static void look_at_crash(struct holder *holder)
+{
+	struct tether_snapshot_opts opts = { .size = sizeof(opts), .flags = TETHER_SNAPSHOT_NO_NAMES };
+	uint64_t bits = random_next(&holder->random);
+
+	if (!holder->crash_ns || now_ns() < holder->crash_ns)
+		return;
+	holder->crash_ns = 0;
+	if (bits & 1 && !tether_snapshot(holder->crashed, &opts, look_away, NULL, NULL) && stands_at_crash(holder))
+		atomic_fetch_add(&holder->board->parks, 1);
+	if (bits & 6)
+		tether_continue(holder->crashed);
+	tether_release(holder->crashed);
+	holder->crashed = NULL;
+}
+
 /* Until something is due; false for never. */
 static bool due_in(const struct holder *holder, struct timespec *ret)
 {
-	uint64_t now = now_ns(), left = holder->next_ns > now ? holder->next_ns - now : 0;
+	uint64_t next = holder->crash_ns ? holder->crash_ns : holder->next_ns;
+	uint64_t now = now_ns(), left = next > now ? next - now : 0;
 
 	*ret = (struct timespec){ .tv_sec = (time_t)(left / 1000000000), .tv_nsec = (long)(left % 1000000000) };
+	if (holder->crash_ns)
+		return true;
 	return (holder->parks || holder->stacks) && !holder->over && !atomic_load(&holder->board->ending);
 }
 
@@ -329,6 +383,7 @@ static void serve(struct holder *holder)
 			move_on(holder);
 		if (holder->stacks)
 			take_stacks(holder);
+		look_at_crash(holder);
 	}
 }
 
@@ -354,6 +409,7 @@ static int parse(struct holder *holder, int argc, char **argv)
 		{ "stop", required_argument, NULL, 's' },  { "question", required_argument, NULL, 'q' },
 		{ "fork", no_argument, NULL, 'c' },        { "hang", no_argument, NULL, 'h' },
 		{ "parks", required_argument, NULL, 'p' }, { "stacks", required_argument, NULL, 't' },
+		{ "events", required_argument, NULL, 'e' },
 		{ 0 }
 	};
 
@@ -383,6 +439,11 @@ static int parse(struct holder *holder, int argc, char **argv)
 			break;
 		case 'c':
 			holder->forks = true;
+			break;
+		case 'e':
+			holder->kinds = TETHER_EVENTS_WITH_STACK;
+			holder->flags |= TETHER_PARK_ON_CRASH;
+			holder->random = strtoull(optarg, NULL, 0);
 			break;
 		case 't':
 			holder->stacks = true;

@@ -31,10 +31,12 @@ struct scoreboard {
 		gap_ns[BOARD_WORKERS]; /* longest time between two turns; the judge may set it back to 0 */
 	_Atomic uint32_t begin;        /* the injection victim: session says go */
 	_Atomic uint32_t done;         /* the injection victim: its script has run */
+	_Atomic uint32_t crash;        /* judge: one of its threads is to crash now */
 	_Atomic uint32_t measure;      /* judge: keep gap_ns (two clock readings a turn) */
 	_Atomic uint32_t ending;       /* judge: the hold is about to be ended: what was parked may run any moment */
 	_Atomic uint32_t parks;        /* client: at which it has found the victim standing and its text whole */
 	_Atomic uint32_t snapshots;    /* client: of its stacks */
+	_Atomic uint32_t stacks;       /* client: that came with events */
 	_Atomic uint32_t traps_seen;   /* client: how often it has seen a trap in the text between two parks */
 	_Atomic uint64_t looks;        /* at the disposition of SIGTRAP, kind both, ... */
 	_Atomic uint64_t glimpses;     /* ... which found the default, between the kernel's reset and the repair */

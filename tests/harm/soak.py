@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Run the handle stress for at most 30 s, then the harm loops for as long as told: `make soak SECONDS=N`.
 
-For a quarter of that time the client parks and continues its victims all the time.
+For a quarter of that time the client parks and continues its victims all the time, for another it has the stacks of all events
+and victims that crash.
 """
 import argparse
 import os
@@ -33,5 +34,8 @@ if not options.words:
     parks = max(1, options.seconds // 4)
     if subprocess.run([harm, '--parks', '--seconds', str(parks)], env=environment, check=False).returncode:
         sys.exit('soak.py: harm --parks failed')
-    options.seconds = max(1, options.seconds - parks)
+    for word in ('--events', '--crashes'):
+        if subprocess.run([harm, word, '--seconds', str(max(1, parks // 2))], env=environment, check=False).returncode:
+            sys.exit(f'soak.py: harm {word} failed')
+    options.seconds = max(1, options.seconds - 2 * parks)
 os.execve(harm, [harm, '--seconds', str(options.seconds), *options.words], environment)

@@ -19,6 +19,7 @@ enum {
 	SETTLE_MS = 2000, /* for the last thread to be untraced */
 	EXIT_MS = 5000,   /* for the victim to end when told to */
 	EARLY_US = 8000,
+	CRASH_US = 6000, /* from the crash to the ending */
 	LATE_US = 40000,
 	QUESTION_MS = 300,       /* ENDING_FROZEN: the deadline of a question */
 	QUESTION_SLACK_MS = 250, /* two CPUs, up to nine busy threads */
@@ -47,6 +48,7 @@ struct scene {
 	pid_t forked[MAX_FORKED];
 	unsigned forked_count;
 	struct signal_state signals;
+	int crash_status; /* trial.crashes: what it ends with when nobody holds it */
 };
 
 static const char *const hold_names[][2] = {
@@ -289,6 +291,11 @@ static void start_client(struct scene *scene, uint64_t *random)
 		PUT("--stacks");
 		PUT(parks);
 	}
+	if (scene->trial->events) {
+		snprintf(parks, sizeof(parks), "%lu", bits);
+		PUT("--events");
+		PUT(parks);
+	}
 	if (is_grabbed(scene->trial)) {
 		if (scene->trial->hold == HOLD_HANG)
 			PUT("--hang");
@@ -454,8 +461,25 @@ static void finish_grabbed(struct scene *scene)
 		      atomic_load(&scene->board->errors), atomic_load(&scene->board->last_error));
 }
 
+/* Held or not, it ends, and with nothing but its own signal and core. */
+static void judge_crashed(struct scene *scene)
+{
+	uint64_t end = now_ns() + EXIT_MS * UINT64_C(1000000);
+
+	for (reap(scene); !scene->victim_ended && now_ns() < end; reap(scene))
+		pause_us(200);
+	if (!scene->victim_ended)
+		blame(scene, HARM_STUCK, "it has crashed and did not end within %d ms", EXIT_MS);
+	else if (scene->victim_status != scene->crash_status)
+		blame(scene, HARM_WRONG, "ended with status 0x%x, not 0x%x", scene->victim_status, scene->crash_status);
+}
+
 static void judge_grabbed(struct scene *scene)
 {
+	if (scene->trial->crashes) {
+		judge_crashed(scene);
+		return;
+	}
 	reap(scene);
 	if (scene->victim_ended) {
 		blame(scene, HARM_DIED, "ended with status 0x%x", scene->victim_status);
@@ -480,22 +504,27 @@ static void judge_created_living(struct scene *scene)
 		reap(scene);
 		if (scene->client_ended && family_children(list, MAX_CHILDREN) == scene->forked_count)
 			break;
+		if (scene->trial->crashes && atomic_load(&scene->board->pid) && is_gone(atomic_load(&scene->board->pid)))
+			break;
 		pause_us(200);
 	}
 	scene->victim = atomic_load(&scene->board->pid);
-	if (!atomic_load(&scene->board->ready)) {
+	if (!atomic_load(&scene->board->ready) && (!scene->victim || !scene->trial->crashes)) {
 		if (scene->victim)
 			blame(scene, HARM_DIED, "it ran and never became ready");
 		return;
 	}
-	judge_living(&scene->outcome->finding, scene->victim, scene->board, NULL, SETTLE_MS);
-	atomic_store(&scene->board->stop, 1);
+	if (!scene->trial->crashes)
+		judge_living(&scene->outcome->finding, scene->victim, scene->board, NULL, SETTLE_MS);
+	atomic_store(&scene->board->stop, !scene->trial->crashes);
 	end = now_ns() + EXIT_MS * UINT64_C(1000000);
 	while (!is_gone(scene->victim) && now_ns() < end)
 		pause_us(200);
 	if (!is_gone(scene->victim))
 		blame(scene, HARM_STUCK, "did not end within %d ms", EXIT_MS);
-	else if (!atomic_load(&scene->board->finished))
+	else if (scene->trial->crashes && atomic_load(&scene->board->finished))
+		blame(scene, HARM_WRONG, "it has not crashed");
+	else if (!scene->trial->crashes && !atomic_load(&scene->board->finished))
 		blame(scene, HARM_WRONG, "ended without the right result, %lu errors, last 0x%x",
 		      atomic_load(&scene->board->errors), atomic_load(&scene->board->last_error));
 }
@@ -579,15 +608,32 @@ static void judge(struct scene *scene)
 
 /* ---- a trial ------------------------------------------------------------------------------------------- */
 
+static pid_t start_free(const struct lab *lab, const struct trial *trial, int board_fd)
+{
+	char board[16];
+	const char *argv[] = { lab->victim, board, trial->kind, lab->tiny, lab->plugin[0], lab->plugin[1], NULL };
+
+	snprintf(board, sizeof(board), "%d", board_fd);
+	return family_start((char *const *)(uintptr_t)argv, -1, -1);
+}
+
+/* What one that nobody holds ends with. */
+static int crash_status(const struct lab *lab, const struct trial *trial)
+{
+	int fd, status = 0;
+	struct scoreboard *board = board_new(&fd);
+	pid_t pid = start_free(lab, trial, fd);
+
+	atomic_store(&board->crash, 1);
+	if (waitpid(pid, &status, 0) != pid || !WIFSIGNALED(status))
+		abort();
+	board_free(board, fd);
+	return status;
+}
+
 static bool start_victim(struct scene *scene)
 {
-	const struct lab *lab = scene->lab;
-	char board[16];
-	const char *argv[] = { lab->victim,    board, scene->trial->kind, lab->tiny, lab->plugin[0],
-			       lab->plugin[1], NULL };
-
-	snprintf(board, sizeof(board), "%d", scene->board_fd);
-	scene->victim = family_start((char *const *)(uintptr_t)argv, -1, -1);
+	scene->victim = start_free(scene->lab, scene->trial, scene->board_fd);
 	if (!await_flag(scene, &scene->board->ready, EXIT_MS) ||
 	    signal_state_read(scene->victim, &scene->signals)) {
 		blame(scene, HARM_DIED, "the victim did not even start");
@@ -614,6 +660,21 @@ static void choose_moment(struct scene *scene, uint64_t *random)
 	pause_us(outcome->moment_us);
 }
 
+/* Before, at, or after the moment that the hold is ended at. */
+static void crash_around(struct scene *scene, uint64_t *random)
+{
+	uint64_t bits = random_next(random);
+	unsigned after_us = (unsigned)(bits >> 8) % CRASH_US;
+
+	if (!scene->trial->crashes)
+		return;
+	if (bits & 3) {
+		atomic_store(&scene->board->crash, 1);
+		/* Every other one is given the time to stand there, and the client that to look at it. */
+		pause_us(bits & 1 ? after_us : CRASH_US + 2 * after_us);
+	}
+}
+
 static void leave(struct scene *scene)
 {
 	if (!family_sweep())
@@ -630,6 +691,8 @@ void trial_run(const struct lab *lab, const struct trial *trial, struct outcome 
 	bool judged = false;
 
 	*ret = (struct outcome){ .early = false };
+	if (trial->crashes)
+		scene.crash_status = crash_status(lab, trial);
 	scene.board = board_new(&scene.board_fd);
 	if (is_grabbed(trial) && !start_victim(&scene)) {
 		leave(&scene);
@@ -641,8 +704,10 @@ void trial_run(const struct lab *lab, const struct trial *trial, struct outcome 
 	hear_rest(&scene);
 	if (scene.lost)
 		blame(&scene, HARM_DIED, "it was lost or ended while it was held");
+	crash_around(&scene, &random);
 	atomic_store(&scene.board->ending, 1);
 	end_hold(&scene);
+	atomic_store(&scene.board->crash, 1);
 	ended = now_ns();
 	if (client_survives(trial->ending)) {
 		/* With the client alive: it must have let go by itself. */
@@ -663,10 +728,12 @@ void trial_run(const struct lab *lab, const struct trial *trial, struct outcome 
 	if (is_grabbed(trial) && !scene.victim_ended)
 		finish_grabbed(&scene);
 	hear_rest(&scene);
-	if (scene.failure[0] && !(ret->finding.harms & HARM_SILENT))
+	/* One that has crashed before it was held cannot be held. */
+	if (scene.failure[0] && !(ret->finding.harms & HARM_SILENT) && !trial->crashes)
 		blame(&scene, HARM_SILENT, "%s", scene.failure);
 	ret->parks = atomic_load(&scene.board->parks);
 	ret->snapshots = atomic_load(&scene.board->snapshots);
+	ret->stacks = atomic_load(&scene.board->stacks);
 	ret->traps_seen = atomic_load(&scene.board->traps_seen);
 	ret->looks = atomic_load(&scene.board->looks);
 	ret->glimpses = atomic_load(&scene.board->glimpses);

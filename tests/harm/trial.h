@@ -6,6 +6,7 @@
  *	                                     └─ else "held" ─ 0..40 ms ─ the ending
  *	ending ─ all but the victim gone? ─ judgement ─ victim told to end ─ right exit status?
  *
+ * A victim that crashes has no such end: it has to end by the signal, and with the core, of one that nobody holds.
  * Everything random follows from the seed, so a harmful moment can be tried again.
  */
 #ifndef HARM_TRIAL_H
@@ -58,6 +59,8 @@ struct trial {
 	enum ending ending;
 	bool parks; /* the client parks and continues it all the time */
 	bool stacks; /* the client takes snapshots of its stacks all the time */
+	bool events; /* the client has the stack of every event, and parks what is about to crash */
+	bool crashes; /* it crashes by itself, at a moment that is not the ending's */
 	uint64_t seed;
 };
 
@@ -69,6 +72,7 @@ struct outcome {
 	uint64_t longest_gap_ns; /* ENDING_FROZEN: of any worker while the client stood still */
 	unsigned parks;          /* at which it stood and its text was whole */
 	unsigned snapshots;      /* that were taken */
+	unsigned stacks;         /* that came with events */
 	unsigned traps_seen;     /* looks between two parks that found a trap in its text */
 	uint64_t looks, glimpses; /* at the disposition of SIGTRAP; those that met the default */
 };

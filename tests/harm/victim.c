@@ -40,6 +40,7 @@ struct kind {
 	bool blocks_trap;  /* SIGTRAP is blocked in every other worker */
 	bool catches_trap; /* it has a handler, which must never run */
 	bool ignores_trap;
+	int crash; /* the signal that one of the threads dies of when the judge says so; 0: none */
 };
 
 /* All that the threads share; one object in main's frame, but for the handler's pointer to it. */
@@ -209,6 +210,19 @@ static void vfork_turn(struct worker *worker, long n)
 	await_child(child);
 }
 
+/* A thread in the middle of the others, which go on running into traps meanwhile. */
+static void crash_turn(struct worker *worker, long n)
+{
+	enum { UNLUCKY = 3 };
+
+	hot_turn(worker, n);
+	if (worker->number != UNLUCKY || !atomic_load_explicit(&the_board->crash, memory_order_relaxed))
+		return;
+	if (worker->victim->kind->crash == SIGABRT)
+		abort();
+	*(volatile int *)NULL = 0;
+}
+
 static void *leaf(void *token)
 {
 	for (long n = 0; n < 5; n++)
@@ -311,6 +325,9 @@ static const struct kind kinds[] = {
 	{ .name = "caught", .workers = 4, .turn = hot_turn, .catches_trap = true },
 	{ .name = "both", .workers = 4, .turn = hot_turn, .blocks_trap = true, .catches_trap = true },
 	{ .name = "ignored", .workers = 8, .turn = hot_turn, .signals = true, .ignores_trap = true },
+	{ .name = "segv", .workers = 8, .turn = crash_turn, .crash = SIGSEGV },
+	{ .name = "abrt", .workers = 8, .turn = crash_turn, .crash = SIGABRT },
+	{ .name = "segvsig", .workers = 8, .turn = crash_turn, .crash = SIGSEGV, .signals = true },
 	{ .name = "bothsig", .workers = 8, .turn = hot_turn, .signals = true, .blocks_trap = true, .catches_trap = true },
 };
 

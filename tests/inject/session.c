@@ -4,6 +4,9 @@
  *
  *	inject-session BOARD_FD grab PID | create FILE ARG...
  *
+ * With INJECT_EVENTS in its environment it has the stack of every event that can have one, and parks what is about to crash, as
+ * its victim's child is.
+ *
  * Exit status 0: all went well; 3: a call of the library failed, cleanly (said on stdout); 4: the hold was
  * lost. Anything else, or no end at all, is a fault of the library.
  */
@@ -25,12 +28,24 @@ enum { EXIT_CLEAN_FAILURE = 3, EXIT_LOST = 4, SCRIPT_MS = 6000, SNAPSHOTS = 9 };
 struct hearing {
 	int64_t pid;
 	bool over, lost;
+	struct tether *crashed; /* owned: stands at its crash, or is about to */
 };
+
+static int look_away(const struct tether_stack *stack, void *data)
+{
+	(void)stack;
+	(void)data;
+	return 0;
+}
 
 static void on_event(const struct tether_event *event, void *data)
 {
 	struct hearing *hearing = data;
 
+	if (event->stack)
+		(void)tether_event_stack(event, TETHER_SNAPSHOT_NO_NAMES, look_away, NULL);
+	if (event->kind == TETHER_EVENT_CRASH && event->process && !hearing->crashed)
+		hearing->crashed = tether_ref(event->process);
 	if (event->pid != hearing->pid)
 		return;
 	hearing->lost |= event->kind == TETHER_EVENT_LOST;
@@ -53,19 +68,16 @@ static int take(struct tether_session *session, int argc, char **argv, struct te
 	};
 	struct tether_grab_opts grab = { .size = sizeof(grab), .timeout_ms = 5000 };
 
+	if (getenv("INJECT_EVENTS")) {
+		create.flags = grab.flags = TETHER_PARK_ON_CRASH;
+		create.stacks = grab.stacks = TETHER_EVENTS_WITH_STACK;
+	}
 	if (!strcmp(argv[2], "grab"))
 		return tether_grab(session, atoll(argv[3]), &grab, ret, error);
 	(void)argc;
 	create.file = argv[3];
 	create.argv = argv + 3;
 	return tether_create(session, &create, ret, error);
-}
-
-static int look_away(const struct tether_stack *stack, void *data)
-{
-	(void)stack;
-	(void)data;
-	return 0;
 }
 
 /* All manners in turn. A failure is said by an answer, or the hold is lost, which is told by an event. */
@@ -77,6 +89,19 @@ static void take_stacks(struct tether *victim, unsigned turn)
 
 	if (turn < SNAPSHOTS)
 		(void)tether_snapshot(victim, &opts, look_away, NULL, NULL);
+}
+
+/* A failure leaves it standing until the release, or it is gone: both are its victim's to find out. */
+static void end_crash(struct hearing *hearing)
+{
+	struct tether_snapshot_opts opts = { .size = sizeof(opts), .flags = TETHER_SNAPSHOT_NO_NAMES, .timeout_ms = 500 };
+
+	if (!hearing->crashed)
+		return;
+	(void)tether_snapshot(hearing->crashed, &opts, look_away, NULL, NULL);
+	(void)tether_continue(hearing->crashed);
+	tether_release(hearing->crashed);
+	hearing->crashed = NULL;
 }
 
 int main(int argc, char **argv)
@@ -116,6 +141,7 @@ int main(int argc, char **argv)
 	do {
 		take_stacks(victim, turn++);
 		tether_dispatch(session, 2);
+		end_crash(&hearing);
 		clock_gettime(CLOCK_MONOTONIC, &now);
 	} while (!atomic_load(&board->done) && !hearing.over &&
 		 (now.tv_sec - start.tv_sec) * 1000 + (now.tv_nsec - start.tv_nsec) / 1000000 < SCRIPT_MS);

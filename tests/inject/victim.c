@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -88,6 +89,27 @@ static void run_child(struct scoreboard *board, const char *tiny, int by_vfork)
 		wrong(board, WRONG_CHILD, status);
 }
 
+/* It ends by its own signal, whoever looks at it before. */
+static void run_crash(struct scoreboard *board)
+{
+	const struct rlimit none = { 0, 0 };
+	const pid_t child = fork();
+	int status = 0;
+
+	if (child == 0) {
+		setrlimit(RLIMIT_CORE, &none);
+		abort();
+	}
+	if (child < 0) {
+		wrong(board, WRONG_FORK, errno);
+		return;
+	}
+	while (waitpid(child, &status, 0) < 0 && errno == EINTR)
+		;
+	if (status != SIGABRT)
+		wrong(board, WRONG_CHILD, status);
+}
+
 static void run_plugin(struct scoreboard *board, const char *path)
 {
 	void *plugin = dlopen(path, RTLD_NOW);
@@ -132,6 +154,7 @@ static void run_script(struct scoreboard *board, const char *tiny, const char *p
 	run_plugin(board, plugin);
 	run_child(board, tiny, 0);
 	run_child(board, tiny, 1);
+	run_crash(board);
 	run_signal(board);
 	atomic_fetch_add(&board->progress[0], 1);
 }

@@ -4,6 +4,7 @@
  *
  *	inject-walk --hold grab|create --error ESRCH|EINTR|ENOMEM [--from N] [--to N] [--step N] [--tries N]
  *
+ * --events: of a session that has the stacks of all events and parks what is about to crash.
  * --tries: so many n, spread evenly over all calls of a session, from another first one each time; the calls
  * of the controller's start are all tried.
  *
@@ -46,7 +47,7 @@ enum { SESSION_WELL = 0, SESSION_CLEAN_FAILURE = 3, SESSION_LOST = 4 };
 struct walk {
 	const char *session, *victim, *tiny, *plugin, *controller;
 	const char *error;
-	bool grab, verbose;
+	bool grab, verbose, events;
 	unsigned long from, to, step, tries, first;
 	char report[PATH_MAX];
 };
@@ -299,9 +300,9 @@ static int run_walk(const struct walk *walk)
 		if (step.reached)
 			calls = see_call(seen, calls, step.call);
 		if (step.finding.harms || walk->verbose) {
-			printf("# --hold %s --error %s --from %lu --to %lu (%s%s): %s: %s; client 0x%x "
+			printf("# %s--hold %s --error %s --from %lu --to %lu (%s%s): %s: %s; client 0x%x "
 			       "'%s'\n",
-			       walk->grab ? "grab" : "create", walk->error, n, n, step.call,
+			       walk->events ? "--events " : "", walk->grab ? "grab" : "create", walk->error, n, n, step.call,
 			       step.reached ? "" : ", not reached",
 			       step.finding.harms ? harm_names(step.finding.harms, names, sizeof(names))
 						  : "whole",
@@ -360,7 +361,8 @@ static void parse(struct walk *walk, int argc, char **argv)
 		{ "hold", required_argument, NULL, 'h' }, { "error", required_argument, NULL, 'e' },
 		{ "from", required_argument, NULL, 'f' }, { "to", required_argument, NULL, 't' },
 		{ "step", required_argument, NULL, 's' }, { "tries", required_argument, NULL, 'n' },
-		{ "verbose", no_argument, NULL, 'v' },    { 0 },
+		{ "verbose", no_argument, NULL, 'v' },    { "events", no_argument, NULL, 'E' },
+		{ 0 },
 	};
 
 	for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;)
@@ -385,6 +387,10 @@ static void parse(struct walk *walk, int argc, char **argv)
 			break;
 		case 'v':
 			walk->verbose = true;
+			break;
+		case 'E':
+			walk->events = true;
+			setenv("INJECT_EVENTS", "1", 1);
 			break;
 		default:
 			exit(2);
