@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -225,6 +226,67 @@ static void time_does_not_go_back_from_event_to_event(void **state)
 	assert_int_equal(second.t_ns, 2000);
 }
 
+/* ---- a step whose instruction is a fork --------------------------------------------------- */
+
+/* Stopped at the event of that fork, traced by us as its child is. */
+static pid_t maker(bool by_vfork, int *ret_status)
+{
+	const long options = PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK;
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		ptrace(PTRACE_TRACEME, 0, NULL, NULL);
+		raise(SIGSTOP);
+		if ((by_vfork ? vfork() : fork()) == 0)
+			_exit(0);
+		for (;;)
+			pause();
+	}
+	assert_true(pid > 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(ptrace(PTRACE_SETOPTIONS, pid, NULL, options), 0);
+	assert_int_equal(ptrace(PTRACE_CONT, pid, NULL, NULL), 0);
+	assert_int_equal(waitpid(pid, ret_status, 0), pid);
+	assert_int_equal(*ret_status >> 8, SIGTRAP | (by_vfork ? PTRACE_EVENT_VFORK : PTRACE_EVENT_FORK) << 8);
+	return pid;
+}
+
+/*
+ * The step has held the whole space still: when it goes on, so does the maker, and one that runs tells no more whom it
+ * has made. Its child would be nobody's, and be taken for an orphan.
+ */
+static void a_child_made_by_a_stepped_instruction_has_its_maker(void **state)
+{
+	(void)state;
+	for (int by_vfork = 0; by_vfork < 2; by_vfork++) {
+		int status;
+		pid_t pid = maker(by_vfork, &status);
+		struct one *one = one_task(pid, TASK_STEPPING);
+		struct space *space = one->process->space;
+		unsigned long made = 0;
+		const struct process *child;
+
+		assert_int_equal(ptrace(PTRACE_GETEVENTMSG, pid, NULL, &made), 0);
+		space->still = true;
+		space->stepper = one->task;
+		one->task->status = status;
+		act(&one->controller, one->task);
+		child = process_find(&one->controller, (pid_t)made);
+		assert_non_null(child);
+		assert_int_equal(child->space == space, by_vfork);
+		/* And it did go on. */
+		assert_null(space->stepper);
+		assert_false(space->still);
+		assert_int_equal(one->task->state, by_vfork ? TASK_VFORKING : TASK_RUNNING);
+		kill(pid, SIGKILL);
+		kill((pid_t)made, SIGKILL);
+		assert_int_equal(waitpid((pid_t)made, NULL, __WALL), made);
+		waitpid(pid, NULL, __WALL);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -240,6 +302,7 @@ int main(void)
 		cmocka_unit_test(a_thread_in_a_stop_is_not_taken_for_blocked),
 		cmocka_unit_test(a_grab_does_not_wait_for_a_thread_that_is_gone),
 		cmocka_unit_test(time_does_not_go_back_from_event_to_event),
+		cmocka_unit_test(a_child_made_by_a_stepped_instruction_has_its_maker),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
