@@ -340,6 +340,7 @@ static void let_read(struct looking *looking)
 	looking->access.tid = tid ? tid : process->pid;
 	looking->access.memory = &looking->memory;
 	looking->access.parked = process->state == TETHER_STATE_PARKED;
+	looking->access.may_park = !process->observe && process->flags & TETHER_PARK_ON_CRASH;
 }
 
 /* Lock held. The list as it was when it ended. */

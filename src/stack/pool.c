@@ -5,7 +5,8 @@
  * By device and inode, as maps tells them. A page of each kept file stays mapped, without access: so long its inode
  * is not given to another, and no descriptor is held. What no file can be opened for is put together from memory:
  * the vdso, which is the same for all processes, and files that are deleted, replaced, or of another mount namespace;
- * these are kept for one map only.
+ * these are kept for one map only. So is what a process may serve itself (FUSE): stacks are made while their threads stand, and
+ * who waited for such a file could not let them go on.
  */
 #include <elf.h>
 #include <errno.h>
@@ -17,6 +18,7 @@
 #include <sys/stat.h>
 
 #include "base/limits.h"
+#include "os/mounts.h"
 #include "os/sys.h"
 #include "stack/inside.h"
 
@@ -340,7 +342,8 @@ struct file *pool_file(struct stack_pool *pool, int64_t tid, const struct reader
 	file->inode = mapping->inode;
 	file->device_major = mapping->device_major;
 	file->device_minor = mapping->device_minor;
-	if (mapping->vdso || !read_file(file, tid, mapping))
+	if (mapping->vdso || os_served(tid, mapping->device_major, mapping->device_minor).here ||
+	    !read_file(file, tid, mapping))
 		return from_memory(pool, file, memory, mapping);
 	keep(pool, file);
 	return file;

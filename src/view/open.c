@@ -24,6 +24,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "os/mounts.h"
 #include "os/procfs.h"
 #include "symbol/table.h"
 #include "view/view.h"
@@ -140,42 +141,14 @@ static int open_alive(const struct view_object *object, int64_t tid, const struc
 
 /* ---- what the victim itself may serve --------------------------------------------------------- */
 
-struct served {
-	uint32_t device_major, device_minor;
-	bool any, here;
-};
-
-/* A line: id parent MAJOR:MINOR root mount-point options [...] - TYPE source options */
-static void read_mount(const char *line, struct served *served)
+/* Held by us or by a signal, it serves nothing meanwhile; of what is stopped later the file system keeps us waiting as any other. */
+static bool stands(const struct view_access *access)
 {
-	unsigned int device_major, device_minor;
-	const char *type = strstr(line, " - ");
+	struct os_task_status status;
 
-	if (type == NULL || strncmp(type + 3, "fuse", 4) != 0 ||
-	    sscanf(line, "%*u %*u %u:%u", &device_major, &device_minor) != 2)
-		return;
-	served->any = true;
-	served->here = served->here ||
-		       (device_major == served->device_major && device_minor == served->device_minor);
-}
-
-/* Nothing of a mount is touched by reading the list of mounts. Not to be read: as if all were served. */
-static void find_served(int64_t tid, struct served *served)
-{
-	char path[48], *line = NULL;
-	size_t size = 0, total = 0;
-	FILE *file;
-
-	snprintf(path, sizeof(path), "/proc/%lld/mountinfo", (long long)tid);
-	file = fopen(path, "re");
-	if (file == NULL) {
-		served->any = served->here = true;
-		return;
-	}
-	for (ssize_t got; total < MAX_PROC_FILE && (got = getline(&line, &size, file)) > 0; total += (size_t)got)
-		read_mount(line, served);
-	free(line);
-	fclose(file);
+	if (access->parked || access->may_park)
+		return true;
+	return os_task_status(access->tid, &status) == 0 && (status.state == 'T' || status.state == 't');
 }
 
 /* ---- both ------------------------------------------------------------------------------------- */
@@ -195,12 +168,13 @@ static int open_living(const struct view_object *object, const struct view_acces
 	struct place place = { .object = object };
 
 	(void)os_each_mapping(access->tid, visit_mapping, &place);
-	struct served served = { place.device_major, place.device_minor, false, false };
-	if (access->parked)
-		find_served(access->tid, &served);
-	ret->quiet = served.any;
-	if (served.here)
-		return 0;
+	if (stands(access)) {
+		struct os_served served = os_served(access->tid, place.device_major, place.device_minor);
+
+		ret->quiet = served.any;
+		if (served.here)
+			return 0;
+	}
 	ret->root_fd = open_root(access->tid);
 	ret->fd = open_alive(object, access->tid, &place, ret->root_fd);
 	return 0;
@@ -215,12 +189,14 @@ int view_open(const struct view_object *object, const struct view_access *access
 		return -ENOENT;
 	if (access->memory != NULL)
 		return object->is_vdso ? 0 : open_living(object, access, ret);
-	/* It is gone: only what can be proved by its build-id. */
-	if (access->tid != 0 && !access->parked) {
+	/* It is gone, or not asked: only what can be proved by its build-id. On which mount it lies nobody tells. */
+	if (access->tid != 0 && stands(access) && os_served(access->tid, 0, 0).any)
+		return -ENOENT;
+	if (access->tid != 0) {
 		ret->root_fd = open_root(access->tid);
 		ret->fd = open_in_root(ret->root_fd, object->path, object, &nowhere);
 	}
-	if (ret->fd < 0 && object->path[0] == '/' && !access->parked)
+	if (ret->fd < 0 && object->path[0] == '/')
 		ret->fd = open_if_same(-1, object->path, object, &nowhere);
 	return ret->fd < 0 ? -ENOENT : 0;
 }

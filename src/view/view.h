@@ -48,6 +48,7 @@ struct view_access {
 	int64_t tid;                 /* a live thread, for /proc; 0: the victim has ended or is another by now */
 	const struct reader *memory; /* NULL: it has ended, or runs another image by now */
 	bool parked;                 /* it stands still: nothing that it may serve itself is waited for */
+	bool may_park;               /* it may come to stand by itself, and who looks be the one that lets it go on */
 };
 
 /*
