@@ -1,8 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""make_corpus.py FOLDER: small ELF files of every kind that fuzz_symbols starts from. Needs gcc, binutils and xz."""
-import os
+"""make_corpus.py FOLDER [STACKS]: what fuzz_symbols and fuzz_stack start from. Needs gcc, binutils and xz.
+
+The first gets small ELF files of every kind, the second an image with every kind of rule, alone and with registers and a stack.
+"""
 import pathlib
+import struct
 import subprocess
 import sys
 import tempfile
@@ -26,12 +29,62 @@ KINDS = {
     'so32': ['-m32', '-shared', '-fPIC'], 'pie': ['-DPROGRAM', '-pie', '-nostdlib', '-nostartfiles', '-lc'],
 }
 
+# Each function is one kind of rule for its caller. 0x0f: DW_CFA_def_cfa_expression, 0x10: expression, 0x16: val_expression.
+RULES = r"""
+.macro function name
+.globl \name
+\name: .cfi_startproc
+.endm
+.macro end
+nop; ret
+.cfi_endproc
+.endm
+.text
+function plain; push %rbp; .cfi_def_cfa_offset 16; .cfi_offset 6, -16; mov %rsp, %rbp; .cfi_def_cfa_register 6; call plain; end
+function signals; .cfi_signal_frame; .cfi_offset 16, 8; .cfi_offset 7, 16; mov $15, %rax; syscall; end
+function outermost; .cfi_undefined 16; call plain; end
+function in_register; .cfi_register 16, 3; .cfi_same_value 12; .cfi_val_offset 7, 24; nop; end
+function remembered; .cfi_remember_state; .cfi_def_cfa_offset 64; nop; .cfi_restore_state; .cfi_restore 3; nop; end
+function cfa_by_words; .cfi_escape 0x0f, 6, 0x77, 0, 0x06, 0x23, 8, 0x22; nop; end
+function rip_by_words; .cfi_escape 0x10, 16, 4, 0x77, 8, 0x06, 0x96; nop; end
+function value_by_words; .cfi_escape 0x16, 6, 5, 0x76, 0, 0x12, 0x17, 0x22; nop; end
+function like_a_plt; .cfi_escape 0x0f, 11, 0x77, 8, 0x80, 0, 0x3f, 0x1a, 0x3b, 0x2a, 0x33, 0x24, 0x22; nop; end
+function no_end; .cfi_def_cfa 7, 0; nop; end
+without_rules: push %rbp; mov %rsp, %rbp; call plain; pop %rbp; ret
+restores: mov $15, %rax; syscall
+.section .note.GNU-stack, "", @progbits
+"""
+IMAGE_AT, STACK_AT = 0x7f0000010000, 0x7ffd00001000
+
+
+def make_stacks(folder, made):
+    """As LLVMFuzzerTestOneInput() of fuzz_stack.c takes them."""
+    folder.mkdir(exist_ok=True)
+    (made / 'rules.s').write_text(RULES)
+    image = made / 'rules'
+    subprocess.run(['gcc', '-shared', '-nostdlib', '-Wl,-z,noseparate-code', '-Wl,--build-id=none', '-Wl,--hash-style=gnu',
+                    '-o', image, made / 'rules.s'], check=True)
+    symbols = subprocess.run(['nm', image], check=True, stdout=subprocess.PIPE, text=True).stdout.split('\n')
+    places = {line.split()[2]: int(line.split()[0], 16) for line in symbols if ' T ' in line or ' t ' in line}
+    subprocess.run(['strip', image], check=True)
+    # Section headers, which memory need not have, go too.
+    whole = image.read_bytes()[:struct.unpack_from('<Q', image.read_bytes(), 40)[0]]
+    (folder / 'rules').write_bytes(whole)
+    for name, place in places.items():
+        registers = b''.join(struct.pack('<BH', 2, 8 * n) for n in range(27))
+        stack = b''.join(struct.pack('<QQ', STACK_AT + 32 * n + 64, IMAGE_AT + list(places.values())[n % len(places)] + 1)
+                         for n in range(16))
+        (folder / name).write_bytes(struct.pack('<H', len(whole)) + whole + registers + b'\xff\xff\x01' +
+                                    struct.pack('<BHBH', 1, place + 1, 2, 0) + stack)
+
 
 def main():
     folder = pathlib.Path(sys.argv[1])
     folder.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as made:
         made = pathlib.Path(made)
+        if sys.argv[2:]:
+            make_stacks(pathlib.Path(sys.argv[2]), made)
         (made / 'a.c').write_text(SOURCE)
         for name, options in KINDS.items():
             path = made / name
