@@ -239,7 +239,7 @@ static bool copy_part(struct file *file, const struct reader *memory, vaddr_t ba
 {
 	unsigned char *grown;
 
-	if (phdr->p_type != PT_LOAD || phdr->p_offset > MAX_IMAGE_BYTES || phdr->p_filesz > MAX_IMAGE_BYTES)
+	if (phdr->p_type != PT_LOAD || !phdr->p_filesz || phdr->p_offset > MAX_IMAGE_BYTES || phdr->p_filesz > MAX_IMAGE_BYTES)
 		return true;
 	if (phdr->p_offset + phdr->p_filesz > file->length) {
 		grown = realloc(file->bytes, phdr->p_offset + phdr->p_filesz);
