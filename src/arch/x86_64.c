@@ -160,14 +160,31 @@ bool arch_ends_in_call(const unsigned char before[ARCH_ENTRY_BYTES])
 	return false;
 }
 
+/* Of a program: the upper half of the addresses is the kernel's, with four levels of page tables and with five. */
+static bool is_user(uint64_t address)
+{
+	return address >> 56 == 0;
+}
+
+/* Can a program have given sigaltstack(2) this? */
+static bool is_alternate_stack(uint64_t start, uint64_t flags, uint64_t size)
+{
+	enum { SIZE_MIN = 2048, ONSTACK_OR_DISABLED = 3 };
+	const uint32_t autodisarm = 1u << 31, rest = (uint32_t)flags & ~autodisarm; /* an int; behind it is a hole */
+
+	return start && is_user(start) && size >= SIZE_MIN && is_user(size) && is_user(start + size) &&
+	       rest < ONSTACK_OR_DISABLED;
+}
+
 /*
  * What the kernel pushes for a 64-bit handler, from uc_flags on (asm/ucontext.h): flags of which three are known, no
  * link, the alternate stack, in which all of this lies, then the registers of asm/sigcontext.h. So much can hardly be
- * there by chance, and if it is, some bytes are copied in vain.
+ * there by chance, and if it is, some bytes are copied in vain. Every word is looked at that can be told: small numbers
+ * and a random word, the C library's canary, have been taken for one.
  */
 vaddr_t arch_interrupted_sp(const unsigned char *bytes, size_t length, vaddr_t address)
 {
-	enum { FLAGS, LINK, STACK, STACK_FLAGS, STACK_SIZE, RSP = 20, WORDS = 22, FLAGS_KNOWN = 7 };
+	enum { FLAGS, LINK, STACK, STACK_FLAGS, STACK_SIZE, RSP = 20, RIP = 21, WORDS = 22, FLAGS_KNOWN = 7 };
 	const size_t count = length / sizeof(uint64_t);
 	uint64_t word[WORDS];
 
@@ -178,8 +195,9 @@ vaddr_t arch_interrupted_sp(const unsigned char *bytes, size_t length, vaddr_t a
 		if (flags[FLAGS] > FLAGS_KNOWN || flags[LINK])
 			continue;
 		memcpy(word, bytes + i * 8, sizeof(word));
-		if (word[STACK] && address + i * 8 - word[STACK] < word[STACK_SIZE] &&
-		    word[RSP] - word[STACK] >= word[STACK_SIZE] && word[RSP] % 8 == 0 && word[RSP])
+		if (is_alternate_stack(word[STACK], word[STACK_FLAGS], word[STACK_SIZE]) &&
+		    address + i * 8 - word[STACK] < word[STACK_SIZE] && word[RSP] - word[STACK] >= word[STACK_SIZE] &&
+		    word[RSP] % 8 == 0 && word[RSP] && is_user(word[RSP]) && is_user(word[RIP]))
 			return word[RSP];
 	}
 	return 0;

@@ -240,11 +240,14 @@ struct grab {
 
 enum snapshot_phase { SNAPSHOT_FIRST, SNAPSHOT_LAST };
 
+enum { MAPS_UNOPENED = INT32_MIN };
+
 /* One at a time. */
 struct snapshot {
 	uint64_t request;        /* 0: none is under way */
 	struct process *process; /* its tasks */
 	int file;
+	int maps;                /* /proc/PID/maps; MAPS_UNOPENED: nobody has asked yet; negative errno */
 	uint32_t manner;         /* enum proto_manner */
 	enum snapshot_phase phase;
 	uint64_t stack_bytes, total_bytes;

@@ -77,6 +77,8 @@ static void answer(struct controller *c, int result, const uint64_t resumed_ns[2
 	uint64_t request = s->request;
 
 	sys(close, s->file);
+	if (s->maps >= 0)
+		sys(close, s->maps);
 	*s = (struct snapshot){ 0 };
 	if (!c->finishing && !c->grab.request)
 		hurry(c, false);
@@ -369,6 +371,7 @@ int snapshot_start(struct controller *c, uint64_t request, const struct proto_sn
 		.request = request,
 		.process = p,
 		.file = c->received,
+		.maps = MAPS_UNOPENED,
 		.manner = body->manner,
 		.stack_bytes = body->stack_bytes,
 		.total_bytes = body->total_bytes,

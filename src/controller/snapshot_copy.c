@@ -21,7 +21,9 @@ enum {
 };
 /* The scratch memory: a record, its first window, and what that shows. */
 enum { HEAD = sizeof(struct proto_stack) + sizeof(struct proto_window), CHUNK = PROTO_MESSAGE_MAX - HEAD };
-static_assert(HEAD % 8 == 0 && CHUNK % 8 == 0, "windows are made of words");
+/* So much is copied without asking where the stack ends: most are shorter, and end at a hole. */
+enum { FIRST_CHUNK = 16384 };
+static_assert(HEAD % 8 == 0 && CHUNK % 8 == 0 && (int)FIRST_CHUNK <= (int)CHUNK, "windows are made of words");
 static_assert(sizeof(((struct proto_stack *)0)->regs) >= ARCH_REGS_MAX, "registers do not fit");
 
 /* ---- writing ----------------------------------------------------------------------------- */
@@ -66,20 +68,35 @@ struct copy {
 	bool in_memory; /* all of it is one window, in the scratch memory, not yet written */
 };
 
-/* The rest of a stack that was longer than the scratch memory; window is written when its length is known. */
-static void go_on(struct copy *copy, struct proto_window *window, uint64_t at)
+/* How much of what lies from address on belongs to the stack with that sp; the red zone may lie in something else. */
+static uint64_t length_of(struct copy *copy, vaddr_t address, vaddr_t sp)
+{
+	struct snapshot *s = &copy->c->snapshot;
+	vaddr_t end;
+
+	if (s->maps == MAPS_UNOPENED)
+		s->maps = os_open_maps(copy->tid);
+	end = os_stack_end(s->maps, sp > address ? sp : address);
+	return end > address ? (end - address) & ~UINT64_C(7) : UINT64_MAX;
+}
+
+/* The rest of a stack that is longer than what was read first; window is written when its length is known. */
+static void go_on(struct copy *copy, struct proto_window *window, uint64_t at, uint64_t length)
 {
 	unsigned char *bytes = copy->c->scratch + HEAD;
-	size_t got = CHUNK, want;
+	size_t got, want;
 
 	do {
-		want = copy->left < CHUNK ? (size_t)copy->left & ~(size_t)7 : CHUNK;
+		uint64_t rest = length - window->length;
+
+		rest = copy->left < rest ? copy->left & ~UINT64_C(7) : rest;
+		want = rest < CHUNK ? (size_t)rest : CHUNK;
 		got = want ? take(copy->tid, window->address + window->length, bytes, want) : 0;
 		snapshot_put(&copy->c->snapshot, at + sizeof(*window) + window->length, bytes, got);
 		window->length += (uint32_t)got;
 		copy->left -= got;
 	} while (got && got == want);
-	if (!want)
+	if (!want && window->length < length)
 		copy->record.flags |= PROTO_STACK_CUT;
 }
 
@@ -109,8 +126,9 @@ static vaddr_t copy_window(struct copy *copy, vaddr_t sp)
 	uint64_t at = copy->at + sizeof(copy->record) + copy->record.size;
 	unsigned char *bytes = copy->c->scratch + HEAD;
 	struct proto_window window = { .address = (sp - RED_ZONE) & ~UINT64_C(7) };
-	size_t want = copy->left < CHUNK ? (size_t)copy->left & ~(size_t)7 : CHUNK;
+	size_t want = copy->left < FIRST_CHUNK ? (size_t)copy->left & ~(size_t)7 : FIRST_CHUNK;
 	size_t got = take(copy->tid, window.address, bytes, want);
+	uint64_t length;
 	vaddr_t more;
 
 	if (!got) {
@@ -121,16 +139,18 @@ static vaddr_t copy_window(struct copy *copy, vaddr_t sp)
 		got = take_above(copy->tid, &window.address, bytes, want);
 	if (!got)
 		return 0;
+	length = got == want ? length_of(copy, window.address, sp) : got;
+	got = length < got ? (size_t)length : got;
 	more = arch_interrupted_sp(bytes, got, window.address);
 	window.length = (uint32_t)got;
 	copy->left -= got;
-	if (got < want && !copy->record.size && !more) {
+	if (got == length && !copy->record.size && !more) {
 		memcpy(bytes - sizeof(window), &window, sizeof(window));
 		copy->in_memory = true;
 	} else {
 		snapshot_put(&copy->c->snapshot, at + sizeof(window), bytes, got);
-		if (got == want)
-			go_on(copy, &window, at);
+		if (got < length)
+			go_on(copy, &window, at, length);
 		snapshot_put(&copy->c->snapshot, at, &window, sizeof(window));
 	}
 	copy->record.size += (uint32_t)sizeof(window) + window.length;

@@ -419,41 +419,74 @@ struct map_query {
 #define MAP_QUERY _IOWR('f', 17, struct map_query)
 enum { MAP_READABLE = 1, MAP_WRITABLE = 2, MAP_EXECUTABLE = 4, MAP_SHARED_WITH = 8 };
 
+int os_open_maps(int64_t tid)
+{
+	char path[48];
+
+	snprintf(path, sizeof(path), "/proc/%lld/maps", (long long)tid);
+	return (int)open_proc(path, O_RDONLY);
+}
+
+/* -ENOENT: nothing is mapped there. */
+static int mapping_at(int maps, vaddr_t address, struct os_mapping *ret)
+{
+	struct map_query query = { .size = sizeof(query), .address = address };
+	long r = sys(ioctl, maps, MAP_QUERY, &query);
+
+	if (r)
+		return (int)r;
+	*ret = (struct os_mapping){
+		.start = query.start,
+		.end = query.end,
+		.offset = query.offset,
+		.inode = query.inode,
+		.device_major = query.device_major,
+		.device_minor = query.device_minor,
+		.readable = query.vma_flags & MAP_READABLE,
+		.writable = query.vma_flags & MAP_WRITABLE,
+		.executable = query.vma_flags & MAP_EXECUTABLE,
+		.shared = query.vma_flags & MAP_SHARED_WITH,
+		.path = "",
+	};
+	return 0;
+}
+
 int os_mappings_at(int64_t tid, const vaddr_t *address, size_t count,
 		   int (*visit)(const struct os_mapping *mapping, void *data), void *data)
 {
-	char path[48];
-	long fd, r = 0;
+	int maps = os_open_maps(tid), r = 0;
 
-	snprintf(path, sizeof(path), "/proc/%lld/maps", (long long)tid);
-	fd = open_proc(path, O_RDONLY);
-	if (fd < 0)
-		return (int)fd;
+	if (maps < 0)
+		return maps;
 	for (size_t i = 0; i < count && r == 0; i++) {
-		struct map_query query = { .size = sizeof(query), .address = address[i] };
-		struct os_mapping mapping = { .path = "" };
+		struct os_mapping mapping;
 
-		r = sys(ioctl, fd, MAP_QUERY, &query);
-		if (r == -ENOENT) {
-			r = 0; /* nothing is mapped there */
-			continue;
-		}
-		if (r)
-			break;
-		mapping.start = query.start;
-		mapping.end = query.end;
-		mapping.offset = query.offset;
-		mapping.inode = query.inode;
-		mapping.device_major = query.device_major;
-		mapping.device_minor = query.device_minor;
-		mapping.readable = query.vma_flags & MAP_READABLE;
-		mapping.writable = query.vma_flags & MAP_WRITABLE;
-		mapping.executable = query.vma_flags & MAP_EXECUTABLE;
-		mapping.shared = query.vma_flags & MAP_SHARED_WITH;
-		r = visit(&mapping, data);
+		r = mapping_at(maps, address[i], &mapping);
+		if (r == -ENOENT)
+			r = 0;
+		else if (r == 0)
+			r = visit(&mapping, data);
 	}
-	sys(close, fd);
-	return (int)r;
+	sys(close, maps);
+	return r;
+}
+
+vaddr_t os_stack_end(int maps, vaddr_t address)
+{
+	enum { PIECES = 256 };
+	struct os_mapping first, next;
+	vaddr_t end;
+
+	if (maps < 0 || mapping_at(maps, address, &first))
+		return 0;
+	end = first.end;
+	for (int i = 0; i < PIECES && !mapping_at(maps, end, &next); i++) {
+		if (!next.writable || next.inode != first.inode || next.device_major != first.device_major ||
+		    next.device_minor != first.device_minor)
+			break;
+		end = next.end;
+	}
+	return end;
 }
 
 int os_same_memory(int64_t tid, int64_t other)

@@ -82,6 +82,15 @@ int os_each_mapping(int64_t tid, int (*visit)(const struct os_mapping *mapping, 
 int os_mappings_at(int64_t tid, const vaddr_t *address, size_t count,
 		   int (*visit)(const struct os_mapping *mapping, void *data), void *data);
 
+/* For os_stack_end(): an fd, to be closed, or negative errno. It is of the image that there is now. */
+int os_open_maps(int64_t tid);
+/*
+ * Where the stack that has this address ends: its mapping, and those that go on from there and are of the same kind
+ * (parts of a stack may be named or bound otherwise). What lies behind may be anything: behind the stack of a program's
+ * first thread it is the C library. 0: this kernel cannot tell (before 6.11).
+ */
+vaddr_t os_stack_end(int maps, vaddr_t address);
+
 /* Do two tasks share their memory? 1, 0, -ESRCH, or -ENOSYS/-EPERM where kcmp(2) is not to be had. */
 int os_same_memory(int64_t tid, int64_t other);
 

@@ -15,13 +15,31 @@
 #include "os/sys.h"
 #include "process/stack.h"
 
-enum { TRIES = 4, RED_ZONE = 128 };
+enum { TRIES = 4, RED_ZONE = 128, FIRST_CHUNK = 16384 };
 
 struct still {
 	struct snapshot_call *call;
 	unsigned char *bytes;
 	size_t room;
+	int maps; /* for os_stack_end() */
 };
+
+/* From there on, to the end of the stack, or of the room: bytes, or what os_read_memory() says. */
+static ssize_t read_stack(const struct still *still, int64_t tid, vaddr_t from, vaddr_t sp, unsigned char *to, size_t room)
+{
+	size_t first = room < FIRST_CHUNK ? room : FIRST_CHUNK;
+	ssize_t got = os_read_memory(tid, from, to, first), more;
+	vaddr_t end;
+
+	if (got < (ssize_t)first)
+		return got;
+	end = os_stack_end(still->maps, sp);
+	room = end > from && end - from < room ? (size_t)(end - from) : room;
+	if (room <= first)
+		return (ssize_t)room;
+	more = os_read_memory(tid, from + first, to + first, room - first);
+	return more > 0 ? got + more : got;
+}
 
 /* One stack, or those that signal handlers have interrupted with it. */
 static void read_stacks(struct still *still, int64_t tid, struct stack_copy *copy, bool *cut)
@@ -31,11 +49,11 @@ static void read_stacks(struct still *still, int64_t tid, struct stack_copy *cop
 
 	for (copy->windows = 0; sp && copy->windows < STACK_WINDOWS && still->room - used >= sizeof(uint64_t);) {
 		vaddr_t from = (sp - RED_ZONE) & ~UINT64_C(7);
-		ssize_t got = os_read_memory(tid, from, still->bytes + used, still->room - used);
+		ssize_t got = read_stack(still, tid, from, sp, still->bytes + used, still->room - used);
 
 		if (got <= 0) {
 			from = sp & ~UINT64_C(7);
-			got = os_read_memory(tid, from, still->bytes + used, still->room - used);
+			got = read_stack(still, tid, from, sp, still->bytes + used, still->room - used);
 		}
 		if (got <= 0)
 			return;
@@ -99,12 +117,15 @@ int still_visit(struct snapshot_call *call)
 	still.bytes = malloc(still.room);
 	if (!still.bytes)
 		return -ENOMEM;
+	still.maps = os_open_maps(process_live_tid(call->process));
 	if (call->opts.tid_count)
 		for (uint32_t i = 0; i < call->opts.tid_count && !call->result; i++)
 			visit_thread(call->opts.tids[i], &still);
 	else
 		result = os_each_thread(call->process->pid, visit_thread, &still);
 	free(still.bytes);
+	if (still.maps >= 0)
+		sys(close, still.maps);
 	if (call->result)
 		return 0;
 	return result == -ESRCH ? -TETHER_EGONE : result;

@@ -485,6 +485,45 @@ static void a_slot_too_far_from_what_it_refers_to_is_refused(void **state)
 	assert_int_equal(distance, -0x105);
 }
 
+/* The words of an alternate stack on which a handler runs, as rt_sigreturn(2) reads them; one word is another. */
+static vaddr_t interrupted_with(unsigned at, uint64_t value)
+{
+	const uint64_t stack = 0x7f0000010000, size = 0x8000;
+	uint64_t word[64] = { 0 };
+
+	word[10 + 0] = 7;
+	word[10 + 2] = stack;
+	word[10 + 3] = UINT64_C(0xdead0000) << 32; /* what lies behind an int */
+	word[10 + 4] = size;
+	word[10 + 20] = 0x7ffd00001238; /* rsp, on another stack */
+	word[10 + 21] = 0x7f0000420000;
+	if (at < 64)
+		word[at] = value;
+	return arch_interrupted_sp((const unsigned char *)word, sizeof(word), stack + 0x1000);
+}
+
+static void what_a_handler_has_interrupted_is_found_on_its_alternate_stack(void **state)
+{
+	(void)state;
+	assert_int_equal(interrupted_with(64, 0), 0x7ffd00001238);
+	assert_int_equal(interrupted_with(13, 1), 0x7ffd00001238);
+	assert_int_equal(interrupted_with(13, UINT32_C(1) << 31), 0x7ffd00001238);
+	/* it has jumped to nowhere */
+	assert_int_equal(interrupted_with(31, 0), 0x7ffd00001238);
+}
+
+static void a_random_word_on_a_stack_is_no_sign_of_a_handler(void **state)
+{
+	(void)state;
+	assert_int_equal(interrupted_with(30, UINT64_C(0x6d873cf19e836600)), 0); /* a canary */
+	assert_int_equal(interrupted_with(30, UINT64_C(0xffffffff81000000)), 0);
+	assert_int_equal(interrupted_with(31, UINT64_C(0x6d873cf19e836600)), 0);
+	assert_int_equal(interrupted_with(14, UINT64_C(0x6d873cf19e836600)), 0);
+	assert_int_equal(interrupted_with(14, 1024), 0);
+	assert_int_equal(interrupted_with(13, 3), 0);
+	assert_int_equal(interrupted_with(12, 0), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -505,6 +544,8 @@ int main(void)
 		cmocka_unit_test(nothing_is_emulated_under_the_trap_flag_or_in_32_bit_mode),
 		cmocka_unit_test(a_forged_recipe_is_refused),
 		cmocka_unit_test(a_slot_too_far_from_what_it_refers_to_is_refused),
+		cmocka_unit_test(what_a_handler_has_interrupted_is_found_on_its_alternate_stack),
+		cmocka_unit_test(a_random_word_on_a_stack_is_no_sign_of_a_handler),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
