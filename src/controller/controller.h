@@ -232,6 +232,7 @@ struct create {
 
 struct grab {
 	uint64_t request; /* 0: no grab is under way */
+	uint32_t type;    /* PROTO_REQ_*: what is answered when it is done; 0: nothing */
 	pid_t pid;
 	unsigned passing; /* tasks that must still show a stop */
 	uint64_t check_ns, give_up_ns;
@@ -273,6 +274,7 @@ struct controller {
 	bool created;                /* the family was created: mode kill means EXITKILL */
 	bool done;                   /* leave the loop */
 	bool sweep;                  /* some process has no task left */
+	bool light;                  /* nothing was let pass, and no mask is known: nothing may be planted */
 	struct site **spare_index;   /* site.c: of a table that was cleared */
 	bool no_shadow_stacks;       /* step.c: this machine has none */
 	bool hurried;                /* at the highest priority, for a grab or a release */
@@ -478,6 +480,12 @@ void create_executed(struct controller *c, struct process *p, bool runs);
 void create_ended(struct controller *c, struct process *p, int status);
 void grab_start(struct controller *c, uint64_t request, const struct proto_grab *body, const uint32_t *pids);
 void grab_passed(struct controller *c, struct task *t);
+/* What a light hold has left out. Answered as a request of that type, 0: not, when it is done. */
+void grab_complete(struct controller *c, uint64_t request, uint32_t type);
+/* Of a light hold: has it threads that nobody held, and does hold now? For certain only when all that are held stand. */
+bool grab_missed(struct controller *c, struct process *p);
+/* Of one that is blocked in such a call: does it wait for a child that runs in its memory? Then it is recorded so. */
+bool grab_vforking(struct task *t);
 /* Else its next scan would seize again what is being let go. */
 void grab_cancel(struct controller *c);
 void grab_timers(struct controller *c, uint64_t now);

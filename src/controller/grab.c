@@ -10,6 +10,10 @@
  * Why the passing: a fork that was under way before SEIZE copies the memory after the kernel has decided that
  * its child is not traced. A trap planted meanwhile would be in an untraced child. A thread that is blocked
  *in any other call is in no fork, and is not disturbed.
+ *
+ * Of a hold that plants nothing (light) no more is done than the first line: nothing of a thread need be known. What is left out
+ * is made up for when something is to be planted after all, or all is to stand (grab_complete()); and a snapshot of
+ * all threads looks itself whether there is one that a clone has made at the moment of the SEIZE.
  */
 #include "controller/controller.h"
 
@@ -27,6 +31,7 @@
 #include "controller/trace.h"
 #include "os/procfs.h"
 #include "os/sys.h"
+#include "proto/proto.h"
 
 enum {
 	CHECK_NS = 1000000,
@@ -198,6 +203,21 @@ static int seize_refused(struct controller *c, pid_t tid, uint32_t options, uint
 	return again == -EPERM ? why_refused(c, tid, ret_tracer) : again == -ESRCH ? -TETHER_EGONE : again;
 }
 
+/* What it blocks, what is ignored and caught, and whether it may be inside a fork. */
+static void look_at_seized(struct controller *c, struct task *t)
+{
+	struct process *p = t->process;
+	struct os_task_status status;
+
+	if (os_task_status(t->tid, &status))
+		return;
+	mask_saw_seized(t, status.sig_blocked);
+	p->trap_ignored = status.sig_ignored >> (SIGTRAP - 1) & 1;
+	p->trap_caught = status.sig_caught >> (SIGTRAP - 1) & 1;
+	if (t->state == TASK_RUNNING || t->state == TASK_STOPPING)
+		must_pass(c, t, &status);
+}
+
 static int seize_thread(int64_t tid, void *data)
 {
 	struct scan *scan = data;
@@ -232,13 +252,20 @@ static int seize_thread(int64_t tid, void *data)
 		return 0;
 	}
 	t->options = options;
-	if (os_task_status(tid, &status))
-		return 0;
-	mask_saw_seized(t, status.sig_blocked);
-	scan->process->trap_ignored = status.sig_ignored >> (SIGTRAP - 1) & 1;
-	scan->process->trap_caught = status.sig_caught >> (SIGTRAP - 1) & 1;
-	must_pass(c, t, &status);
+	if (!c->light)
+		look_at_seized(c, t);
 	return 0;
+}
+
+/* Has it threads that are not held? Of a leader that ended before it was grabbed there is no record, and it counts. */
+static bool has_others(const struct process *p)
+{
+	enum { LINKS_OF_A_FOLDER = 2 };
+	struct stat status;
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/%d/task", p->pid);
+	return sys(newfstatat, AT_FDCWD, path, &status, 0) || status.st_nlink != LINKS_OF_A_FOLDER + p->task_count;
 }
 
 static int seize_threads(struct controller *c, struct process *p, uint32_t *ret_tracer)
@@ -252,9 +279,38 @@ static int seize_threads(struct controller *c, struct process *p, uint32_t *ret_
 		r = os_each_thread(p->pid, seize_thread, &scan);
 		if (r == -EINTR || r == -ENOMEM)
 			r = os_each_thread(p->pid, seize_thread, &scan);
-	} while (!r && !scan.error && scan.found && ++rounds < SCANS_MAX);
+	} while (!r && !scan.error && scan.found && ++rounds < SCANS_MAX && !(c->light && !has_others(p)));
 	*ret_tracer = scan.tracer;
 	return scan.error ? scan.error : r;
+}
+
+static int find_vfork_child(int64_t child, void *data)
+{
+	struct task *t = data;
+
+	if (os_same_memory(t->tid, child) != 1)
+		return 0;
+	t->vfork_child = (pid_t)child;
+	return 1;
+}
+
+bool grab_vforking(struct task *t)
+{
+	os_each_child(t->process->pid, t->tid, find_vfork_child, t);
+	if (t->vfork_child)
+		task_set_state(t, TASK_VFORKING);
+	return t->vfork_child != 0;
+}
+
+bool grab_missed(struct controller *c, struct process *p)
+{
+	unsigned before = p->task_count;
+	uint32_t tracer = 0;
+
+	if (!c->light || !has_others(p))
+		return false;
+	seize_threads(c, p, &tracer);
+	return p->task_count != before;
 }
 
 /* Its space: that of a held process with the same memory, or a new one. */
@@ -352,11 +408,10 @@ static unsigned seize_relatives(struct controller *c, struct process *p)
 
 /* ---- the course of it -------------------------------------------------------------------- */
 
-static void answer(struct controller *c, int result, uint32_t tracer)
+static void answer_grab(struct controller *c, int result, uint32_t tracer)
 {
 	struct proto_grabbed body = { .result = result, .tracer = tracer };
 	struct process *p;
-	struct space *s;
 	struct task *t;
 
 	TAILQ_FOREACH(p, &c->processes, entry) {
@@ -370,6 +425,16 @@ static void answer(struct controller *c, int result, uint32_t tracer)
 			body.blocked += t->state == TASK_VFORKING || t->state == TASK_BLOCKED;
 	}
 	out_answer(c, c->grab.request, PROTO_REQ_grab, &body, sizeof(body));
+}
+
+static void answer(struct controller *c, int result, uint32_t tracer)
+{
+	struct space *s;
+
+	if (c->grab.type == PROTO_REQ_grab)
+		answer_grab(c, result, tracer);
+	else if (c->grab.type)
+		out_result(c, c->grab.request, c->grab.type, result, 0);
 	hurry(c, false);
 	c->grab.request = 0;
 	c->grab.check_ns = 0;
@@ -389,6 +454,29 @@ static void give_up(struct controller *c, int result, uint32_t tracer)
 	release_all(c, PROTO_RUN, 0);
 }
 
+/* It is looked at and let go: nobody wants to plant, park, follow, or hear of threads. One that is stopped tells so first. */
+static bool light_is_enough(const struct controller *c, const struct proto_grab *body)
+{
+	struct os_task_status status;
+
+	return c->hold.flags == PROTO_READ_ONLY && !(c->hold.events & PROTO_WANT_THREAD) && !body->items &&
+	       !os_task_status(body->pid, &status) && strchr("RSD", status.state);
+}
+
+void grab_complete(struct controller *c, uint64_t request, uint32_t type)
+{
+	struct process *p;
+	struct task *t;
+
+	c->light = false;
+	hurry(c, true);
+	c->grab = (struct grab){ .request = request, .type = type, .check_ns = 1 };
+	TAILQ_FOREACH(p, &c->processes, entry)
+		TAILQ_FOREACH(t, &p->tasks, of_process)
+			if (!t->must_pass && !t->unhashed)
+				look_at_seized(c, t);
+}
+
 void grab_start(struct controller *c, uint64_t request, const struct proto_grab *body, const uint32_t *pids)
 {
 	uint32_t tracer = 0;
@@ -397,7 +485,8 @@ void grab_start(struct controller *c, uint64_t request, const struct proto_grab 
 	leave_client(c);
 	settle_down(c);
 	hurry(c, true);
-	c->grab = (struct grab){ .request = request, .pid = (pid_t)body->pid, .check_ns = 1 };
+	c->grab = (struct grab){ .request = request, .type = PROTO_REQ_grab, .pid = (pid_t)body->pid, .check_ns = 1 };
+	c->light = !r && light_is_enough(c, body);
 	if (!r)
 		r = seize_process(c, c->grab.pid, true, &tracer);
 	forget_empty(c, c->grab.pid);
@@ -405,6 +494,10 @@ void grab_start(struct controller *c, uint64_t request, const struct proto_grab 
 		r = -TETHER_EGONE;
 	if (r) {
 		give_up(c, r, tracer);
+		return;
+	}
+	if (c->light) {
+		answer(c, 0, 0);
 		return;
 	}
 	/* Descendants that have gone meanwhile, or are held by another, are left out. */
@@ -468,7 +561,7 @@ void grab_timers(struct controller *c, uint64_t now)
 		waive(c, p);
 		next = TAILQ_NEXT(p, entry);
 	}
-	if (!process_find(c, c->grab.pid))
+	if (c->grab.type == PROTO_REQ_grab && !process_find(c, c->grab.pid))
 		give_up(c, -TETHER_EGONE, 0);
 	else if (r)
 		give_up(c, r == -ESRCH ? -TETHER_EGONE : r, tracer);

@@ -242,12 +242,20 @@ static bool may_be_copying(const struct task *t)
 	return !t->vfork_child && call >= 0 && arch_syscall_forks(ARCH_X86_64, call);
 }
 
+/* No trap stands there, and none ever did: nobody can have run into one, and no child can have a copy. */
+static bool is_untouched(const struct space *s)
+{
+	return !s->sites.used && !s->areas;
+}
+
 /* A thread that is blocked in a system call now cannot have a trap behind it: the bytes are lifted already.
  */
 static bool can_be_left(const struct controller *c, const struct task *t)
 {
-	return exits_soon(c) && !t->masked && !must_gather(t->process) && !may_be_copying(t) &&
-	       os_blocked_syscall(t->process->pid, t->tid, NULL) >= 0;
+	if (!exits_soon(c) || t->masked || must_gather(t->process))
+		return false;
+	return is_untouched(t->process->space) ||
+	       (!may_be_copying(t) && os_blocked_syscall(t->process->pid, t->tid, NULL) >= 0);
 }
 
 static void release_task(struct controller *c, struct task *t)

@@ -174,6 +174,9 @@ static int do_park(struct controller *c, uint64_t id, const unsigned char *bytes
 	(void)size;
 	memcpy(&body, bytes, sizeof(body));
 	out_result(c, id, PROTO_REQ_park, for_each(c, body.pid, park_one) || !body.pid ? 0 : -ESRCH, 0);
+	/* It is told of when nobody runs any more, also of those that a clone under way had not made yet. */
+	if (c->light)
+		grab_complete(c, UINT64_MAX, 0);
 	return 0;
 }
 
@@ -232,7 +235,10 @@ static int do_monitor(struct controller *c, uint64_t id, const unsigned char *by
 	(void)bytes;
 	(void)size;
 	c->hold.flags &= ~(uint32_t)PROTO_READ_ONLY;
-	out_result(c, id, PROTO_REQ_monitor, 0, 0);
+	if (c->light)
+		grab_complete(c, id, PROTO_REQ_monitor);
+	else
+		out_result(c, id, PROTO_REQ_monitor, 0, 0);
 	return 0;
 }
 

@@ -69,8 +69,8 @@ void signals_refresh(struct controller *c, struct task *t, bool dispositions)
 {
 	uint64_t mask;
 
-	(void)c;
-	if (trap_is_coming(t))
+	/* Where nothing is planted nothing has to be put back; before it is, all masks are read anew. */
+	if (c->light || trap_is_coming(t))
 		return;
 	/*
 	 * A trap that waits in the queue behind this stop has unblocked SIGTRAP already: what was seen before

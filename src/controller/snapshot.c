@@ -44,10 +44,12 @@ static bool has_ended(const struct task *t)
 }
 
 /* Of one that runs: is it outside any system call? */
-static bool look_at_running(struct task *t)
+static bool look_at_running(const struct controller *c, struct task *t)
 {
 	long call = os_blocked_syscall(t->process->pid, t->tid, NULL);
 
+	if (c->light && call >= 0 && arch_syscall_forks(ARCH_X86_64, call))
+		grab_vforking(t);
 	if (call < 0 && call != OS_SYSCALL_RUNNING && has_ended(t))
 		t->snapshot = SNAPSHOT_LEFT_OUT;
 	return call < 0;
@@ -192,7 +194,7 @@ static void ask_first(struct controller *c, struct process *p)
 
 	TAILQ_FOREACH(t, &p->tasks, of_process)
 		if (t->snapshot == SNAPSHOT_WANTED)
-			t->snapshot_ran = t->state == TASK_RUNNING && look_at_running(t);
+			t->snapshot_ran = t->state == TASK_RUNNING && look_at_running(c, t);
 	TAILQ_FOREACH(t, &p->tasks, of_process)
 		if (t->snapshot == SNAPSHOT_WANTED && !t->snapshot_ran)
 			ask_to_stop(c, t);
@@ -226,6 +228,12 @@ static void next_phase(struct controller *c)
 	struct snapshot *s = &c->snapshot;
 	struct process *p = s->process;
 
+	/* Those that are held stand: nobody makes any more. */
+	if (s->phase == SNAPSHOT_LAST && p->snapshot == SNAPSHOT_HOLDS_ALL && grab_missed(c, p)) {
+		s->recount = true;
+		ask_last(c, p);
+		return;
+	}
 	copy_those(c, p, s->phase == SNAPSHOT_FIRST);
 	if (s->phase == SNAPSHOT_LAST) {
 		end(c);
@@ -298,7 +306,7 @@ static bool roll(struct controller *c)
 	}
 	if (t->snapshot == SNAPSHOT_WANTED && (t->state == TASK_RUNNING || t->state == TASK_LISTENING)) {
 		if (t->state == TASK_RUNNING)
-			look_at_running(t);
+			look_at_running(c, t);
 		if (t->snapshot == SNAPSHOT_WANTED)
 			ask_to_stop(c, t);
 	}
@@ -331,7 +339,7 @@ static int refusal(const struct controller *c, const struct process *p, const st
 		return -EBUSY;
 	if (!p || !p->followed)
 		return -ESRCH;
-	if (p->release || c->finishing || c->grab.request || c->create.process == p)
+	if (p->release || c->finishing || (c->grab.request && c->grab.type == PROTO_REQ_grab) || c->create.process == p)
 		return -TETHER_ESTATE;
 	/* Only a memfd has seals; of a file of another kind a write might never come back. */
 	if (file < 0 || sys(fcntl, file, F_GET_SEALS, 0) < 0)
