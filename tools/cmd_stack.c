@@ -24,7 +24,7 @@ struct stack_options {
 	struct common_options common;
 	struct selection selection;
 	struct tids tids;
-	bool rolling, still, merge, raw, lines;
+	bool rolling, still, stop_all, merge, raw, lines;
 	uint64_t frames, kbytes, count, every_ns;
 };
 
@@ -98,6 +98,8 @@ static const struct option_row rows[] = {
 	  offsetof(struct stack_options, rolling) },
 	{ 0, "still", NULL, "stop nobody: threads that are blocked in a system call", option_flag,
 	  offsetof(struct stack_options, still) },
+	{ 0, "stop-all", NULL, "stop also threads that are blocked in a system call", option_flag,
+	  offsetof(struct stack_options, stop_all) },
 	{ 0, "merge", NULL, "equal stacks once, with their number", option_flag,
 	  offsetof(struct stack_options, merge) },
 	{ 0, "frames", "N", "at most so many of each stack (1024)", option_frames,
@@ -214,7 +216,7 @@ static void sample(struct sampling *sampling, struct target *target, bool first)
 	struct tether_snapshot_opts opts = {
 		.size = sizeof(opts),
 		.manner = options->still ? TETHER_STILL : options->rolling ? TETHER_ROLLING : TETHER_TOGETHER,
-		.flags = options->raw ? TETHER_SNAPSHOT_RAW_NAMES : 0,
+		.flags = (options->raw ? TETHER_SNAPSHOT_RAW_NAMES : 0) | (options->stop_all ? 0 : TETHER_SNAPSHOT_SPARE_BLOCKED),
 		.max_frames = (uint32_t)options->frames,
 		.max_kbytes = (uint32_t)options->kbytes,
 		.tids = options->tids.tids,

@@ -2,8 +2,8 @@
 /**
  * tether/stack.h - the stacks of a victim's threads
  *
- * A thread stands only for as long as its registers and the bytes of its stack are copied; what they mean is found
- * out afterwards, while it runs. What is read of a file for that is kept by the session, so that the second snapshot
+ * A thread stands only for as long as its registers and the bytes of its stack are copied, and one that is blocked in a
+ * system call need not even be stopped for that; what they mean is found out afterwards, while it runs. What is read of a file for that is kept by the session, so that the second snapshot
  * of a process reads none.
  */
 #ifndef TETHER_STACK_H
@@ -24,6 +24,12 @@ enum tether_manner {
 enum tether_snapshot_flags {
 	TETHER_SNAPSHOT_NO_NAMES = 1 << 0,  /* addresses and objects only */
 	TETHER_SNAPSHOT_RAW_NAMES = 1 << 1, /* names as they stand in the symbol tables, not demangled */
+	/*
+	 * With TETHER_TOGETHER: a thread that is blocked in a system call is not stopped, where its stack can be found without. It
+	 * does not run either at the instant at which the others stand; one that has run meanwhile is stopped like them. Where
+	 * a stack needs registers that only a stop shows, the snapshot is taken once more, with all stopped.
+	 */
+	TETHER_SNAPSHOT_SPARE_BLOCKED = 1 << 2,
 };
 
 /* Bounds that an option struct with 0 stands for, and the highest that are allowed. */
@@ -128,7 +134,8 @@ typedef int tether_stack_fn(const struct tether_stack *stack, void *data);
  *          -TETHER_EFORKED
  * Victim: its threads stand while they are copied. Whether one is blocked in a system call makes no difference to it:
  *         a call that a stop disturbs is put back (see docs/safety.md). A thread that waits for its vfork child, or
- *         cannot be interrupted, is not waited for and reported as blocked. A job-control stop stays one.
+ *         cannot be interrupted, is not waited for and reported as blocked. A job-control stop stays one. With
+ *         TETHER_SNAPSHOT_SPARE_BLOCKED a call with a time-out is not disturbed either, as long as its thread is spared.
  * See: ptrace(2) on PTRACE_INTERRUPT, proc(5) on /proc/PID/task/TID/syscall, vfork(2), sigaltstack(2)
  */
 TETHER_API int tether_snapshot(struct tether *process, const struct tether_snapshot_opts *opts,

@@ -50,8 +50,11 @@ enum task_state {
 	TASK_STATES
 };
 
-/* What a snapshot that is under way wants of a task. LEFT_OUT: its record is that of a thread that has ended. */
-enum snapshot_part { SNAPSHOT_NOT, SNAPSHOT_WANTED, SNAPSHOT_COPIED, SNAPSHOT_LEFT_OUT };
+/*
+ * What a snapshot that is under way wants of a task. LEFT_OUT: its record is that of a thread that has ended. SPARED: it is
+ * copied as it is blocked in a system call, and must not run before the end (snapshot_spare.c).
+ */
+enum snapshot_part { SNAPSHOT_NOT, SNAPSHOT_WANTED, SNAPSHOT_COPIED, SNAPSHOT_LEFT_OUT, SNAPSHOT_SPARED };
 
 struct task {
 	struct task *hash_next;
@@ -80,6 +83,9 @@ struct task {
 	bool snapshot_ran;   /* it was in no system call: stopped last, and let on first */
 	bool snapshot_stuck; /* it does not stop, but runs no user code either */
 	uint64_t asked_stop_ns; /* when a snapshot sent it an INTERRUPT; 0: none did */
+	int call_file, runs_file; /* of /proc, open for snapshots that spare it: fd + 1; 0: none */
+	uint64_t spared_runs; /* SPARED: how often it had run before it was copied */
+	uint64_t spared_at;   /* and where its record is */
 	uint64_t last_mask;  /* its signal mask as last seen (rule 8) */
 	uint64_t blocking[8]; /* masks with SIGTRAP in them, seen since it was last seen without; 0: none */
 	unsigned blocking_next;
@@ -243,6 +249,8 @@ enum snapshot_phase { SNAPSHOT_FIRST, SNAPSHOT_LAST };
 
 enum { MAPS_UNOPENED = INT32_MIN };
 
+struct os_blocked;
+
 /* One at a time. */
 struct snapshot {
 	uint64_t request;        /* 0: none is under way */
@@ -250,10 +258,14 @@ struct snapshot {
 	int file;
 	int maps;                /* /proc/PID/maps; MAPS_UNOPENED: nobody has asked yet; negative errno */
 	uint32_t manner;         /* enum proto_manner */
+	bool spares;             /* PROTO_SPARE */
+	unsigned spare_rounds;   /* so often was it looked at whether the spared ones have run */
 	enum snapshot_phase phase;
 	uint64_t stack_bytes, total_bytes;
 	uint64_t bytes;          /* of the records that are written */
 	uint32_t threads;
+	uint64_t batch_at;       /* where those go that wait in the controller's batch */
+	size_t batched;          /* so many bytes */
 	int error;               /* of the first write that failed */
 	unsigned running, stuck; /* tasks that may move: not asked to stop yet; nobody waits for */
 	bool recount;            /* these two are out of date */
@@ -302,6 +314,12 @@ struct controller {
 	struct image *image[IMAGES]; /* image.c */
 	uint64_t image_clock;
 	unsigned char *scratch; /* PROTO_MESSAGE_MAX bytes, free between two stops and between two requests */
+	unsigned char *batch;   /* as many, of a snapshot: records that are not written yet */
+	/* The registers of the stop that is acted on, before anything was done about it; of: NULL, not read yet. */
+	struct {
+		const struct task *of;
+		struct arch_regs regs;
+	} seen;
 	uint64_t next_serial, next_question, deliveries;
 	struct create create;
 	struct grab grab;
@@ -354,9 +372,22 @@ void freeze_timers(struct controller *c, uint64_t now);
 void park(struct controller *c, struct process *p, pid_t tid);
 void unpark(struct controller *c, struct process *p);
 
-/* snapshot_copy.c: one thread, as it stands or as the kernel shows it; and bytes into the file, s->error says whether */
+/*
+ * snapshot_copy.c: one thread, as it stands or as the kernel shows it; bytes of a record that is complete; and the records
+ * into the file, all of them by snapshot_flush(). s->error says whether.
+ */
 void snapshot_copy(struct controller *c, struct task *t, enum stop_kind kind);
-void snapshot_put(struct snapshot *s, uint64_t at, const void *bytes, size_t length);
+void snapshot_copy_blocked(struct controller *c, struct task *t, long call, const struct os_blocked *at);
+/* Not to be counted. */
+void snapshot_void(struct controller *c, uint64_t record_at);
+void snapshot_put(struct controller *c, uint64_t at, const void *bytes, size_t length);
+void snapshot_flush(struct controller *c);
+/* snapshot_spare.c: copy one that is blocked in a system call, and leave it there. False: it is not. */
+bool snapshot_spare(struct controller *c, struct task *t);
+/* All others stand. True: those that were spared have not run; else who has is wanted again, and not spared. */
+bool snapshot_spared_stayed(struct controller *c, struct process *p);
+/* A task goes. */
+void spare_forget(struct controller *c, struct task *t);
 /* snapshot.c: -EPROTO, or 0: it is, or will be, answered */
 int snapshot_start(struct controller *c, uint64_t request, const struct proto_snapshot *body, const uint32_t *tids);
 /* At a stop, before anything is done about it: copy what it shows, if it is for that. */
@@ -418,6 +449,9 @@ void signals_learn_first(struct controller *c, struct process *p);
 bool signals_unlearn(struct controller *c, struct process *p);
 void thaw_process(struct controller *c, struct process *p);
 void signals_wind_back(struct controller *c, struct task *t);
+
+/* moves.c: the registers at the stop that is acted on. Whoever changes them may not ask any more. */
+int stop_regs(struct controller *c, const struct task *t, struct arch_regs *ret);
 
 /* release.c: the client is dead, or was waited for long enough: the stopped are let go stopped */
 void release_stays(struct controller *c);

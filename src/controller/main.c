@@ -60,7 +60,7 @@ static int number(const char *text)
 
 int main(int argc, char **argv)
 {
-	static _Alignas(8) unsigned char scratch[PROTO_MESSAGE_MAX];
+	static _Alignas(8) unsigned char scratch[PROTO_MESSAGE_MAX], batch[PROTO_MESSAGE_MAX];
 	static struct controller controller;
 	struct controller *c = &controller;
 
@@ -72,6 +72,7 @@ int main(int argc, char **argv)
 #endif
 	records_init(c);
 	c->scratch = scratch;
+	c->batch = batch;
 	c->received = -1;
 	c->socket = number(argv[1]);
 	c->client = number(argv[2]);

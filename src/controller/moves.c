@@ -432,11 +432,21 @@ const char *task_state_name(enum task_state state)
 
 /* ---- one stop ---------------------------------------------------------------------------- */
 
+int stop_regs(struct controller *c, const struct task *t, struct arch_regs *ret)
+{
+	int r = c->seen.of == t ? 0 : trace_get_regs(t->tid, &c->seen.regs);
+
+	c->seen.of = r ? NULL : t;
+	*ret = c->seen.regs;
+	return r;
+}
+
 void act(struct controller *c, struct task *t)
 {
 	enum stop_kind kind = classify(t->status, 0);
 	const struct move *move;
 
+	c->seen.of = NULL;
 	if (classify_needs_code(t->status)) {
 		siginfo_t info;
 

@@ -142,6 +142,7 @@ void task_free(struct controller *c, struct task *t)
 		TAILQ_REMOVE(&p->tasks, t, of_process);
 		p->task_count--;
 	}
+	spare_forget(c, t);
 	c->stats.tasks--;
 	pool_put(&c->task_pool, t);
 }

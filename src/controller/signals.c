@@ -433,12 +433,12 @@ void signals_wind_back(struct controller *c, struct task *t)
 {
 	struct arch_regs regs;
 
-	(void)c;
-	if (trace_get_regs(t->tid, &regs) || arch_syscall_number(&regs) < 0 ||
+	if (stop_regs(c, t, &regs) || arch_syscall_number(&regs) < 0 ||
 	    arch_syscall_result(&regs) != -EINTR)
 		return;
 	if (arch_syscall_eintr(&regs) != ARCH_EINTR_INFINITE || deliverable(t))
 		return;
 	arch_syscall_rewind(&regs);
+	c->seen.of = NULL;
 	t->wound_back = !trace_set_regs(t->tid, &regs);
 }

@@ -12,7 +12,8 @@
  * stopped is HELD (hold.c, must_hold()), as by a park, who was stopped by job control is copied between the stop that
  * answers the INTERRUPT and LISTEN (rule 9). Who does not stop is STOPPING, and stays so when all is over: its stop
  * comes when it comes, as that of any interrupt. Who waits for its vfork child is not asked at all (rule 3).
- * Nothing is lifted, planted or stepped for a snapshot, and the space is not asked to be still.
+ * Where the client says so, FIRST is for those that are not blocked in a system call, and the others are not stopped at all
+ * (snapshot_spare.c). Nothing is lifted, planted or stepped for a snapshot, and the space is not asked to be still.
  */
 #include "controller/controller.h"
 
@@ -70,7 +71,6 @@ static void answer(struct controller *c, int result, const uint64_t resumed_ns[2
 {
 	struct snapshot *s = &c->snapshot;
 	struct proto_snapshot_taken body = {
-		.result = result ? result : s->error,
 		.threads = s->threads,
 		.bytes = s->bytes,
 		.begun_ns = s->begun_ns,
@@ -78,6 +78,8 @@ static void answer(struct controller *c, int result, const uint64_t resumed_ns[2
 	};
 	uint64_t request = s->request;
 
+	snapshot_flush(c);
+	body.result = result ? result : s->error;
 	sys(close, s->file);
 	if (s->maps >= 0)
 		sys(close, s->maps);
@@ -193,7 +195,7 @@ static void ask_first(struct controller *c, struct process *p)
 	struct task *t;
 
 	TAILQ_FOREACH(t, &p->tasks, of_process)
-		if (t->snapshot == SNAPSHOT_WANTED)
+		if (t->snapshot == SNAPSHOT_WANTED && !(c->snapshot.spares && t->state == TASK_RUNNING && snapshot_spare(c, t)))
 			t->snapshot_ran = t->state == TASK_RUNNING && look_at_running(c, t);
 	TAILQ_FOREACH(t, &p->tasks, of_process)
 		if (t->snapshot == SNAPSHOT_WANTED && !t->snapshot_ran)
@@ -236,7 +238,12 @@ static void next_phase(struct controller *c)
 	}
 	copy_those(c, p, s->phase == SNAPSHOT_FIRST);
 	if (s->phase == SNAPSHOT_LAST) {
-		end(c);
+		if (!s->spares || snapshot_spared_stayed(c, p)) {
+			end(c);
+			return;
+		}
+		s->recount = true;
+		ask_last(c, p);
 		return;
 	}
 	/* Those that sleep had to run, to come to their stops; those that run now compete with us for theirs. */
@@ -282,13 +289,14 @@ static void choose(struct snapshot *s, struct task *t)
 	s->give_up_ns = 0;
 }
 
-static void done_with_current(struct snapshot *s)
+static void done_with_current(struct controller *c)
 {
+	struct snapshot *s = &c->snapshot;
 	struct task *t = s->current;
 	uint64_t now = os_now_ns();
 
 	if (s->record_at != UINT64_MAX && t->asked_stop_ns)
-		snapshot_put(s, s->record_at + offsetof(struct proto_stack, resumed_ns), &now, sizeof(now));
+		snapshot_put(c, s->record_at + offsetof(struct proto_stack, resumed_ns), &now, sizeof(now));
 	t->asked_stop_ns = 0;
 	t->snapshot_ran = t->snapshot_stuck = false;
 	choose(s, TAILQ_NEXT(t, of_process));
@@ -314,7 +322,7 @@ static bool roll(struct controller *c)
 		return false;
 	if (t->snapshot == SNAPSHOT_WANTED)
 		snapshot_copy(c, t, STOP_INTERRUPT);
-	done_with_current(s);
+	done_with_current(c);
 	return true;
 }
 
@@ -381,6 +389,7 @@ int snapshot_start(struct controller *c, uint64_t request, const struct proto_sn
 		.file = c->received,
 		.maps = MAPS_UNOPENED,
 		.manner = body->manner,
+		.spares = body->manner == PROTO_TOGETHER && body->flags & PROTO_SPARE,
 		.stack_bytes = body->stack_bytes,
 		.total_bytes = body->total_bytes,
 		.seen_moving = UINT_MAX,
@@ -407,6 +416,7 @@ void snapshot_stop(struct controller *c, struct task *t, enum stop_kind kind)
 {
 	/* What it does for us, or under a step of ours, is not where it stands. */
 	bool its_own = t->state == TASK_RUNNING || t->state == TASK_STOPPING || t->state == TASK_LISTENING;
+	struct arch_regs regs;
 
 	/* Not to be part of an instant that comes after it. */
 	if (kind == STOP_ENDING && c->snapshot.manner == PROTO_TOGETHER) {
@@ -415,9 +425,16 @@ void snapshot_stop(struct controller *c, struct task *t, enum stop_kind kind)
 	}
 	if (kind == STOP_EXIT || kind == STOP_EXEC || !its_own)
 		return;
-	/* Of a job-control stop it is told here alone: LISTENing it shows no registers. */
-	if (c->snapshot.manner == PROTO_TOGETHER ? kind == STOP_GROUP : t == c->snapshot.current)
+	/*
+	 * Of a job-control stop it is told here alone: LISTENing it shows no registers. Of those that were inside a system
+	 * call the registers have to be read for the call's sake.
+	 */
+	if (c->snapshot.manner == PROTO_ROLLING ? t == c->snapshot.current :
+						  kind == STOP_GROUP || (kind == STOP_INTERRUPT && !t->snapshot_ran &&
+									 c->snapshot.phase == SNAPSHOT_FIRST)) {
+		(void)stop_regs(c, t, &regs);
 		snapshot_copy(c, t, kind);
+	}
 }
 
 void snapshot_turn(struct controller *c)

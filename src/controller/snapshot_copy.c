@@ -7,6 +7,7 @@
 #include "controller/controller.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/uio.h>
 
@@ -28,7 +29,7 @@ static_assert(sizeof(((struct proto_stack *)0)->regs) >= ARCH_REGS_MAX, "registe
 
 /* ---- writing ----------------------------------------------------------------------------- */
 
-void snapshot_put(struct snapshot *s, uint64_t at, const void *bytes, size_t length)
+static void put(struct snapshot *s, uint64_t at, const void *bytes, size_t length)
 {
 	const unsigned char *from = bytes;
 
@@ -45,6 +46,37 @@ void snapshot_put(struct snapshot *s, uint64_t at, const void *bytes, size_t len
 		at += (uint64_t)n;
 		length -= (size_t)n;
 	}
+}
+
+void snapshot_flush(struct controller *c)
+{
+	struct snapshot *s = &c->snapshot;
+
+	put(s, s->batch_at, c->batch, s->batched);
+	s->batched = 0;
+}
+
+void snapshot_put(struct controller *c, uint64_t at, const void *bytes, size_t length)
+{
+	struct snapshot *s = &c->snapshot;
+
+	if (at >= s->batch_at && at + length <= s->batch_at + s->batched)
+		memcpy(c->batch + (at - s->batch_at), bytes, length);
+	else
+		put(s, at, bytes, length);
+}
+
+/* To the others, when there is room; each write costs as much as the copying of a thread. */
+static void batch(struct controller *c, uint64_t at, const void *bytes, size_t length)
+{
+	struct snapshot *s = &c->snapshot;
+
+	if (s->batched + length > PROTO_MESSAGE_MAX || at != s->batch_at + s->batched) {
+		snapshot_flush(c);
+		s->batch_at = at;
+	}
+	memcpy(c->batch + s->batched, bytes, length);
+	s->batched += length;
 }
 
 /* As much as is there in one piece, in whole words; short where the mapping ends. */
@@ -92,7 +124,7 @@ static void go_on(struct copy *copy, struct proto_window *window, uint64_t at, u
 		rest = copy->left < rest ? copy->left & ~UINT64_C(7) : rest;
 		want = rest < CHUNK ? (size_t)rest : CHUNK;
 		got = want ? take(copy->tid, window->address + window->length, bytes, want) : 0;
-		snapshot_put(&copy->c->snapshot, at + sizeof(*window) + window->length, bytes, got);
+		put(&copy->c->snapshot, at + sizeof(*window) + window->length, bytes, got);
 		window->length += (uint32_t)got;
 		copy->left -= got;
 	} while (got && got == want);
@@ -148,10 +180,10 @@ static vaddr_t copy_window(struct copy *copy, vaddr_t sp)
 		memcpy(bytes - sizeof(window), &window, sizeof(window));
 		copy->in_memory = true;
 	} else {
-		snapshot_put(&copy->c->snapshot, at + sizeof(window), bytes, got);
+		put(&copy->c->snapshot, at + sizeof(window), bytes, got);
 		if (got < length)
 			go_on(copy, &window, at, length);
-		snapshot_put(&copy->c->snapshot, at, &window, sizeof(window));
+		put(&copy->c->snapshot, at, &window, sizeof(window));
 	}
 	copy->record.size += (uint32_t)sizeof(window) + window.length;
 	return more;
@@ -169,7 +201,10 @@ static void finish_record(struct copy *copy)
 	unsigned char *head = copy->c->scratch;
 
 	memcpy(head, &copy->record, sizeof(copy->record));
-	snapshot_put(s, copy->at, head, copy->in_memory ? sizeof(copy->record) + copy->record.size : sizeof(copy->record));
+	if (copy->in_memory)
+		batch(copy->c, copy->at, head, sizeof(copy->record) + copy->record.size);
+	else
+		put(s, copy->at, head, sizeof(copy->record));
 	if (s->error)
 		return;
 	s->bytes += sizeof(copy->record) + copy->record.size;
@@ -217,26 +252,33 @@ static void fill_registers(struct copy *copy, const struct task *t, enum stop_ki
 	put_registers(record, regs);
 }
 
-/* What does not stand for us, but inside the kernel, shows where. */
-static void fill_blocked(struct copy *copy, const struct task *t)
+static void fill_shown(struct copy *copy, long call, const struct os_blocked *at)
 {
 	struct proto_stack *record = &copy->record;
-	struct os_blocked at;
-	long call = os_blocked_at(t->process->pid, t->tid, &at);
 	struct arch_regs regs;
 
-	if (call < 0 && call != OS_SYSCALL_NONE)
-		return;
 	record->state = PROTO_STACK_BLOCKED;
 	record->call = call < 0 ? -1 : call;
-	arch_blocked_registers(&regs, at.argument, at.sp, at.pc);
+	arch_blocked_registers(&regs, at->argument, at->sp, at->pc);
 	put_registers(record, &regs);
 }
 
-void snapshot_copy(struct controller *c, struct task *t, enum stop_kind kind)
+/* What does not stand for us, but inside the kernel, shows where. */
+static void fill_blocked(struct copy *copy, const struct task *t)
+{
+	struct os_blocked at;
+	long call = os_blocked_at(t->process->pid, t->tid, &at);
+
+	if (call >= 0 || call == OS_SYSCALL_NONE)
+		fill_shown(copy, call, &at);
+}
+
+/* False: total_bytes is reached. There is no record then, and the answer's number of threads says so. */
+static bool begin(struct controller *c, struct task *t, struct copy *copy)
 {
 	struct snapshot *s = &c->snapshot;
-	struct copy copy = {
+
+	*copy = (struct copy){
 		.c = c,
 		.tid = t->tid,
 		.at = s->bytes,
@@ -250,19 +292,53 @@ void snapshot_copy(struct controller *c, struct task *t, enum stop_kind kind)
 			.call = -1,
 		},
 	};
-	struct arch_regs regs;
-
 	t->snapshot = SNAPSHOT_COPIED;
-	copy.left = s->total_bytes - s->bytes < s->stack_bytes + HEAD ? s->total_bytes - s->bytes : s->stack_bytes + HEAD;
-	if (copy.left < HEAD)
-		return; /* total_bytes reached: no record, and the answer's number of threads says so */
-	copy.left -= HEAD;
+	s->record_at = UINT64_MAX;
+	copy->left = s->total_bytes - s->bytes < s->stack_bytes + HEAD ? s->total_bytes - s->bytes : s->stack_bytes + HEAD;
+	if (copy->left < HEAD)
+		return false;
+	copy->left -= HEAD;
+	return true;
+}
+
+static void end(struct copy *copy)
+{
+	copy_stacks(copy, copy->record.sp);
+	copy->c->snapshot.record_at = copy->at;
+	finish_record(copy);
+}
+
+void snapshot_copy(struct controller *c, struct task *t, enum stop_kind kind)
+{
+	struct arch_regs regs;
+	struct copy copy;
+
+	if (!begin(c, t, &copy))
+		return;
 	/* Also of one whose stop was not waited for yet; of others the kernel says -ESRCH, and nothing happens. */
-	if (!trace_get_regs(t->tid, &regs))
+	if (!(c->seen.of == t ? stop_regs(c, t, &regs) : trace_get_regs(t->tid, &regs)))
 		fill_registers(&copy, t, kind, &regs);
 	else
 		fill_blocked(&copy, t);
-	copy_stacks(&copy, copy.record.sp);
-	s->record_at = copy.at;
-	finish_record(&copy);
+	end(&copy);
+}
+
+void snapshot_copy_blocked(struct controller *c, struct task *t, long call, const struct os_blocked *at)
+{
+	struct copy copy;
+
+	if (!begin(c, t, &copy))
+		return;
+	fill_shown(&copy, call, at);
+	end(&copy);
+}
+
+void snapshot_void(struct controller *c, uint64_t record_at)
+{
+	const uint32_t nobody = 0;
+
+	if (record_at == UINT64_MAX)
+		return;
+	snapshot_put(c, record_at + offsetof(struct proto_stack, tid), &nobody, sizeof(nobody));
+	c->snapshot.threads--;
 }

@@ -154,11 +154,12 @@ int os_signal_actions(int64_t tid, uint64_t *ret_ignored, uint64_t *ret_caught)
 
 int os_start_time(int64_t tid, uint64_t *ret)
 {
-	char path[48], text[1024];
+	char path[64], text[1024];
 	const char *p;
 	long n;
 
-	snprintf(path, sizeof(path), "/proc/%lld/stat", (long long)tid);
+	/* Its own: /proc/TID/stat adds up the times of all threads, which takes as long as 30 of these for a thousand. */
+	snprintf(path, sizeof(path), "/proc/%lld/task/%lld/stat", (long long)tid, (long long)tid);
 	n = read_once(path, text, sizeof(text));
 	if (n < 0)
 		return (int)n;
@@ -175,36 +176,40 @@ int os_start_time(int64_t tid, uint64_t *ret)
 }
 
 /* "NUMBER ARGUMENT*6 SP PC", "-1 SP PC" or "running". *rest: behind the number. */
-static long blocked(int64_t pid, int64_t tid, char text[256], char **rest)
+static long blocked(char *text, long length, char **rest)
 {
-	char path[64];
-	long number, n;
+	long number;
 
-	snprintf(path, sizeof(path), "/proc/%lld/task/%lld/syscall", (long long)pid, (long long)tid);
-	n = read_once(path, text, 256);
-	if (n < 0)
-		return n;
-	if (!strncmp(text, "running", 7) || !n)
+	if (length < 0)
+		return length;
+	if (!strncmp(text, "running", 7) || !length)
 		return OS_SYSCALL_RUNNING;
 	number = strtol(text, rest, 10);
 	return number < 0 ? OS_SYSCALL_NONE : number;
 }
 
+enum { BLOCKED_SIZE = 256, RUNS_SIZE = 96 };
+
+static long read_blocked(int64_t pid, int64_t tid, char text[BLOCKED_SIZE], char **rest)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%lld/task/%lld/syscall", (long long)pid, (long long)tid);
+	return blocked(text, read_once(path, text, BLOCKED_SIZE), rest);
+}
+
 long os_blocked_syscall(int64_t pid, int64_t tid, uint64_t argument[6])
 {
-	char text[256], *p;
-	long number = blocked(pid, tid, text, &p);
+	char text[BLOCKED_SIZE], *p = text;
+	long number = read_blocked(pid, tid, text, &p);
 
 	for (int i = 0; number >= 0 && argument && i < 6; i++)
 		argument[i] = strtoull(p, &p, 16);
 	return number;
 }
 
-long os_blocked_at(int64_t pid, int64_t tid, struct os_blocked *ret)
+static long blocked_at(long number, char *p, struct os_blocked *ret)
 {
-	char text[256], *p;
-	long number = blocked(pid, tid, text, &p);
-
 	if (number < 0 && number != OS_SYSCALL_NONE)
 		return number;
 	*ret = (struct os_blocked){ .sp = 0 };
@@ -215,20 +220,66 @@ long os_blocked_at(int64_t pid, int64_t tid, struct os_blocked *ret)
 	return number;
 }
 
-int os_thread_runs(int64_t pid, int64_t tid, uint64_t *ret)
+long os_blocked_at(int64_t pid, int64_t tid, struct os_blocked *ret)
 {
-	char path[64], text[96], *p;
-	long n;
+	char text[BLOCKED_SIZE], *p = text;
+	long number = read_blocked(pid, tid, text, &p);
 
-	snprintf(path, sizeof(path), "/proc/%lld/task/%lld/schedstat", (long long)pid, (long long)tid);
-	n = read_once(path, text, sizeof(text));
-	if (n <= 0)
-		return n ? (int)n : -ENOENT;
-	/* time on a processor, time that it waited for one, number of times */
+	return blocked_at(number, p, ret);
+}
+
+/* time on a processor, time that it waited for one, number of times */
+static int runs(const char *text, long length, uint64_t *ret)
+{
+	char *p;
+
+	if (length <= 0)
+		return length ? (int)length : -ENOENT;
 	strtoull(text, &p, 10);
 	strtoull(p, &p, 10);
 	*ret = strtoull(p, &p, 10);
 	return 0;
+}
+
+int os_thread_runs(int64_t pid, int64_t tid, uint64_t *ret)
+{
+	char path[64], text[RUNS_SIZE];
+
+	snprintf(path, sizeof(path), "/proc/%lld/task/%lld/schedstat", (long long)pid, (long long)tid);
+	return runs(text, read_once(path, text, sizeof(text)), ret);
+}
+
+int os_open_thread(int64_t tid, const char *name)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%lld/%s", (long long)tid, name);
+	return (int)open_proc(path, O_RDONLY);
+}
+
+static long read_again(int fd, char *buffer, size_t size)
+{
+	long n = sys(pread64, fd, buffer, size - 1, 0);
+
+	if (n == -EINTR || n == -ENOMEM)
+		n = sys(pread64, fd, buffer, size - 1, 0);
+	buffer[n > 0 ? n : 0] = '\0';
+	return n;
+}
+
+long os_blocked_of(int fd, struct os_blocked *ret)
+{
+	char text[BLOCKED_SIZE], *p = text;
+	long number = blocked(text, read_again(fd, text, sizeof(text)), &p);
+
+	return blocked_at(number, p, ret);
+}
+
+int os_runs_of(int fd, uint64_t *ret)
+{
+	char text[RUNS_SIZE];
+
+	return runs(text, read_again(fd, text, sizeof(text)), ret);
 }
 
 /* ---- directories ----------------------------------------------------------------------------------------

@@ -59,6 +59,11 @@ long os_blocked_at(int64_t pid, int64_t tid, struct os_blocked *ret);
  */
 int os_thread_runs(int64_t pid, int64_t tid, uint64_t *ret);
 
+/* The same again and again: "syscall" and "schedstat" of a thread as files, to be closed, or negative errno. */
+int os_open_thread(int64_t tid, const char *name);
+long os_blocked_of(int fd, struct os_blocked *ret);
+int os_runs_of(int fd, uint64_t *ret);
+
 /* Call visit for each tid of a process / each child of a task; a non-zero return ends it and is returned. */
 int os_each_thread(int64_t pid, int (*visit)(int64_t tid, void *data), void *data);
 int os_each_child(int64_t pid, int64_t tid, int (*visit)(int64_t child, void *data), void *data);

@@ -77,6 +77,7 @@ struct tether {
 	uint32_t mode;
 	int32_t exit_code, exit_signal;
 	uint64_t exec_serial;
+	unsigned spare_not;      /* so many snapshots more stop all: one that spared threads lacked registers of them */
 	LIST_ENTRY(tether) known;    /* in table->all */
 	bool is_known;
 	bool listed;                 /* in the table's hash: alive */

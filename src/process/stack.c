@@ -127,6 +127,7 @@ static struct operation *new_operation(struct snapshot_call *call)
 		.stack_bytes = (uint64_t)opts->max_kbytes << 10,
 		.total_bytes = MAX_SNAPSHOT_BYTES,
 		.items = opts->tid_count,
+		.flags = call->spare ? PROTO_SPARE : 0,
 	};
 	if (opts->tid_count) {
 		copies->tids = calloc(opts->tid_count, sizeof(*copies->tids));
@@ -221,6 +222,36 @@ static uint64_t pause_of(const struct proto_stack *record, const struct proto_sn
 	return resumed > record->stopped_ns ? resumed - record->stopped_ns : 0;
 }
 
+static struct stack_copy copy_of(const struct proto_stack *record, const unsigned char *bytes)
+{
+	struct stack_copy copy = { .pc = record->pc, .sp = record->sp };
+
+	if (record->regs_tag == ARCH_X86_64 && record->regs_size <= sizeof(copy.regs.u.bytes)) {
+		copy.known = record->state == PROTO_STACK_STOPPED ? STACK_ALL_REGISTERS : ARCH_DWARF_BLOCKED;
+		copy.regs.tag = record->regs_tag;
+		copy.regs.size = record->regs_size;
+		memcpy(copy.regs.u.bytes, record->regs, record->regs_size);
+	}
+	windows_of(&copy, bytes, record->size);
+	return copy;
+}
+
+/* Has a thread been spared whose stack cannot be found without its registers, or only by a guess? */
+static bool lacks_registers(const struct snapshot_call *call, const struct proto_stack *record, const unsigned char *bytes)
+{
+	struct stack_copy copy = copy_of(record, bytes);
+	enum stack_end end;
+	size_t count;
+
+	if (record->state != PROTO_STACK_BLOCKED || !(record->flags & PROTO_STACK_STAYED))
+		return false;
+	count = stack_unwind(call->map, &copy, call->frames, call->opts.max_frames, &end);
+	for (size_t i = 0; i < count; i++)
+		if (call->frames[i].how == STACK_SCAN)
+			return true;
+	return end == STACK_REGISTERS;
+}
+
 static int visit_record(struct snapshot_call *call, const struct proto_stack *record, const unsigned char *bytes,
 			const struct proto_snapshot_taken *taken)
 {
@@ -238,30 +269,77 @@ static int visit_record(struct snapshot_call *call, const struct proto_stack *re
 		.pause_ns = record->state == PROTO_STACK_STOPPED ? pause_of(record, taken) : 0,
 		.cut = record->flags & PROTO_STACK_CUT,
 	};
-	struct stack_copy copy = { .pc = record->pc, .sp = record->sp };
+	struct stack_copy copy = copy_of(record, bytes);
 
-	if (record->regs_tag == ARCH_X86_64 && record->regs_size <= sizeof(copy.regs.u.bytes)) {
-		copy.known = record->state == PROTO_STACK_STOPPED ? STACK_ALL_REGISTERS : ARCH_DWARF_BLOCKED;
-		copy.regs.tag = record->regs_tag;
-		copy.regs.size = record->regs_size;
-		memcpy(copy.regs.u.bytes, record->regs, record->regs_size);
-	}
-	windows_of(&copy, bytes, record->size);
 	return frames_visit(call, &thread, &copy);
 }
 
-static void visit_copies(struct snapshot_call *call, const struct copies *copies)
+/* One record of the copies: where it begins. */
+struct part {
+	uint64_t serial;
+	size_t at;
+};
+
+static int by_age(const void *left, const void *right)
+{
+	const struct part *a = left, *b = right;
+
+	return a->serial < b->serial ? -1 : a->serial > b->serial;
+}
+
+/* They are written as their threads stop, and told from the oldest on. NULL: without memory. */
+static struct part *parts_of(const struct copies *copies, size_t *ret_count)
+{
+	struct part *parts = calloc(copies->length / sizeof(struct proto_stack) + 1, sizeof(*parts));
+	struct proto_stack record;
+	size_t count = 0;
+
+	for (size_t at = 0; parts && copies->length - at >= sizeof(record); at += record.size) {
+		memcpy(&record, copies->bytes + at, sizeof(record));
+		if (record.size > copies->length - at - sizeof(record))
+			break;
+		if (record.tid)
+			parts[count++] = (struct part){ record.serial, at };
+		at += sizeof(record);
+	}
+	if (parts)
+		qsort(parts, count, sizeof(*parts), by_age);
+	*ret_count = count;
+	return parts;
+}
+
+static int visit_copies(struct snapshot_call *call, const struct copies *copies)
 {
 	struct proto_stack record;
+	size_t count;
+	struct part *parts = parts_of(copies, &count);
 
-	for (size_t at = 0; copies->length - at >= sizeof(record) && !call->result;) {
-		memcpy(&record, copies->bytes + at, sizeof(record));
-		at += sizeof(record);
-		if (record.size > copies->length - at)
-			return;
-		call->result = visit_record(call, &record, copies->bytes + at, &copies->taken);
-		at += record.size;
+	if (!parts)
+		return -ENOMEM;
+	for (size_t i = 0; i < count && !call->result; i++) {
+		const unsigned char *from = copies->bytes + parts[i].at;
+
+		memcpy(&record, from, sizeof(record));
+		call->result = visit_record(call, &record, from + sizeof(record), &copies->taken);
 	}
+	free(parts);
+	return 0;
+}
+
+/* Of those that were spared. */
+static bool any_lacks_registers(const struct snapshot_call *call, const struct copies *copies)
+{
+	struct proto_stack record;
+	size_t count;
+	struct part *parts = parts_of(copies, &count);
+	bool lacks = false;
+
+	for (size_t i = 0; parts && i < count && !lacks; i++) {
+		memcpy(&record, copies->bytes + parts[i].at, sizeof(record));
+		lacks = lacks_registers(call, &record, copies->bytes + parts[i].at + sizeof(record));
+	}
+	free(parts);
+	return lacks;
 }
 
 static int check_options(const struct tether_snapshot_opts *opts)
@@ -294,22 +372,57 @@ static int fill_options(struct snapshot_call *call, const struct tether_snapshot
 	return 0;
 }
 
+/* Is who is blocked to be spared? One time in so many it is tried again where it did not do. */
+static bool spares(struct tether *process, const struct tether_snapshot_opts *opts)
+{
+	if (opts->manner != TETHER_TOGETHER || !(opts->flags & TETHER_SNAPSHOT_SPARE_BLOCKED))
+		return false;
+	if (!process->spare_not)
+		return true;
+	process->spare_not--;
+	return false;
+}
+
+/* The copies, and what it takes to make frames of them. Lock held, and given up: it is not held at the end, but on failure. */
+static int begin(struct snapshot_call *call, struct operation **ret)
+{
+	enum { SPARE_NOT = 100 };
+	struct table *table = call->process->table;
+	int result = state_of(call->process);
+
+	if (result == 0 && call->opts.manner != TETHER_STILL)
+		result = call->process->observe ? -TETHER_EMODE : take_in_turn(call, ret);
+	if (result < 0)
+		return result;
+	call->done.image = *ret ? call->done.image : call->process->exec_serial;
+	pthread_mutex_unlock(&table->lock);
+	call->begun = frames_begin(call);
+	if (call->begun < 0 || !call->spare || !any_lacks_registers(call, (*ret)->copies))
+		return 0;
+	/* Once more, and all are stopped. */
+	frames_end(call);
+	operation_put(*ret);
+	*ret = NULL;
+	call->spare = false;
+	pthread_mutex_lock(&table->lock);
+	call->process->spare_not = SPARE_NOT;
+	return begin(call, ret);
+}
+
 /* Lock held; given up meanwhile. */
 static int snapshot(struct snapshot_call *call)
 {
 	struct table *table = call->process->table;
 	struct operation *operation = NULL;
-	int result = state_of(call->process);
+	int result;
 
-	if (result == 0 && call->opts.manner != TETHER_STILL)
-		result = call->process->observe ? -TETHER_EMODE : take_in_turn(call, &operation);
+	call->spare = spares(call->process, &call->opts);
+	result = begin(call, &operation);
 	if (result < 0)
 		return result;
-	call->done.image = operation ? call->done.image : call->process->exec_serial;
-	pthread_mutex_unlock(&table->lock);
-	result = frames_begin(call);
+	result = call->begun;
 	if (result == 0 && operation)
-		visit_copies(call, operation->copies);
+		result = visit_copies(call, operation->copies);
 	else if (result == 0)
 		result = still_visit(call);
 	frames_end(call);

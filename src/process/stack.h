@@ -43,6 +43,8 @@ struct snapshot_call {
 	struct tether_frame *named;
 	struct named_address *addresses;
 	struct tether_snapshot done;
+	bool spare;              /* this time: who is blocked in a system call is not stopped */
+	int begun;               /* what frames_begin() has returned */
 	int result;              /* of the client's function, when that was not 0 */
 };
 /* What one thread's copy is, besides. */

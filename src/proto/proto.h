@@ -223,6 +223,8 @@ struct proto_regs {
  * memfd that comes along with the message, which is closed then.
  */
 enum proto_manner { PROTO_TOGETHER = 1, PROTO_ROLLING = 2 };
+/* Together: who is blocked in a system call is not stopped, and recorded as blocked, as long as it does not run meanwhile. */
+enum { PROTO_SPARE = 1 };
 struct proto_snapshot {
 	uint32_t pid;
 	uint32_t manner;            /* enum proto_manner */
@@ -230,7 +232,7 @@ struct proto_snapshot {
 	uint64_t stack_bytes;       /* of one thread's stack, at most */
 	uint64_t total_bytes;       /* of all records, at most */
 	uint32_t items;             /* uint32_t each: only these threads; 0: all */
-	uint32_t reserved;
+	uint32_t flags;             /* PROTO_SPARE */
 };
 /* Answered when everybody was let go on. */
 struct proto_snapshot_taken {
@@ -246,7 +248,10 @@ enum {
 	PROTO_STACK_RAN = 1 << 1,    /* goes on at resumed_ns[0] */
 	PROTO_STACK_STAYED = 1 << 2, /* stands for other reasons: the snapshot has not stopped it */
 };
-/* One thread, in the file: followed by size bytes of windows (struct proto_window), each followed by what it shows. */
+/*
+ * One thread, in the file, or none: tid 0, where a thread that was copied did not stay as it was and is copied again.
+ * Followed by size bytes of windows (struct proto_window), each followed by what it shows.
+ */
 struct proto_stack {
 	uint32_t size;
 	uint32_t tid;

@@ -314,6 +314,7 @@ static void take_stacks(struct holder *holder)
 	if (holder->over || atomic_load(&holder->board->ending) || now_ns() < holder->next_ns)
 		return;
 	opts.manner = bits & 1 ? TETHER_ROLLING : TETHER_TOGETHER;
+	opts.flags |= bits >> 62 & 1 ? TETHER_SNAPSHOT_SPARE_BLOCKED : 0;
 	result = tether_snapshot(holder->victim, &opts, look_away, NULL, NULL);
 	/* One that executes other programs all the time may never be caught in one. */
 	if (result != -TETHER_ESTATE)

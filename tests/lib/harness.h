@@ -120,6 +120,7 @@ char task_state(pid_t pid);
 /* For eventually(); data is a pid_t. */
 bool is_stopped(void *pid);
 bool is_stopped_and_free(void *pid);
+bool none_is_stopped(void *pid);
 
 /* ---- the client ---------------------------------------------------------------------------------------- */
 

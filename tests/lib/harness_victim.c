@@ -229,14 +229,22 @@ unsigned count_threads(pid_t pid)
 	return threads_that(pid, any_thread);
 }
 
-static bool is_held(pid_t pid, pid_t tid)
+static bool thread_is_stopped(pid_t pid, pid_t tid)
 {
 	char line[256];
-	if (task_status(pid, tid, "TracerPid") > 0)
-		return true;
 	if (!status_line(pid, tid, "State", line, sizeof(line)))
 		return false;
 	return strstr(line, "\tt") || strstr(line, "\tT");
+}
+
+bool none_is_stopped(void *pid)
+{
+	return threads_that(*(pid_t *)pid, thread_is_stopped) == 0;
+}
+
+static bool is_held(pid_t pid, pid_t tid)
+{
+	return task_status(pid, tid, "TracerPid") > 0 || thread_is_stopped(pid, tid);
 }
 
 static bool none_is_held(void *data)

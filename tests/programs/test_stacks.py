@@ -4,6 +4,8 @@ import contextlib
 import json
 import os
 import pathlib
+import random
+import re
 import shutil
 import signal
 import subprocess
@@ -82,18 +84,24 @@ def standing(t, command, ready=b'ready\n', **options):
 
 
 def same_as_gdb(t, pid, manner='', tries=4):
-    """Every thread, frame by frame, whole. A thread that was elsewhere at the two moments is looked at once more."""
+    """Every thread, frame by frame, whole. A thread that was elsewhere at the moments is looked at once more.
+
+    All of them stopped, and those that are blocked spared.
+    """
+    manners = [manner] if manner else ['--stop-all', '--together']
     for left in reversed(range(tries)):
-        ours = tether_stacks(t, pid, '--frames', '20000', *([manner] if manner else []))
+        all_ours = [tether_stacks(t, pid, '--frames', '20000', *([how] if how != '--together' else [])) for how in manners]
         theirs = gdb_stacks(t, pid)
-        differing = [tid for tid in theirs if tid not in ours or pcs(ours[tid]) != [pc for pc, _ in theirs[tid]]]
+        differing = [tid for tid in theirs for ours in all_ours
+                     if tid not in ours or pcs(ours[tid]) != [pc for pc, _ in theirs[tid]]]
         if not differing or not left:
             break
         time.sleep(0.2)
-    t.equal(sorted(ours), sorted(theirs), 'the threads')
-    for tid in theirs:
-        t.equal([hex(pc) for pc in pcs(ours[tid])], [hex(pc) for pc, _ in theirs[tid]], f'frames of {tid}')
-        t.check(not ours[tid]['truncated'], f'the stack of {tid} is whole')
+    for how, ours in zip(manners, all_ours):
+        t.equal(sorted(ours), sorted(theirs), f'{how}: the threads')
+        for tid in theirs:
+            t.equal([hex(pc) for pc in pcs(ours[tid])], [hex(pc) for pc, _ in theirs[tid]], f'{how}: frames of {tid}')
+            t.check(not ours[tid]['truncated'], f'{how}: the stack of {tid} is whole')
     t.equal(status(pid)['TracerPid'].strip(), '0', 'its tracer')
     return ours, theirs
 
@@ -262,9 +270,14 @@ def test_postgres(t):
 
 # ---- the command --------------------------------------------------------------------------------------------------
 
+def all_spared(t, pid):
+    found = records(t, '-p', str(pid))
+    return found if found[-1]['blocked'] == found[-1]['threads'] else None
+
+
 def test_records_are_as_promised(t):
     with standing(t, [t.victim('stacks'), 'blocked', '3']) as process:
-        found = records(t, '-p', str(process.pid))
+        found = records(t, '-p', str(process.pid), '--stop-all')
         kinds = [record['event'] for record in found]
         t.equal(kinds, ['header', 'stack', 'stack', 'stack', 'stack', 'snapshot'], 'records')
         snapshot = found[-1]
@@ -274,6 +287,12 @@ def test_records_are_as_promised(t):
             t.equal(set(record['frames'][0]) - {'symbol', 'object'}, {'pc', 'offset', 'how'}, 'keys of a frame')
             t.equal((record['state'], record['truncated'], record['end']), ('stopped', False, 'whole'), 'a stack')
             t.equal([frame['how'] for frame in record['frames']][:2], ['pc', 'cfi'], 'how')
+        spared = eventually(lambda: all_spared(t, process.pid))
+        t.check(spared, 'all are spared, once they are back in their calls')
+        t.equal([record['event'] for record in spared], kinds, 'records')
+        t.equal((spared[-1]['pause_ns'], spared[-1]['truncated']), (0, 0), 'nobody is stopped')
+        for record, stopped in zip(spared[1:-1], found[1:-1]):
+            t.equal((record['state'], record['frames']), ('blocked', stopped['frames']), 'the same stack')
 
 
 def test_equal_stacks_are_told_once(t):
@@ -326,6 +345,22 @@ def test_what_cannot_be_is_said(t):
     ended.wait()
     result = t.run([*t.tether, 'stack', '-p', str(ended.pid)])
     t.equal(result.returncode, 125, 'of an ended process')
+
+
+def test_a_sampler_that_is_killed_leaves_nobody_stopped(t):
+    with standing(t, [t.victim('stacks'), 'clock', '40']) as process:
+        for options in ([], ['--stop-all']) * 10:
+            tether = subprocess.Popen([*t.tether, 'stack', '-p', str(process.pid), '--every', '0.001', *options,
+                                       '--format=folded', '-o', t.tmp / 'folded'], stderr=subprocess.PIPE)
+            time.sleep(random.uniform(0.01, 0.2))
+            tether.kill()
+            tether.communicate()
+            tasks = [f'/proc/{process.pid}/task/{tid}/status' for tid in os.listdir(f'/proc/{process.pid}/task')]
+            t.check(eventually(lambda: not any(re.search(r'^State:\s[tT]|^TracerPid:\s[1-9]', open(task).read(), re.M)
+                                               for task in tasks)), f'free after {options}')
+            process.stdin.write(b'now\n')
+            process.stdin.flush()
+            t.check(int(process.stdout.readline().split()[3]) > 0, 'it runs')
 
 
 def test_again_and_again_until_the_process_ends_or_the_time_is_over(t):

@@ -401,6 +401,48 @@ static void kind_clock(long count)
 	exit(0);
 }
 
+/* ---- a baton: at any moment at most one thread is in with_baton(), and it is blocked there now and then ---------------- */
+
+static int hands[64][2];
+
+__attribute__((noinline)) static void with_baton(void)
+{
+	struct timespec moment = { 0, 20000 };
+
+	nanosleep(&moment, NULL);
+	__asm__ volatile("" ::: "memory");
+}
+
+static void *pass_on(void *data)
+{
+	const int *mine = data, *next = mine + 2;
+	char baton;
+
+	for (;;) {
+		if (read(mine[0], &baton, 1) != 1)
+			exit(97);
+		with_baton();
+		if (write(next[1], &baton, 1) != 1)
+			exit(97);
+	}
+	return NULL;
+}
+
+static void kind_baton(long count)
+{
+	if (count < 1 || count >= 64)
+		exit(99);
+	for (long i = 0; i < count; i++)
+		if (pipe(hands[i]))
+			exit(98);
+	memcpy(hands[count], hands[0], sizeof(hands[0]));
+	for (long i = 0; i < count; i++)
+		start(pass_on, hands[i]);
+	if (write(hands[0][1], "", 1) != 1)
+		exit(98);
+	stand();
+}
+
 static void kind_deep(long count)
 {
 	deep(count);
@@ -413,7 +455,7 @@ static const struct {
 	{ "blocked", kind_blocked }, { "deep", kind_deep },	  { "signal", kind_signal }, { "altstack", kind_altstack },
 	{ "loops", kind_loops },     { "norules", kind_norules }, { "jit", kind_jit },	     { "plt", kind_plt },
 	{ "vdso", kind_vdso },	     { "vfork", kind_vfork },	  { "epoll", kind_epoll },   { "spin", kind_spin },
-	{ "clock", kind_clock },
+	{ "clock", kind_clock },     { "baton", kind_baton },
 };
 
 int main(int argc, char **argv)
