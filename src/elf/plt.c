@@ -369,14 +369,14 @@ ssize_t elf_plt_entries(const struct elf_tables *tables, const struct elf_plt_kn
 	if (tables->machine != (tables->is_64 ? EM_X86_64 : EM_386))
 		return 0;
 	error = take_all(&plt);
+	if (plt.sorted != plt.numbered)
+		free(plt.sorted);
+	free(plt.numbered); /* before the names take memory */
 	if (!error && plt.entries)
 		error = raw_plt_names(tables, known, plt.entry, plt.entries, names);
 	for (size_t i = 0; i < plt.entries && !error; i++)
 		if (plt.entry[i].symbol != MISSING && (plt.entry[i].name || plt.entry[i].resolver))
 			plt.entry[kept++] = plt.entry[i];
-	if (plt.sorted != plt.numbered)
-		free(plt.sorted);
-	free(plt.numbered);
 	if (error || !kept) {
 		free(plt.entry);
 		if (names->size && names->data != lent.data)

@@ -10,7 +10,7 @@
 
 /* ---- sorting -------------------------------------------------------------------------------------------- */
 
-enum { DIGIT_BITS = 11, DIGITS = 1 << DIGIT_BITS, FEW = 64 };
+enum { MOST_DIGIT_BITS = 12, FEW = 64 };
 
 static void sort_few(struct symbol_entry *entry, size_t count)
 {
@@ -23,12 +23,55 @@ static void sort_few(struct symbol_entry *entry, size_t count)
 	}
 }
 
+/* Memory for as many entries again: what the symbols were read into has done its work, and is present already. */
+static struct elf_blob *second_place(struct symbol_table *table, size_t size)
+{
+	struct elf_blob *blob = &table->spare;
+
+	if (table->dynamic.size + table->dynamic.room >= size)
+		return &table->dynamic;
+	if (blob->size + blob->room >= size)
+		return blob;
+	free(blob->data);
+	*blob = (struct elf_blob){ .data = elf_allocate(size), .size = size };
+	return blob->data ? blob : NULL;
+}
+
+/* Stable: by the digit at shift of what is left of an address without low. */
+static void sort_by_digit(const struct symbol_entry *from, struct symbol_entry *to, size_t count, uint64_t low,
+			  unsigned shift, unsigned bits)
+{
+	uint32_t place[1 << MOST_DIGIT_BITS] = { 0 }, sum = 0;
+	uint64_t mask = (UINT64_C(1) << bits) - 1;
+
+	for (size_t i = 0; i < count; i++)
+		place[(entry_address(&from[i]) - low) >> shift & mask]++;
+	for (size_t i = 0; i <= mask; i++) {
+		uint32_t here = place[i];
+		place[i] = sum;
+		sum += here;
+	}
+	for (size_t i = 0; i < count; i++)
+		to[place[(entry_address(&from[i]) - low) >> shift & mask]++] = from[i];
+}
+
+/* What ended in the other place is the table's from now on. */
+static void swap_places(struct symbol_table *table, struct elf_blob *other)
+{
+	unsigned char *old = (unsigned char *)table->entry;
+
+	table->entry = (struct symbol_entry *)(void *)other->data;
+	table->entry_room = (other->size + other->room) / sizeof(*table->entry);
+	*other = (struct elf_blob){ .data = old };
+}
+
 /* By address, stable: aliases stay in the order of the table. Digit by digit, in as many as the addresses differ in. */
 static int sort(struct symbol_table *table)
 {
 	struct symbol_entry *from = table->entry, *to;
 	uint64_t low = UINT64_MAX, high = 0;
 	size_t count = table->entries;
+	unsigned bits, digits;
 	bool sorted = true;
 
 	if (count <= FEW) {
@@ -43,28 +86,20 @@ static int sort(struct symbol_table *table)
 	}
 	if (sorted)
 		return 0;
-	to = elf_allocate(count * sizeof(*to));
-	if (!to)
+	struct elf_blob *other = second_place(table, count * sizeof(*to));
+	if (!other)
 		return -ENOMEM;
-	for (unsigned shift = 0; shift < 64 && (high - low) >> shift; shift += DIGIT_BITS) {
-		uint32_t place[DIGITS] = { 0 };
-		uint32_t sum = 0;
-		for (size_t i = 0; i < count; i++)
-			place[(entry_address(&from[i]) - low) >> shift & (DIGITS - 1)]++;
-		for (size_t i = 0; i < DIGITS; i++) {
-			uint32_t here = place[i];
-			place[i] = sum;
-			sum += here;
-		}
-		for (size_t i = 0; i < count; i++)
-			to[place[(entry_address(&from[i]) - low) >> shift & (DIGITS - 1)]++] = from[i];
+	to = (struct symbol_entry *)(void *)other->data;
+	bits = 64 - (unsigned)__builtin_clzll(high - low); /* they differ */
+	digits = (bits + MOST_DIGIT_BITS - 1) / MOST_DIGIT_BITS;
+	for (unsigned n = 0, width = (bits + digits - 1) / digits; n < digits; n++) {
+		sort_by_digit(from, to, count, low, n * width, width);
 		struct symbol_entry *swap = from;
 		from = to;
 		to = swap;
 	}
-	free(to);
-	table->entry = from;
-	table->entry_room = count;
+	if (from != table->entry)
+		swap_places(table, other);
 	return 0;
 }
 
@@ -84,7 +119,11 @@ static unsigned rank(uint64_t key)
 
 static size_t underscores(const char *name)
 {
-	return strspn(name, "_");
+	size_t count = 0;
+
+	while (name[count] == '_')
+		count++;
+	return count;
 }
 
 bool symbol_is_better(const struct symbol_table *table, const struct symbol_entry *entry,
@@ -137,6 +176,11 @@ static void choose(struct symbol_table *table)
 
 	for (size_t i = 0; i < table->entries;) {
 		size_t end = i + 1, count, best = 0;
+		if (end == table->entries || entry_address(&entry[end]) != entry_address(&entry[i])) {
+			entry[kept++] = entry[i];
+			i = end;
+			continue;
+		}
 		while (end < table->entries && entry_address(&entry[end]) == entry_address(&entry[i]))
 			end++;
 		count = end - i;
@@ -311,6 +355,13 @@ static int cover_group(struct around *around, size_t first, size_t best, uint64_
 	return 0;
 }
 
+/* Alone, and with a size that ends before the next: most are so, and leave nothing to be done. */
+static bool is_plain(const struct around *around, const struct symbol_entry *entry, bool alone, uint64_t start,
+		     uint64_t next)
+{
+	return alone && !around->depth && !(entry->key & (KIND_NO_SIZE | KIND_HUGE)) && entry->extent <= next - start;
+}
+
 static int cover(struct symbol_table *table, struct around *around)
 {
 	struct symbol_entry *entry = table->entry;
@@ -322,12 +373,42 @@ static int cover(struct symbol_table *table, struct around *around)
 		uint64_t next = i + 1 < table->entries ? entry_address(&entry[i + 1]) : SYMBOL_ADDRESS_END;
 		if (next == start) /* an alias that is not the best */
 			continue;
+		if (is_plain(around, &entry[i], first == i, start, next)) {
+			first = i + 1;
+			continue;
+		}
 		error = advance(around, start);
 		if (!error)
 			error = cover_group(around, first, i, next, &area);
 		first = i + 1;
 	}
 	return error ? error : advance(around, SYMBOL_ADDRESS_END);
+}
+
+/* ---- where a search begins ------------------------------------------------------------------------------ */
+
+/* Without memory for it the search begins with all of them. */
+static void slice(struct symbol_table *table)
+{
+	enum { WORTH = 256, A_SLICE = 4 };
+	const struct symbol_entry *entry = table->entry;
+	struct symbol_slices slices = { .low = table->entries ? entry_address(&entry[0]) : 0 };
+	size_t next = 0;
+
+	if (table->entries < WORTH)
+		return;
+	uint64_t span = entry_address(&entry[table->entries - 1]) - slices.low;
+	while (span >> slices.shift >= table->entries / A_SLICE)
+		slices.shift++;
+	slices.count = (size_t)(span >> slices.shift) + 1;
+	slices.start = malloc((slices.count + 1) * sizeof(*slices.start));
+	if (!slices.start)
+		return;
+	for (size_t i = 0; i < table->entries; i++)
+		for (size_t at = (entry_address(&entry[i]) - slices.low) >> slices.shift; next <= at;)
+			slices.start[next++] = (uint32_t)i;
+	slices.start[slices.count] = (uint32_t)table->entries;
+	table->slices = slices;
 }
 
 static int area_by_start(const void *left, const void *right)
@@ -350,5 +431,7 @@ int symbol_arrange(struct symbol_table *table)
 	error = cover(table, &around);
 	free(around.entry);
 	free(around.end);
+	if (!error)
+		slice(table);
 	return error;
 }

@@ -237,6 +237,15 @@ static size_t likely_plt(const struct elf_tables *tables)
 	return count < MOST ? (size_t)count : MOST;
 }
 
+/* Behind a table of symbols, so that entries of all of them and of the PLT fit into its memory when they are sorted. */
+static size_t room_to_sort(const struct elf_section *section, size_t plt)
+{
+	uint64_t count = section->size / sizeof(Elf64_Sym);
+	uint64_t all = (count + plt) * sizeof(struct symbol_entry);
+
+	return all > section->size ? (size_t)(all - section->size) : 0;
+}
+
 int symbol_collect_section(struct symbol_table *table, const struct elf_tables *tables,
 			   const struct elf_section *section, uint64_t shift)
 {
@@ -248,7 +257,7 @@ int symbol_collect_section(struct symbol_table *table, const struct elf_tables *
 
 	if (!strings || strings->type != SHT_STRTAB)
 		return failed(table, tables, section, -ENOEXEC);
-	error = elf_section_read(tables, section, &raw.symbols);
+	error = elf_section_read_room(tables, section, room_to_sort(section, raw.more), &raw.symbols);
 	if (error)
 		return failed(table, tables, section, error);
 	error = elf_section_read_room(tables, strings, raw.more * USUAL_NAME, &names);
@@ -267,6 +276,8 @@ int symbol_collect_section(struct symbol_table *table, const struct elf_tables *
 		table->dynamic = raw.symbols;
 		table->dynamic_names = raw.name_base;
 		table->dynamic_name_bytes = raw.name_bytes;
+	} else if (!error && !table->spare.data) {
+		table->spare = raw.symbols;
 	} else {
 		free(raw.symbols.data);
 	}

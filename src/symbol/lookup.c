@@ -53,12 +53,21 @@ static const struct symbol_entry *resumed(const struct symbol_table *table, uint
 
 const struct symbol_entry *symbol_covering(const struct symbol_table *table, uint64_t address)
 {
+	const struct symbol_slices *slices = &table->slices;
 	const struct symbol_entry *entry = table->entry;
 	size_t count = table->entries;
 	uint64_t key = address << KIND_BITS | ((1 << KIND_BITS) - 1), extent;
 
 	if (address >= SYMBOL_ADDRESS_END || !count)
 		return NULL;
+	if (slices->start) {
+		uint64_t at = address < slices->low ? 0 : (address - slices->low) >> slices->shift;
+		size_t n = at < slices->count ? (size_t)at : slices->count - 1;
+		/* The one before the slice may reach into it. */
+		size_t first = slices->start[n] ? slices->start[n] - 1 : 0;
+		entry += first;
+		count = slices->start[n + 1] - first;
+	}
 	while (count > 1) {
 		size_t half = count / 2;
 		/* No branch: which half it is, is as good as random. */

@@ -127,7 +127,7 @@ int symbol_file_each(const struct symbol_file *file, int (*visit)(const struct s
 		     void *data);
 
 size_t symbol_file_count(const struct symbol_file *file);
-/* Memory that it holds: 16 bytes a symbol and the names, 8 to 16 more a symbol once a name was looked up. */
+/* Memory that it holds: 17 bytes a symbol and the names, 8 to 16 more a symbol once a name was looked up. */
 size_t symbol_file_bytes(const struct symbol_file *file);
 /* The build-id of the file; size 0: it has none. */
 const struct elf_build_id *symbol_file_build_id(const struct symbol_file *file);

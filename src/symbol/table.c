@@ -282,6 +282,8 @@ static void shrink(struct symbol_table *table)
 	table->area = NULL;
 	free(table->dynamic.data);
 	table->dynamic.data = NULL;
+	free(table->spare.data);
+	table->spare.data = NULL;
 }
 
 int symbol_table_make(struct symbol_table *table, struct symbol_input *input)
@@ -307,10 +309,12 @@ void symbol_table_free(struct symbol_table *table)
 {
 	free(table->entry);
 	free(table->resume);
+	free(table->slices.start);
 	free(table->huge);
 	free(table->names);
 	free(table->area);
 	free(table->dynamic.data);
+	free(table->spare.data);
 	free(atomic_load(&table->index));
 	memset(table, 0, sizeof(*table));
 }
@@ -320,6 +324,8 @@ size_t symbol_table_bytes(const struct symbol_table *table)
 	size_t bytes = table->entry_room * sizeof(*table->entry) + table->resume_room * sizeof(*table->resume) +
 		       table->huge_room * sizeof(*table->huge) + table->name_room;
 
+	if (table->slices.start)
+		bytes += (table->slices.count + 1) * sizeof(*table->slices.start);
 	if (atomic_load_explicit(&table->index, memory_order_relaxed))
 		bytes += ((size_t)symbol_index_mask(table->entries) + 1) * sizeof(uint32_t);
 	return bytes;

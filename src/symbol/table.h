@@ -5,7 +5,7 @@
  *	source ──► collect.c: entries (16 bytes a symbol) and names, from each table of the file
  *	       ──► plt.c:     entries of the procedure linkage table
  *	       ──► arrange.c: sorted by address, the best alias last among its like, extents, resumed ranges
- *	       ──► lookup.c:  at: one binary search; find: a hash of names, made at the first question
+ *	       ──► lookup.c:  at: a binary search in one slice; find: a hash of names, made at the first question
  *
  * An entry is found by the last one at or below an address. Where that one does not cover it, but lies inside a
  * larger one that does, a struct resume says so: they are made for every place where a larger symbol goes on
@@ -53,6 +53,18 @@ struct symbol_resume {
 	uint32_t entry;
 };
 
+/*
+ * Where the search of an address begins: the addresses from low on in slices of 2^shift, start[n] the first entry
+ * in slice n or behind it, start[count] the end. A few entries a slice, one or two lines of cache where the search in
+ * all of them would wait for six.
+ */
+struct symbol_slices {
+	uint64_t low;
+	uint32_t *start; /* NULL: few entries, or no memory for it */
+	size_t count;
+	unsigned shift;
+};
+
 /* A part of the file's address space. */
 struct symbol_area {
 	uint64_t start, end;
@@ -64,6 +76,7 @@ enum { SYMBOL_ORIGIN = 64, SYMBOL_COMPLAINT = 160 };
 struct symbol_table {
 	struct symbol_entry *entry;
 	struct symbol_resume *resume;
+	struct symbol_slices slices;
 	uint64_t *huge; /* sizes of 4 GiB and more */
 	char *names;    /* the first byte is NUL: name 0 is "" */
 	size_t entries, entry_room, resumes, resume_room, huges, huge_room, name_bytes, name_room;
@@ -72,6 +85,7 @@ struct symbol_table {
 	struct elf_blob dynamic; /* while it is made: the file's .dynsym, when that was taken */
 	uint32_t dynamic_names;  /* where its strings begin in names */
 	size_t dynamic_name_bytes;
+	struct elf_blob spare;   /* while it is made: memory that sorting may use */
 	unsigned sources; /* tables that were taken */
 	struct elf_build_id build_id;
 	uint64_t fingerprint;

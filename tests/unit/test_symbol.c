@@ -281,6 +281,39 @@ static void random_tables_answer_as_a_search_does(void **state)
 	}
 }
 
+/* The search begins in slices of the address space: most of them empty here, some with hundreds. */
+static void symbols_in_clusters_far_apart_answer_as_a_search_does(void **state)
+{
+	unsigned dice = 7;
+
+	(void)state;
+	for (unsigned bits = 13; bits < 48; bits += 5) {
+		struct forged_table table = { 0 };
+		static struct drawn drawn[4 * MANY];
+		size_t count = MANY + draw(&dice, 3 * MANY);
+		uint64_t cluster = 0;
+		for (size_t i = 0; i < count; i++) {
+			char name[16];
+			if (!draw(&dice, 100))
+				cluster = (uint64_t)draw(&dice, 1 << 20) << 28 >> (48 - bits);
+			drawn[i].address = TEXT_END + cluster + draw(&dice, 2000);
+			drawn[i].size = 1 + draw(&dice, 30);
+			snprintf(name, sizeof(name), "s%zu", i);
+			function(&table, name, drawn[i].address, drawn[i].size);
+		}
+		struct symbol_file *file = table_of(&table);
+		for (size_t i = 0; i < 3 * count; i++) {
+			uint64_t address = drawn[i / 3].address + (i % 3 ? i % 3 == 1 ? drawn[i / 3].size : 0 : UINT64_MAX);
+			char expected[16] = "-";
+			int best = searched(drawn, count, address);
+			if (best >= 0)
+				snprintf(expected, sizeof(expected), "s%d", best);
+			assert_string_equal(name_at(file, address), expected);
+		}
+		symbol_file_put(file);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -292,6 +325,7 @@ int main(void)
 		cmocka_unit_test(a_name_gives_the_best_symbol_of_it),
 		cmocka_unit_test(sizes_of_gigabytes_are_kept),
 		cmocka_unit_test(random_tables_answer_as_a_search_does),
+		cmocka_unit_test(symbols_in_clusters_far_apart_answer_as_a_search_does),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
