@@ -2,7 +2,8 @@
 /*
  * bench-observe PID NAME ROUNDS - grab, name one address, release, of a process that is in the cache
  *
- * The floor is one process_vm_readv(2) of three words of the process: what it takes to see that an answer still holds.
+ * The floor is one process_vm_readv(2) of three words of the process: what it takes to see that an answer still holds, but
+ * for an address of what came with the program, where less does most of the time.
  * "at once": one after the other, where a look is not repeated within 10 us; "checked": each waits for longer than that
  * first, so that each looks. Printed are medians of rounds.
  */

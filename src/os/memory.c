@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <sys/personality.h>
 #include <sys/uio.h>
 
 #include "os/sys.h"
@@ -92,4 +94,39 @@ int os_auxv_many(int64_t tid, const uint64_t *types, size_t count, uint64_t *ret
 			if (vector[i].a_type == types[n])
 				ret[n] = vector[i].a_un.a_val;
 	return entries < 0 ? (int)entries : 0;
+}
+
+/* A number in a file of /proc, or -1. */
+static long read_number(const char *path, int base)
+{
+	char text[32];
+	long fd = sys(openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0), n;
+
+	if (fd < 0)
+		return -1;
+	n = sys(read, fd, text, sizeof(text) - 1);
+	sys(close, fd);
+	if (n <= 0)
+		return -1;
+	text[n] = '\0';
+	return strtol(text, NULL, base);
+}
+
+bool os_draws_places(int64_t tid)
+{
+	char path[48];
+
+	snprintf(path, sizeof(path), "/proc/%lld/personality", (long long)tid);
+	long own = read_number(path, 16);
+	return own >= 0 && !(own & ADDR_NO_RANDOMIZE) && read_number("/proc/sys/kernel/randomize_va_space", 10) > 0;
+}
+
+int os_robust_list(int64_t tid, vaddr_t *ret)
+{
+	size_t size;
+	void *head = NULL;
+	long error = sys(get_robust_list, tid, &head, &size);
+
+	*ret = (vaddr_t)(uintptr_t)head;
+	return (int)error;
 }

@@ -17,5 +17,12 @@ int os_open_memory(int64_t tid, bool writable);
 int os_auxv(int64_t tid, uint64_t type, uint64_t *ret);
 /* Many types by one read: those that are missing are 0. 0, or -ESRCH, -EACCES. */
 int os_auxv_many(int64_t tid, const uint64_t *types, size_t count, uint64_t *ret);
+/*
+ * Does the kernel draw the places of what it maps into this process, at its next exec too? False also where that
+ * cannot be told.
+ */
+bool os_draws_places(int64_t tid);
+/* Where a thread keeps its list of robust futexes (get_robust_list(2)); 0: nowhere. 0 or negative errno. */
+int os_robust_list(int64_t tid, vaddr_t *ret);
 
 #endif

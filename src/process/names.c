@@ -216,10 +216,12 @@ static int survey_anew(struct tether *process, const struct looking *looking, st
 }
 
 /* Reading held; everything has been read and was the victim's own. */
-static void enter_image(struct tether *process, const struct rtld *rtld, const struct token *token)
+static void enter_image(struct tether *process, const struct looking *looking, const struct rtld *rtld,
+			const struct token *token)
 {
 	struct names *names = &process->names;
 	bool another = names->surveyed;
+	struct mark mark = check_mark_of(rtld, looking->access.tid);
 
 	pthread_mutex_lock(&process->table->lock);
 	/* Of a held process the exec event tells, before or after. */
@@ -228,6 +230,7 @@ static void enter_image(struct tether *process, const struct rtld *rtld, const s
 		process->exec_serial++;
 	}
 	names->token = *token;
+	names->mark = mark;
 	pthread_mutex_unlock(&process->table->lock);
 	names->rtld = *rtld;
 	names->surveyed = true;
@@ -282,7 +285,7 @@ static int read_lists(struct tether *process, const struct looking *looking)
 		int result = survey_anew(process, looking, &rtld, &token);
 		if (result < 0 || has_ended(process))
 			return result < 0 ? public_code(result) : -TETHER_EGONE;
-		enter_image(process, &rtld, &token);
+		enter_image(process, looking, &rtld, &token);
 	}
 	return scan(process, looking);
 }
@@ -368,6 +371,7 @@ static int look(struct tether *process, bool fresh, struct looking *looking)
 	if (fresh || process->names.view == NULL)
 		return 1;
 	looking->token = process->names.token;
+	looking->mark = process->names.mark;
 	looking->view = view_get(process->names.view);
 	return 0;
 }
@@ -403,50 +407,6 @@ int names_look(struct tether *process, bool fresh, struct looking *ret)
 	}
 	pthread_mutex_unlock(&table->lock);
 	return result;
-}
-
-/*
- * To unload an object takes several calls of the kernel, and to tell of it one more: whoever has been told is later than
- * this. A stack of a hundred frames is checked once an object, not once a frame.
- */
-enum { SEEN_NS = 10000 };
-
-/* By one system call. */
-static bool still_there(const struct looking *looking, const struct view_object *object)
-{
-	const struct token *known = &looking->token;
-	enum { WORDS = 3 };
-	uint64_t words[WORDS];
-	struct elf_build_id build_id;
-	struct token token;
-	struct reader_piece pieces[] = {
-		{ known->at, token.bytes, sizeof(token.bytes) },
-		{ view_witness(object), build_id.bytes, object->build_id.size },
-		{ object->link_map, words, sizeof(words) },
-	};
-	size_t count = object->link_map != 0 ? ARRAY_LEN(pieces) : ARRAY_LEN(pieces) - 1;
-
-	if (looking->memory.read_many(looking->memory.data, pieces, count) != (ssize_t)count)
-		return false;
-	return memcmp(token.bytes, known->bytes, sizeof(token.bytes)) == 0 &&
-	       memcmp(build_id.bytes, object->build_id.bytes, object->build_id.size) == 0 &&
-	       (object->link_map == 0 ||
-		(words[0] == object->bias && words[1] == object->name && words[2] == object->dynamic));
-}
-
-bool names_check(const struct looking *looking, const struct view_object *object)
-{
-	uint64_t now = os_now_ns();
-
-	if (looking->token.at == 0 || view_witness(object) == 0)
-		return false;
-	if (now - view_seen(object) < SEEN_NS)
-		return true;
-	if (!still_there(looking, object))
-		return false;
-	/* The moment before it was looked at. */
-	view_note_seen(object, now);
-	return true;
 }
 
 /* Lock held. */

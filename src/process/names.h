@@ -42,6 +42,17 @@ struct token {
 	uint8_t bytes[16];
 };
 
+/*
+ * Where glibc has a thread's list of robust futexes: the kernel forgets it at an exec, and the next image has it elsewhere,
+ * at one of 2^28 places that are drawn. To ask for it is the cheapest way to see that an image is still the same (check.c).
+ */
+struct mark {
+	vaddr_t linker;      /* the list lies near it; 0: this image is not told by its list */
+	int64_t tid;         /* whose list; 0: not asked for yet */
+	vaddr_t list;
+	uint64_t checked_ns; /* when the token was seen with it */
+};
+
 /* Under table->lock but where said. */
 struct names {
 	struct view *view;         /* of the image that runs, or ran last; NULL: not made yet */
@@ -49,6 +60,7 @@ struct names {
 	uint32_t count;
 	bool ended;                /* the victim is known to have ended: nothing of it is read any more */
 	struct token token;
+	struct mark mark;
 	STAILQ_HEAD(, past) past;
 	uint32_t past_count;
 	pthread_mutex_t reading;   /* who reads a victim's lists; taken before table->lock. What follows is under it */
@@ -65,6 +77,7 @@ struct looking {
 	struct reader memory;
 	struct view_access access;
 	struct token token;
+	struct mark mark;
 	bool current;  /* known to be as the victim is now; else to be checked, or read anew */
 	bool past;     /* the victim does not run it any more */
 	char *jit_name;
@@ -85,6 +98,8 @@ void names_exec(struct tether *process);
 int names_look(struct tether *process, bool fresh, struct looking *ret);
 /* Is the object still there as the view says, and the victim in the same image? By one system call at most. */
 bool names_check(const struct looking *looking, const struct view_object *object);
+/* What an image can be told by, that has just been surveyed. tid: a thread of it. */
+struct mark check_mark_of(const struct rtld *rtld, int64_t tid);
 /* The image of that serial, or the latest but `skip` images. -ENOENT: there is none. */
 int names_past(struct tether *process, const uint64_t *image, unsigned skip, struct looking *ret);
 /* A view that was had before (a reference of the caller's): what it shows may be gone, so only files are read. */

@@ -153,6 +153,22 @@ static bool allocate(struct view *view, const struct object_list *list)
 	return view->object != NULL && view->by_address != NULL && view->paths != NULL;
 }
 
+/*
+ * What came with the program is not unloaded: glibc's dlclose() takes only what dlopen() has brought, musl's nothing. They
+ * append to their lists, and the linker itself came with the program, so that what stands before it did too. One
+ * that has no link map yet stands where nothing can be told from it.
+ */
+static void note_what_stays(struct view *view)
+{
+	size_t end = 0;
+
+	for (size_t i = 0; i < view->count && end == 0; i++)
+		if (view->object[i].is_linker && view->object[i].link_map != 0 && view->object[i].lmid == 0)
+			end = i + 1;
+	for (size_t i = 0; i < end; i++)
+		view->object[i].stays = view->object[i].lmid == 0;
+}
+
 static bool fill(struct view *view, const struct object_list *list, const struct elf_image *vdso,
 		 const struct view *before)
 {
@@ -180,6 +196,7 @@ static bool fill(struct view *view, const struct object_list *list, const struct
 		if (view->object[i].file == NULL)
 			return false;
 	}
+	note_what_stays(view);
 	return true;
 }
 

@@ -28,6 +28,7 @@ struct view_object {
 	vaddr_t link_map, dynamic, name; /* link_map 0: none; what it says of the object */
 	int64_t lmid;
 	bool is_program, is_linker, is_vdso;
+	bool stays;                  /* a known linker does not unload it as long as the image runs */
 	struct elf_build_id build_id;
 	struct view_file *file;
 };

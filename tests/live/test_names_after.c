@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/personality.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -102,6 +103,49 @@ TEST(addresses_of_the_images_before_are_named_and_say_which)
 		check_int(address_of(process, "named_function", NULL).symbol.address, address[3]);
 		tether_release(process);
 		client_close(&c);
+	}
+}
+
+/*
+ * Whoever has just asked may be told by less than a look at the memory that the image is the same (process/check.c): not
+ * when it is another, nor where everything is at the same place in it.
+ */
+TEST_SECONDS(an_exec_is_noticed_a_moment_after_a_question, 60)
+{
+	enum { ROUNDS = 12 };
+	static const unsigned long drawn[] = { 0, ADDR_NO_RANDOMIZE };
+
+	for (size_t i = 0; i < 2; i++) {
+		int before = personality(PER_LINUX | (unsigned)drawn[i]);
+		struct victim v;
+		uint64_t address = start(&v), other;
+		struct client c = client_open();
+		struct tether *process = observe(&c, v.pid);
+
+		for (uint64_t image = 0; image < ROUNDS; image++) {
+			for (int asked = 0; asked < 3; asked++) {
+				struct answer answer = name_of(process, address, NULL);
+				check_same("named_function", answer.symbol.name);
+				check_int(answer.symbol.image, image);
+				check_int(answer.symbol.flags & TETHER_SYMBOL_IS_PAST, 0);
+				usleep(50);
+			}
+			other = execute_again(&v);
+			check(drawn[i] ? other == address : other != address);
+			struct answer answer = name_of(process, other, NULL);
+			check_same("named_function", answer.symbol.name);
+			check_int(answer.symbol.image, image + 1);
+			if (other != address) {
+				answer = name_of(process, address, NULL);
+				check_int(answer.symbol.image, image);
+				check(answer.symbol.flags & TETHER_SYMBOL_IS_PAST);
+			}
+			address = other;
+		}
+		tether_release(process);
+		client_close(&c);
+		check_int(victim_end(&v), 0);
+		personality((unsigned)before);
 	}
 }
 
