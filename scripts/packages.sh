@@ -39,6 +39,7 @@ need libelf-dev header libelf.h
 need libdw-dev header elfutils/libdw.h
 need zlib1g-dev header zlib.h
 need liblzma-dev header lzma.h
+need libzstd-dev header zstd.h
 need libiberty-dev header libiberty/demangle.h
 need libzydis-dev header Zydis/Zydis.h
 need uthash-dev header uthash.h

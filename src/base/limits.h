@@ -23,7 +23,8 @@ enum {
 	MAX_SECTION_BYTES = 1 << 30,   /* one section of a file, read or unpacked */
 	MAX_SECTION_NAMES = 4 << 20,   /* bytes of the table of section names */
 	MAX_UNPACKED_BYTES = 256 << 20, /* .gnu_debugdata, unpacked */
-	MAX_XZ_MEMORY = 128 << 20,     /* that unpacking may take; xz -9 needs 65 MiB */
+	MAX_XZ_MEMORY = 128 << 20,     /* that unpacking may take, zstd's window too; xz -9 needs 65 MiB */
+	MAX_UNPACKED_RATIO = 1032,     /* a section, unpacked by zlib or zstd, to its packed bytes: no deflate stream yields more */
 	MAX_PLT_ENTRIES = 1 << 20,
 	MAX_PLT_NAMES = 64 << 20,      /* bytes of all names of PLT entries of one file */
 	MAX_DEBUG_FILE = 0x7fffffff,   /* bytes of a debug file whose checksum is computed */

@@ -260,6 +260,8 @@ static int unpack(const struct elf_tables *tables, struct elf_blob *blob)
 	error = -ENOTSUP;
 	if (type == ELFCOMPRESS_ZLIB)
 		error = elf_unpack_zlib(packed + header, blob->size - header, size, blob);
+	else if (type == ELF_COMPRESS_ZSTD)
+		error = elf_unpack_zstd(packed + header, blob->size - header, size, blob);
 out:
 	free(packed);
 	return error;

@@ -13,6 +13,9 @@
 
 #include "elf/elf.h"
 
+/* ch_type: older headers lack ELFCOMPRESS_ZSTD. */
+enum { ELF_COMPRESS_ZSTD = 2 };
+
 struct elf_section {
 	uint32_t name, type, link, info;
 	uint64_t flags, address, offset, size, align, entry_size;
@@ -51,7 +54,7 @@ struct elf_blob {
 };
 /*
  * The bytes of a section, unpacked. 0; -ENOENT: it has none (NOBITS); -ENOEXEC: it lies outside the file, or is
- * packed wrongly; -EFBIG: more than MAX_SECTION_BYTES; -ENOTSUP: packed in another way than zlib (zstd); -ENOMEM;
+ * packed wrongly; -EFBIG: more than MAX_SECTION_BYTES; -ENOTSUP: packed neither by zlib nor by zstd; -ENOMEM;
  * what the reader failed with.
  */
 int elf_section_read(const struct elf_tables *tables, const struct elf_section *section, struct elf_blob *ret);
@@ -66,8 +69,10 @@ void *elf_allocate(size_t size);
 
 /* Unpack exactly size bytes of zlib's format. 0, -ENOEXEC, -EFBIG, -ENOMEM. */
 int elf_unpack_zlib(const void *packed, size_t packed_size, uint64_t size, struct elf_blob *ret);
-/* Unpack an .xz file (.gnu_debugdata) of at most MAX_UNPACKED_BYTES. 0, -ENOEXEC, -EFBIG, -ENOMEM. */
-int elf_unpack_xz(const void *packed, size_t packed_size, struct elf_blob *ret);
+/* The same of one or more zstd frames. */
+int elf_unpack_zstd(const void *packed, size_t packed_size, uint64_t size, struct elf_blob *ret);
+/* Unpack a file packed by xz or zstd (.gnu_debugdata) of at most MAX_UNPACKED_BYTES. 0, -ENOEXEC, -EFBIG, -ENOMEM. */
+int elf_unpack_file(const void *packed, size_t packed_size, struct elf_blob *ret);
 
 /* A blob as a reader, addresses are offsets. blob is kept by the caller. */
 struct reader elf_blob_reader(const struct elf_blob *blob);

@@ -19,16 +19,83 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
 
 #include "symbol/table.h"
+
+/* A section that libelf has no words for; outlives the Elf that uses it. */
+struct unpacked {
+	SLIST_ENTRY(unpacked) entry;
+	struct elf_blob bytes;
+};
 
 struct lines {
 	pthread_mutex_t lock;
 	Elf *elf;
 	Dwarf *dwarf;
+	SLIST_HEAD(, unpacked) unpacked;
 };
 
 /* ---- opening ---------------------------------------------------------------------------------- */
+
+static void hand_out(Elf_Data *data, const struct elf_blob *bytes)
+{
+	data->d_buf = bytes->data;
+	data->d_size = bytes->size;
+	data->d_type = ELF_T_BYTE;
+}
+
+static void unpack(struct lines *lines, Elf_Scn *section, GElf_Shdr *header)
+{
+	GElf_Chdr packing;
+	size_t skip = gelf_fsize(lines->elf, ELF_T_CHDR, 1, EV_CURRENT);
+	bool is_zstd = gelf_getchdr(section, &packing) != NULL && packing.ch_type == ELF_COMPRESS_ZSTD;
+	/* Two descriptions of the same bytes: which one a reader asks for is its own affair. */
+	Elf_Data *raw = is_zstd ? elf_rawdata(section, NULL) : NULL;
+	Elf_Data *data = raw != NULL && raw->d_buf != NULL && raw->d_size > skip ? elf_getdata(section, NULL) : NULL;
+	struct unpacked *one = data != NULL ? malloc(sizeof(*one)) : NULL;
+
+	if (one == NULL)
+		return;
+	if (elf_unpack_zstd((const char *)raw->d_buf + skip, raw->d_size - skip, packing.ch_size, &one->bytes) != 0) {
+		free(one);
+		return;
+	}
+	SLIST_INSERT_HEAD(&lines->unpacked, one, entry);
+	hand_out(raw, &one->bytes);
+	hand_out(data, &one->bytes);
+	header->sh_flags &= ~(uint64_t)SHF_COMPRESSED;
+	header->sh_size = one->bytes.size;
+	gelf_update_shdr(section, header);
+}
+
+/* What is packed by zstd: libelf before 0.189 cannot unpack it. It hands out the bytes that it is given here. */
+static void unpack_sections(struct lines *lines)
+{
+	Elf_Scn *section = NULL;
+	GElf_Shdr header;
+	unsigned looked = 0;
+
+	while ((section = elf_nextscn(lines->elf, section)) != NULL && looked++ < MAX_ELF_SECTIONS)
+		if (gelf_getshdr(section, &header) != NULL && header.sh_flags & SHF_COMPRESSED &&
+		    header.sh_type != SHT_NOBITS && header.sh_size <= MAX_SECTION_BYTES)
+			unpack(lines, section, &header);
+}
+
+static void end(struct lines *lines)
+{
+	struct unpacked *one;
+
+	dwarf_end(lines->dwarf);
+	elf_end(lines->elf);
+	lines->dwarf = NULL;
+	lines->elf = NULL;
+	while ((one = SLIST_FIRST(&lines->unpacked)) != NULL) {
+		SLIST_REMOVE_HEAD(&lines->unpacked, entry);
+		free(one->bytes.data);
+		free(one);
+	}
+}
 
 /* libdw has read all debug sections when it begins: no descriptor is kept. */
 static int begin(int fd, struct lines *lines)
@@ -39,14 +106,15 @@ static int begin(int fd, struct lines *lines)
 		return -E2BIG;
 	/* Not mapped: a file that is cut meanwhile would end the host by SIGBUS. */
 	lines->elf = elf_begin(fd, ELF_C_READ, NULL);
-	if (lines->elf != NULL)
+	if (lines->elf != NULL) {
+		unpack_sections(lines);
 		lines->dwarf = dwarf_begin_elf(lines->elf, DWARF_C_READ, NULL);
+	}
 	if (lines->elf != NULL)
 		elf_cntl(lines->elf, ELF_C_FDDONE);
 	if (lines->dwarf != NULL)
 		return 0;
-	elf_end(lines->elf);
-	lines->elf = NULL;
+	end(lines);
 	return -ENOENT;
 }
 
@@ -57,14 +125,6 @@ static bool has_units(struct lines *lines)
 	size_t header;
 
 	return dwarf_nextcu(lines->dwarf, 0, &next, &header, NULL, NULL, NULL) == 0;
-}
-
-static void end(struct lines *lines)
-{
-	dwarf_end(lines->dwarf);
-	elf_end(lines->elf);
-	lines->dwarf = NULL;
-	lines->elf = NULL;
 }
 
 static int begin_with_units(int fd, struct lines *lines)

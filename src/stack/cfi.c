@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "base/limits.h"
+#include "elf/tables.h"
 #include "stack/inside.h"
 
 /* Rows that are kept: a power of two. A new one takes the place of another at the same place. */
@@ -158,10 +159,10 @@ static const char names[] = "\0.shstrtab\0.debug_frame";
 enum { NAME_STRINGS = 1, NAME_FRAME = 11, FRAME_SECTIONS = 3 };
 
 /* A file of three sections around it. */
-static unsigned char *frame_file(const Elf_Data *data, size_t *ret_length)
+static unsigned char *frame_file(const struct elf_blob *data, size_t *ret_length)
 {
 	size_t at_names = sizeof(Elf64_Ehdr), at_frame = (at_names + sizeof(names) + 15) & ~(size_t)15;
-	size_t at_sections = (at_frame + data->d_size + 15) & ~(size_t)15;
+	size_t at_sections = (at_frame + data->size + 15) & ~(size_t)15;
 	size_t length = at_sections + FRAME_SECTIONS * sizeof(Elf64_Shdr);
 	unsigned char *file = calloc(1, length);
 	Elf64_Ehdr header = {
@@ -178,7 +179,7 @@ static unsigned char *frame_file(const Elf_Data *data, size_t *ret_length)
 	Elf64_Shdr section[FRAME_SECTIONS] = {
 		[1] = { .sh_name = NAME_STRINGS, .sh_type = SHT_STRTAB, .sh_offset = at_names, .sh_size = sizeof(names),
 			.sh_addralign = 1 },
-		[2] = { .sh_name = NAME_FRAME, .sh_type = SHT_PROGBITS, .sh_offset = at_frame, .sh_size = data->d_size,
+		[2] = { .sh_name = NAME_FRAME, .sh_type = SHT_PROGBITS, .sh_offset = at_frame, .sh_size = data->size,
 			.sh_addralign = 8 },
 	};
 
@@ -186,22 +187,36 @@ static unsigned char *frame_file(const Elf_Data *data, size_t *ret_length)
 		return NULL;
 	memcpy(file, &header, sizeof(header));
 	memcpy(file + at_names, names, sizeof(names));
-	memcpy(file + at_frame, data->d_buf, data->d_size);
+	memcpy(file + at_frame, data->data, data->size);
 	memcpy(file + at_sections, section, sizeof(section));
 	*ret_length = length;
 	return file;
 }
 
-/* The section's bytes, decompressed. NULL: there is no such section. */
-static Elf_Data *debug_frame(Elf *elf)
+/* What libelf before 0.189 cannot unpack. data: owned, or NULL. */
+static struct elf_blob unpack_zstd(Elf *elf, Elf_Scn *scn, const GElf_Chdr *packing)
+{
+	const Elf_Data *data = elf_rawdata(scn, NULL);
+	size_t skip = gelf_fsize(elf, ELF_T_CHDR, 1, EV_CURRENT);
+	struct elf_blob blob = { .data = NULL };
+
+	if (!data || !data->d_buf || data->d_size <= skip ||
+	    elf_unpack_zstd((const char *)data->d_buf + skip, data->d_size - skip, packing->ch_size, &blob))
+		return (struct elf_blob){ .data = NULL };
+	return blob;
+}
+
+/* The section's bytes, decompressed; own: they are the caller's to be freed, else libelf's. Size 0: there is no such section. */
+static struct elf_blob debug_frame(Elf *elf, bool *own)
 {
 	Elf_Scn *scn = NULL;
 	GElf_Shdr header;
 	size_t strings;
 	int looked = 0;
 
+	*own = false;
 	if (elf_getshdrstrndx(elf, &strings))
-		return NULL;
+		return (struct elf_blob){ .data = NULL };
 	while ((scn = elf_nextscn(elf, scn)) && looked++ < MAX_ELF_SECTIONS) {
 		const char *name = gelf_getshdr(scn, &header) ? elf_strptr(elf, strings, header.sh_name) : NULL;
 		Elf_Data *data;
@@ -212,24 +227,32 @@ static Elf_Data *debug_frame(Elf *elf)
 		if (header.sh_flags & SHF_COMPRESSED) {
 			GElf_Chdr compressed;
 
-			if (!gelf_getchdr(scn, &compressed) || compressed.ch_size > MAX_CFI_BYTES ||
-			    elf_compress(scn, 0, 0) < 0)
-				return NULL;
+			if (!gelf_getchdr(scn, &compressed) || compressed.ch_size > MAX_CFI_BYTES)
+				break;
+			*own = compressed.ch_type == ELF_COMPRESS_ZSTD;
+			if (*own)
+				return unpack_zstd(elf, scn, &compressed);
+			if (elf_compress(scn, 0, 0) < 0)
+				break;
 		}
 		data = elf_rawdata(scn, NULL);
-		return data && data->d_buf && data->d_size ? data : NULL;
+		if (data && data->d_buf)
+			return (struct elf_blob){ .data = data->d_buf, .size = data->d_size };
+		break;
 	}
-	return NULL;
+	return (struct elf_blob){ .data = NULL };
 }
 
 static void open_debug(struct cfi *cfi)
 {
-	Elf_Data *data = debug_frame(cfi->elf);
-	size_t length;
+	bool own;
+	struct elf_blob frames = debug_frame(cfi->elf, &own);
+	size_t length = 0;
 
-	if (!data)
-		return;
-	cfi->frame_file = frame_file(data, &length);
+	if (frames.size)
+		cfi->frame_file = frame_file(&frames, &length);
+	if (own)
+		free(frames.data);
 	if (!cfi->frame_file)
 		return;
 	cfi->debug.elf = elf_memory((char *)cfi->frame_file, length);

@@ -207,7 +207,7 @@ static int failed(struct symbol_table *table, const struct elf_tables *tables, c
 	if (error == -ENOMEM || error == -ENOENT)
 		return error;
 	if (error == -ENOTSUP)
-		symbol_table_complain(table, "%.32s is compressed in another way than by zlib, which is not read", name);
+		symbol_table_complain(table, "%.32s is compressed in another way than by zlib or zstd, which is not read", name);
 	else if (error == -EFBIG)
 		symbol_table_complain(table, "%.32s is larger than %d bytes", name, MAX_SECTION_BYTES);
 	else if (error == -ENOEXEC)

@@ -135,7 +135,7 @@ const struct elf_build_id *symbol_file_build_id(const struct symbol_file *file);
 bool symbol_file_is_partial(const struct symbol_file *file);
 /* Where the names came from, for people: ".symtab", ".dynsym, .gnu_debugdata", ...; "" for none. */
 const char *symbol_file_origin(const struct symbol_file *file);
-/* What could not be read, and why, for the log ("compressed by zstd, which is not read"); "" for nothing. */
+/* What could not be read, and why, for the log (".gnu_debugdata is damaged"); "" for nothing. */
 const char *symbol_file_complaint(const struct symbol_file *file);
 
 /*

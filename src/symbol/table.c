@@ -133,7 +133,7 @@ static int take_debugdata(struct symbol_table *table, const struct elf_tables *t
 
 	if (error)
 		return error;
-	error = elf_unpack_xz(packed.data, packed.size, &file);
+	error = elf_unpack_file(packed.data, packed.size, &file);
 	free(packed.data);
 	if (error) {
 		if (error == -EFBIG)

@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""make_corpus.py FOLDER [STACKS]: what fuzz_symbols and fuzz_stack start from. Needs gcc, binutils and xz.
+"""make_corpus.py FOLDER [STACKS]: what fuzz_symbols and fuzz_stack start from. Needs gcc, binutils, xz and zstd.
 
 The first gets small ELF files of every kind, the second an image with every kind of rule, alone and with registers and a stack.
 """
+import os
 import pathlib
 import struct
 import subprocess
 import sys
 import tempfile
+import zlib
 
 SOURCE = """
 extern int puts(const char *); extern void *stdout_like; int data[4] = {1}; static int hidden(int x) { return x + 1; }
@@ -78,6 +80,30 @@ def make_stacks(folder, made):
                                     struct.pack('<BHBH', 1, place + 1, 2, 0) + stack)
 
 
+def zstd(data):
+    return subprocess.run(['zstd', '-q', '-c'], input=data, stdout=subprocess.PIPE, check=True).stdout
+
+
+def packed(data, kind):
+    """A 64-bit ELF file with its tables of symbols and strings as sections of kind 1 (zlib) or 2 (zstd)."""
+    data = bytearray(data)
+    start, = struct.unpack_from('<Q', data, 40)
+    count, names = struct.unpack_from('<HH', data, 60)
+    for n in range(count):
+        at = start + 64 * n
+        flags, = struct.unpack_from('<Q', data, at + 8)
+        offset, size = struct.unpack_from('<QQ', data, at + 24)
+        if struct.unpack_from('<I', data, at + 4)[0] not in (2, 3) or flags or not size or n == names:
+            continue  # only .symtab and .strtab
+        plain = bytes(data[offset:offset + size])
+        data += b'\0' * (-len(data) % 16)
+        struct.pack_into('<Q', data, at + 8, 0x800)
+        struct.pack_into('<Q', data, at + 24, len(data))
+        data += struct.pack('<IIQQ', kind, 0, size, 1) + (zlib.compress(plain) if kind == 1 else zstd(plain))
+        struct.pack_into('<Q', data, at + 32, len(data) - struct.unpack_from('<Q', data, at + 24)[0])
+    return bytes(data)
+
+
 def main():
     folder = pathlib.Path(sys.argv[1])
     folder.mkdir(exist_ok=True)
@@ -97,6 +123,12 @@ def main():
             # As Fedora does it: what is stripped off, compressed, goes into a section.
             small = made / 'symbols'
             subprocess.run(['objcopy', '-S', '--keep-symbol=hidden', '--keep-symbol=one', path, small], check=True)
+            if name == 'so':
+                (folder / 'so-packed').write_bytes(packed(path.read_bytes(), 1))
+                (folder / 'so-packed-zstd').write_bytes(packed(path.read_bytes(), 2))
+                (made / 'symbols.zst').write_bytes(zstd(small.read_bytes()))
+                subprocess.run(['objcopy', '--add-section', f'.gnu_debugdata={small}.zst', stripped,
+                                made / (name + '-mini-zstd')], check=True)
             subprocess.run(['xz', '-f', small], check=True)
             subprocess.run(['objcopy', '--add-section', f'.gnu_debugdata={small}.xz', stripped, made / (name + '-mini')],
                            check=True)

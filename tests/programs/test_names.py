@@ -270,20 +270,24 @@ def test_a_name_is_found_in_every_object_that_has_it(t):
         t.check('EVP_DigestInit' in names and all(name.startswith('EVP_') for name in names), f'{sorted(names)[:20]}')
 
 
-def test_stacks_have_lines(t):
+def test_stacks_have_lines_also_of_packed_debug_information(t):
     (t.tmp / 'a.c').write_text('#include <unistd.h>\n__attribute__((noinline)) int deep(int n)\n{\n\tint got = pause();\n'
                                '\treturn got + n;\n}\nint main(void)\n{\n\treturn deep(1) + deep(2);\n}\n')
     path = str(t.tmp / 'lines')
     t.equal(t.run([t.need('gcc', 'cc'), '-O1', '-g', '-o', path, 'a.c'], timeout=60).returncode, 0, 'status of the compiler')
-    with running([path], path) as process:
-        while ' '.join(pathlib.Path(f'/proc/{process.pid}/syscall').read_text().split()[:1]) != '34':
-            time.sleep(0.01)
-        out = t.tmp / 'stack.jsonl'
-        t.equal(t.run([*t.tether, 'stack', '--lines', '--format=jsonl', '-o', out, '-p', str(process.pid)]).returncode, 0)
-        frames = [frame for record in t.records(out) if record['event'] == 'stack' for frame in record['frames']]
-        told = [(os.path.basename(source['file']), source['line'], source['function'])
-                for frame in frames for source in frame['source'] if source['file'].endswith('a.c')]
-        t.equal(told, [('a.c', 4, 'deep'), ('a.c', 9, 'main')], 'lines of the callers of pause()')
-        text = t.run([*t.tether, 'stack', '--lines', '-p', str(process.pid)]).stderr.decode()
-        t.check('deep at ' in text and 'a.c:4\n' in text, text)
+    for packing in (None, 'zlib', 'zstd'):
+        victim = f'{path}-{packing}' if packing else path
+        if packing and t.run([t.need('objcopy'), f'--compress-debug-sections={packing}', path, victim]).returncode:
+            continue  # older ones have no zstd
+        with running([victim], victim) as process:
+            while ' '.join(pathlib.Path(f'/proc/{process.pid}/syscall').read_text().split()[:1]) != '34':
+                time.sleep(0.01)
+            out = t.tmp / 'stack.jsonl'
+            t.equal(t.run([*t.tether, 'stack', '--lines', '--format=jsonl', '-o', out, '-p', str(process.pid)]).returncode, 0)
+            frames = [frame for record in t.records(out) if record['event'] == 'stack' for frame in record['frames']]
+            told = [(os.path.basename(source['file']), source['line'], source['function'])
+                    for frame in frames for source in frame['source'] if source['file'].endswith('a.c')]
+            t.equal(told, [('a.c', 4, 'deep'), ('a.c', 9, 'main')], f'lines of the callers of pause(), packed: {packing}')
+            text = t.run([*t.tether, 'stack', '--lines', '-p', str(process.pid)]).stderr.decode()
+            t.check('deep at ' in text and 'a.c:4\n' in text, text)
     t.equal(t.run([*t.tether, 'stack', '--lines', '--format=folded', '-p', '1']).returncode, 125)

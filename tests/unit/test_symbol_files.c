@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <sys/auxv.h>
 #include <zlib.h>
+#include <zstd.h>
 
 #include "fake_memory.h"
 #include "forge_symbols.h"
@@ -105,6 +106,37 @@ static void compressed_mini_debug_info_is_read(void **state)
 	buffer_free(&inner);
 }
 
+static void mini_debug_info_packed_by_zstd_is_read(void **state)
+{
+	struct buffer inner = a_table_in_a_file("hidden");
+	size_t room = ZSTD_compressBound((size_t)MAX_UNPACKED_BYTES + 1);
+	unsigned char *packed = malloc(room);
+	size_t size = ZSTD_compress(packed, room, inner.data, inner.length, 6);
+
+	(void)state;
+	assert_false(ZSTD_isError(size));
+	struct symbol_file *file = with_debugdata(packed, size);
+	assert_string_equal(symbol_file_origin(file), ".gnu_debugdata, .dynsym");
+	assert_string_equal(name_at(file, 0x1280), "hidden");
+	symbol_file_put(file);
+	for (size_t cut = 1; cut < size; cut++) {
+		file = with_debugdata(packed, size - cut);
+		assert_string_equal(symbol_file_origin(file), ".dynsym");
+		assert_string_equal(symbol_file_complaint(file), ".gnu_debugdata is damaged");
+		symbol_file_put(file);
+	}
+	/* One byte more than the limit. */
+	unsigned char *zeros = calloc(1, (size_t)MAX_UNPACKED_BYTES + 1);
+	size = ZSTD_compress(packed, room, zeros, (size_t)MAX_UNPACKED_BYTES + 1, 1);
+	assert_false(ZSTD_isError(size));
+	file = with_debugdata(packed, size);
+	assert_non_null(strstr(symbol_file_complaint(file), ".gnu_debugdata takes more than"));
+	symbol_file_put(file);
+	free(zeros);
+	free(packed);
+	buffer_free(&inner);
+}
+
 /* One byte more than the limit, all zeros. */
 static void a_bomb_of_mini_debug_info_is_refused(void **state)
 {
@@ -147,8 +179,12 @@ static struct symbol_file *with_packed_tables(uint32_t type, uint64_t more)
 		Elf64_Chdr header = { .ch_type = type, .ch_size = elf.section[n].sh_size + more, .ch_addralign = 1 };
 		unsigned char packed[1024];
 		uLongf size = sizeof(packed);
-		assert_int_equal(compress2(packed, &size, (Bytef *)elf.bytes.data + elf.section[n].sh_offset,
-					   elf.section[n].sh_size, 9), Z_OK);
+		if (type == ELF_COMPRESS_ZSTD)
+			size = ZSTD_compress(packed, size, elf.bytes.data + elf.section[n].sh_offset, elf.section[n].sh_size, 9);
+		else
+			assert_int_equal(compress2(packed, &size, (Bytef *)elf.bytes.data + elf.section[n].sh_offset,
+						   elf.section[n].sh_size, 9), Z_OK);
+		assert_in_range(size, 1, sizeof(packed));
 		forge_align(&elf);
 		elf.section[n].sh_offset = elf.bytes.length;
 		elf.section[n].sh_size = sizeof(header) + size;
@@ -162,21 +198,51 @@ static struct symbol_file *with_packed_tables(uint32_t type, uint64_t more)
 static void compressed_sections_are_unpacked_and_what_cannot_be_is_told(void **state)
 {
 	(void)state;
-	struct symbol_file *file = with_packed_tables(ELFCOMPRESS_ZLIB, 0);
-	assert_string_equal(name_at(file, 0x1010), "packed");
-	assert_string_equal(symbol_file_complaint(file), "");
-	symbol_file_put(file);
-	file = with_packed_tables(2 /* zstd */, 0);
+	static const uint32_t types[] = { ELFCOMPRESS_ZLIB, ELF_COMPRESS_ZSTD };
+	const uint64_t lies[] = { 1, 1 << 20, 1 << 29, UINT64_MAX / 2, UINT64_MAX };
+	struct symbol_file *file = with_packed_tables(3, 0);
+
 	assert_int_equal(symbol_file_count(file), 0);
-	assert_string_equal(symbol_file_complaint(file), ".symtab is compressed in another way than by zlib, which is not read");
+	assert_string_equal(symbol_file_complaint(file),
+			    ".symtab is compressed in another way than by zlib or zstd, which is not read");
 	symbol_file_put(file);
-	const uint64_t lies[] = { 1, 1 << 20, 1 << 29, UINT64_MAX / 2 };
-	for (size_t i = 0; i < ARRAY_LEN(lies); i++) {
-		file = with_packed_tables(ELFCOMPRESS_ZLIB, lies[i]);
-		assert_int_equal(symbol_file_count(file), 0);
-		assert_string_not_equal(symbol_file_complaint(file), "");
+	for (size_t t = 0; t < ARRAY_LEN(types); t++) {
+		file = with_packed_tables(types[t], 0);
+		assert_string_equal(name_at(file, 0x1010), "packed");
+		assert_string_equal(symbol_file_complaint(file), "");
 		symbol_file_put(file);
+		for (size_t i = 0; i < ARRAY_LEN(lies); i++) {
+			file = with_packed_tables(types[t], lies[i]);
+			assert_int_equal(symbol_file_count(file), 0);
+			assert_string_not_equal(symbol_file_complaint(file), "");
+			symbol_file_put(file);
+		}
 	}
+}
+
+/* 128 KiB of four bytes, again and again: a gigabyte of 32 KiB is not begun. */
+static void a_bomb_of_a_section_packed_by_zstd_is_refused_unread(void **state)
+{
+	enum { BOMB = 64 << 20 };
+	size_t room = ZSTD_compressBound(BOMB);
+	unsigned char *zeros = calloc(1, BOMB), *packed = malloc(room);
+	size_t size = ZSTD_compress(packed, room, zeros, BOMB, 1);
+	struct elf_blob blob;
+
+	(void)state;
+	assert_false(ZSTD_isError(size));
+	assert_int_equal(elf_unpack_zstd(packed, size, BOMB, &blob), -ENOEXEC);
+	assert_int_equal(elf_unpack_zstd(packed, size, (uint64_t)MAX_SECTION_BYTES + 1, &blob), -EFBIG);
+	/* Cut off, damaged, and one frame after another. */
+	size = ZSTD_compress(packed, room, "abcdefgh", 8, 1);
+	assert_int_equal(elf_unpack_zstd(packed, size - 1, 8, &blob), -ENOEXEC);
+	assert_int_equal(elf_unpack_zstd(packed, size, 7, &blob), -ENOEXEC);
+	size_t more = ZSTD_compress(packed + size, room - size, "ij", 2, 1);
+	assert_int_equal(elf_unpack_zstd(packed, size + more, 10, &blob), 0);
+	assert_string_equal(blob.data, "abcdefghij");
+	free(blob.data);
+	free(zeros);
+	free(packed);
 }
 
 /* ---- memory ---------------------------------------------------------------------------------------------- */
@@ -390,8 +456,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(exported_symbols_are_added_where_symtab_lacks_them),
 		cmocka_unit_test(compressed_mini_debug_info_is_read),
+		cmocka_unit_test(mini_debug_info_packed_by_zstd_is_read),
 		cmocka_unit_test(a_bomb_of_mini_debug_info_is_refused),
 		cmocka_unit_test(compressed_sections_are_unpacked_and_what_cannot_be_is_told),
+		cmocka_unit_test(a_bomb_of_a_section_packed_by_zstd_is_refused_unread),
 		cmocka_unit_test(the_vdso_is_read_from_memory),
 		cmocka_unit_test(a_library_without_its_file_is_read_from_memory),
 		cmocka_unit_test(what_is_no_executable_is_refused),
