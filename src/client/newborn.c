@@ -3,6 +3,7 @@
 
 #include <elf.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
@@ -29,6 +30,7 @@ BORROWED_THREAD static int become_victim(void *data)
 	while (!__atomic_load_n(&newborn->go, __ATOMIC_ACQUIRE))
 		kernel(SYS_futex, &newborn->go, FUTEX_WAIT, 0, 0, 0);
 	kernel(SYS_prctl, PR_SET_PDEATHSIG, 0, 0, 0, 0);
+	kernel(SYS_getcpu, &newborn->processor, 0, 0, 0, 0);
 	os_become(&newborn->plan, &newborn->failure);
 	return 127;
 }
@@ -270,34 +272,74 @@ BORROWED_THREAD static void read_directory(struct attendance *attendance)
 }
 
 /*
- * The victim starts on this processor. Woken up here at its exec, this task would go on to its own exec, and keep
- * the victim waiting for all of that while another processor idles: the kernel puts a task that wakes up where it
- * slept. So it sleeps elsewhere, if it may.
+ * Where a task last ran: the 39th word of its stat, the 37th behind the name in parentheses (proc(5)). -1: not to be
+ * known.
+ */
+BORROWED_THREAD static int processor_of(pid_t pid)
+{
+	enum { WORD = 37, DIGITS = 12 };
+	char path[sizeof("/proc//stat") + DIGITS], text[512], digits[DIGITS];
+	static const char head[] = "/proc/", tail[] = "/stat";
+	int words = 0, count = 0, processor = -1;
+	size_t to = 0;
+	long fd, length, at;
+
+	for (; pid; pid /= 10)
+		digits[count++] = (char)('0' + pid % 10);
+	for (at = 0; head[at]; at++)
+		path[to++] = head[at];
+	while (count)
+		path[to++] = digits[--count];
+	for (at = 0; at < (long)sizeof(tail); at++)
+		path[to++] = tail[at];
+	fd = kernel(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0, 0);
+	if (fd < 0)
+		return -1;
+	length = kernel(SYS_read, fd, text, sizeof(text), 0, 0);
+	kernel(SYS_close, fd, 0, 0, 0, 0);
+	for (at = length; at > 0 && text[at - 1] != ')'; at--)
+		;
+	for (; at > 0 && at < length && words < WORD + 1; at++) {
+		words += text[at] == ' ';
+		if (words == WORD && text[at] != ' ')
+			processor = (processor < 0 ? 0 : processor * 10) + (text[at] - '0');
+	}
+	return words > WORD ? processor : -1;
+}
+
+/*
+ * The victim that was let go may have been put behind this task, which goes on to its own exec: there it would wait for
+ * all of that while another processor idles, for the kernel moves a task when it wakes up and seldom else. So this
+ * one makes room, if it may. It is looked at where the victim is only when it may be here.
  */
 struct processors {
 	uint64_t allowed[16]; /* what more there may be is not asked about */
 	long size;
-	uint32_t here;
 	bool aside;
 };
 
-BORROWED_THREAD static void step_aside(struct processors *processors)
+BORROWED_THREAD static void step_aside(const struct newborn *newborn, struct processors *processors)
 {
-	long size = kernel(SYS_sched_getaffinity, 0, sizeof(processors->allowed), processors->allowed, 0, 0);
 	uint64_t *word, bit, others = 0;
+	uint32_t here;
 
 	processors->aside = false;
-	if (size <= 0 || kernel(SYS_getcpu, &processors->here, 0, 0, 0, 0) < 0 || processors->here / 8 >= (size_t)size)
+	if (kernel(SYS_getcpu, &here, 0, 0, 0, 0) < 0 || here != newborn->processor ||
+	    processor_of(newborn->pid) != (int)here)
 		return;
-	word = &processors->allowed[processors->here / 64];
-	bit = UINT64_C(1) << processors->here % 64;
+	processors->size =
+		kernel(SYS_sched_getaffinity, 0, sizeof(processors->allowed), processors->allowed, 0, 0);
+	if (processors->size <= 0 || here / 8 >= (size_t)processors->size)
+		return;
+	word = &processors->allowed[here / 64];
+	bit = UINT64_C(1) << here % 64;
 	*word &= ~bit;
-	for (size_t i = 0; i < (size_t)size / sizeof(*word); i++)
+	for (size_t i = 0; i < (size_t)processors->size / sizeof(*word); i++)
 		others |= processors->allowed[i];
 	if (others)
-		processors->aside = kernel(SYS_sched_setaffinity, 0, size, processors->allowed, 0, 0) >= 0;
+		processors->aside =
+			kernel(SYS_sched_setaffinity, 0, processors->size, processors->allowed, 0, 0) >= 0;
 	*word |= bit;
-	processors->size = size;
 }
 
 BORROWED_THREAD static void step_back(const struct processors *processors)
@@ -306,8 +348,11 @@ BORROWED_THREAD static void step_back(const struct processors *processors)
 		kernel(SYS_sched_setaffinity, 0, processors->size, processors->allowed, 0, 0);
 }
 
-BORROWED_THREAD static void attend(pid_t pid, struct attendance *attendance)
+BORROWED_THREAD static void attend(const struct newborn *newborn, struct processors *processors)
 {
+	struct attendance *attendance = newborn->attendance;
+	pid_t pid = newborn->pid;
+
 	attendance->event.event.t_ns = clock_ns();
 	if (!read_stack(pid, attendance) || !read_vector(attendance) || !as_expected(pid, attendance) ||
 	    !plant_sites(pid, attendance))
@@ -316,6 +361,7 @@ BORROWED_THREAD static void attend(pid_t pid, struct attendance *attendance)
 	attendance->event.image = attendance->told.id;
 	/* Should it have been killed, its end is what the controller hears. */
 	kernel(SYS_ptrace, PTRACE_CONT, pid, 0, 0, 0);
+	step_aside(newborn, processors);
 	read_directory(attendance);
 }
 
@@ -339,11 +385,10 @@ BORROWED_THREAD void newborn_say(struct newborn *newborn)
 BORROWED_THREAD void newborn_attend(struct newborn *newborn)
 {
 	const uint64_t until = clock_ns() + PATIENCE_NS;
-	struct processors processors;
+	struct processors processors = { .aside = false };
 
-	step_aside(&processors);
 	if (told(newborn, until) && newborn->attendance && executed(newborn, until))
-		attend(newborn->pid, newborn->attendance);
+		attend(newborn, &processors);
 	step_back(&processors);
 	if (told(newborn, 0))
 		newborn_say(newborn);
