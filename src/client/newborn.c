@@ -117,15 +117,19 @@ BORROWED_THREAD static bool executed(const struct newborn *newborn, uint64_t unt
 }
 
 /* Its caller looks at the file meanwhile. */
-BORROWED_THREAD static bool told(const struct newborn *newborn, uint64_t until)
+BORROWED_THREAD static bool told(struct newborn *newborn, uint64_t until)
 {
-	while (!__atomic_load_n(&newborn->told, __ATOMIC_ACQUIRE)) {
+	while (__atomic_load_n(&newborn->told, __ATOMIC_ACQUIRE) == NEWBORN_UNTOLD) {
 		uint64_t now = clock_ns();
 		const struct timespec left = { .tv_nsec = (long)(until - now) };
 
-		if (now >= until)
-			return false;
-		kernel(SYS_futex, &newborn->told, FUTEX_WAIT, 0, &left, 0);
+		if (now >= until) {
+			uint32_t untold = NEWBORN_UNTOLD;
+
+			return !__atomic_compare_exchange_n(&newborn->told, &untold, NEWBORN_MISSED, false,
+							    __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+		}
+		kernel(SYS_futex, &newborn->told, FUTEX_WAIT, NEWBORN_UNTOLD, &left, 0);
 	}
 	return true;
 }
@@ -370,8 +374,6 @@ BORROWED_THREAD void newborn_say(struct newborn *newborn)
 	struct proto_create *create = &newborn->request.create;
 	const struct attendance *attendance = newborn->attendance;
 
-	if (newborn->said)
-		return;
 	create->pid = (uint32_t)newborn->pid;
 	if (attendance && attendance->planted) {
 		create->image = attendance->told.id;
@@ -382,16 +384,18 @@ BORROWED_THREAD void newborn_say(struct newborn *newborn)
 				    MSG_DONTWAIT | MSG_NOSIGNAL, 0, 0) == sizeof(newborn->request);
 }
 
-BORROWED_THREAD void newborn_attend(struct newborn *newborn)
+BORROWED_THREAD bool newborn_attend(struct newborn *newborn)
 {
 	const uint64_t until = clock_ns() + PATIENCE_NS;
 	struct processors processors = { .aside = false };
 
-	if (told(newborn, until) && newborn->attendance && executed(newborn, until))
+	if (!told(newborn, until))
+		return true;
+	if (newborn->attendance && executed(newborn, until))
 		attend(newborn, &processors);
 	step_back(&processors);
-	if (told(newborn, 0))
-		newborn_say(newborn);
+	newborn_say(newborn);
+	return newborn->said;
 }
 
 /* ---- the caller ------------------------------------------------------------------------------------------ */
@@ -412,11 +416,16 @@ int newborn_init(struct newborn *newborn, size_t stacks)
 	return newborn->stack == MAP_FAILED ? -ENOMEM : 0;
 }
 
-void newborn_tell(struct newborn *newborn, struct attendance *attendance)
+bool newborn_tell(struct newborn *newborn, struct attendance *attendance)
 {
+	uint32_t untold = NEWBORN_UNTOLD;
+
 	newborn->attendance = attendance;
-	__atomic_store_n(&newborn->told, 1, __ATOMIC_RELEASE);
+	if (!__atomic_compare_exchange_n(&newborn->told, &untold, NEWBORN_TOLD, false, __ATOMIC_ACQ_REL,
+					 __ATOMIC_ACQUIRE))
+		return false;
 	arch_kernel(SYS_futex, (long)&newborn->told, FUTEX_WAKE, 1, 0, 0, 0);
+	return true;
 }
 
 bool newborn_end(struct newborn *newborn, int timeout_ms)

@@ -37,6 +37,12 @@ static_assert(offsetof(struct attendance, items) ==
 		      offsetof(struct attendance, event) + sizeof(struct proto_ev_exec),
 	      "the items of an event follow it");
 
+enum newborn_told {
+	NEWBORN_UNTOLD,
+	NEWBORN_TOLD,   /* attendance and request are set: the controller-to-be sends it */
+	NEWBORN_MISSED, /* that waits no longer: whoever comes too late sends it */
+};
+
 /* A victim on its way to its exec. */
 struct newborn {
 	struct os_plan plan;
@@ -49,11 +55,11 @@ struct newborn {
 		struct proto_header header;
 		struct proto_create create;
 	} request;
-	bool said; /* it is sent; else the caller does it */
+	bool said; /* it is sent */
 	/* inside */
 	int socket; /* the library's end of the line */
 	struct attendance *attendance; /* NULL: none; valid when told */
-	uint32_t told; /* futex: 1: attendance is set */
+	uint32_t told; /* futex, enum newborn_told */
 	uint32_t go;   /* futex: 1: it is held and may begin */
 	uint32_t processor; /* where it was before its exec */
 	uint32_t here; /* futex: 1: it runs in this memory; the kernel sets it to 0 */
@@ -70,10 +76,11 @@ bool newborn_possible(void);
 int newborn_init(struct newborn *newborn, size_t stacks);
 /*
  * What to plant at its exec, or NULL: nothing. Once, by the caller, when the request is filled and all that comes
- * before it is sent; attendance stays until spawn_victim().
+ * before it is sent; attendance stays until spawn_end(). False: too late, so the caller is to say it, after
+ * spawn_victim().
  */
-void newborn_tell(struct newborn *newborn, struct attendance *attendance);
-/* When it is made: send the request, if that is not done. */
+bool newborn_tell(struct newborn *newborn, struct attendance *attendance);
+/* When it is made: send the request. */
 void newborn_say(struct newborn *newborn);
 /*
  * Let go of it: true: it has left this memory, which may be freed; false: it is stuck in its exec, and all that
@@ -90,8 +97,8 @@ void newborn_make(struct newborn *newborn);
 void newborn_undo(struct newborn *newborn);
 /*
  * Wait for its exec, not for long, plant, and send the request: the caller may not get a processor before the
- * victim stops again.
+ * victim stops again. False: it was told in time and cannot be sent, so that nobody would know of the victim.
  */
-void newborn_attend(struct newborn *newborn);
+bool newborn_attend(struct newborn *newborn);
 
 #endif

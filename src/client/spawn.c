@@ -35,8 +35,11 @@ BORROWED_THREAD static int become_controller(void *data)
 
 	if (spawn->newborn) {
 		newborn_make(spawn->newborn);
-		if (spawn->newborn->pid)
-			newborn_attend(spawn->newborn);
+		/* Without it there is nothing to control: the end of the line says so. */
+		if (!spawn->newborn->pid)
+			return 127;
+		if (!newborn_attend(spawn->newborn))
+			error = -EPIPE;
 		__atomic_store_n(&spawn->here, SPAWN_MADE, __ATOMIC_RELEASE);
 		kernel(SYS_futex, &spawn->here, FUTEX_WAKE, 1, 0, 0);
 	}
@@ -46,7 +49,7 @@ BORROWED_THREAD static int become_controller(void *data)
 	if (!error)
 		error = kernel(SYS_execveat, spawn->executable, "", spawn->argument, no_environment, AT_EMPTY_PATH);
 	spawn->error = (int)-error;
-	if (spawn->newborn && spawn->newborn->pid)
+	if (spawn->newborn)
 		newborn_undo(spawn->newborn);
 	return 127;
 }
@@ -93,7 +96,7 @@ static int clone_middle(struct spawn *spawn)
 	return spawn->middle < 0 ? (int)spawn->middle : 0;
 }
 
-static void reap_middle(struct spawn *spawn)
+void spawn_reap(struct spawn *spawn)
 {
 	if (spawn->middle)
 		while (arch_kernel(SYS_wait4, (long)spawn->middle, 0, __WCLONE, 0, 0, 0) == -EINTR)
@@ -162,7 +165,7 @@ int spawn_start(struct spawn *spawn, int executable, int payload, struct newborn
 
 void spawn_victim(struct spawn *spawn)
 {
-	reap_middle(spawn);
+	spawn_reap(spawn);
 	wait_while(&spawn->here, SPAWN_ON_ITS_WAY);
 }
 
@@ -172,7 +175,5 @@ int spawn_end(struct spawn *spawn)
 	wait_while(&spawn->here, SPAWN_MADE);
 	if (!spawn->newborn)
 		munmap(spawn->stack, SPAWN_STACKS);
-	if (spawn->error)
-		close(spawn->socket);
 	return -spawn->error;
 }

@@ -11,7 +11,7 @@
  *	start ──clone──► clone ──────────► clone ────────────────► waits for `go`
  *	  │              exits             SEIZE, go ─────────────► os_become(): execve
  *	newborn_tell() ──────────────────► newborn_attend() ◄────── stands at its exec
- *	  │                                    ├──────────────────► runs on
+ *	reap: waits for it                     ├──────────────────► runs on
  *	victim: waits for MADE ◄───────────────┤
  *	end: waits for GONE ◄────────────── execve of the controller, whose child and tracee the victim stays
  *
@@ -53,9 +53,14 @@ struct spawn {
  */
 int spawn_start(struct spawn *spawn, int executable, int payload, struct newborn *newborn,
 		const char *const *extra);
+/* Take the middle process out of the host's children: it has ended, or is about to. */
+void spawn_reap(struct spawn *spawn);
 /* Wait until the victim is held, and is attended to or not to be, or will never be: newborn->pid is set. */
 void spawn_victim(struct spawn *spawn);
-/* Wait until the controller has left this memory. 0, or negative errno of clone or execveat: the socket is closed. */
+/*
+ * Wait until the controller has left this memory. 0, or negative errno of clone or execveat, or of sending what was to be
+ * sent for the caller: then it has ended.
+ */
 int spawn_end(struct spawn *spawn);
 
 #endif

@@ -207,6 +207,7 @@ struct out {
 	uint64_t dropped, dropped_told;
 	uint64_t last_ns; /* of the last event */
 	uint64_t sent_ns; /* when something was sent last */
+	uint64_t soon_ns; /* when to send what somebody will ask for; 0: nothing such */
 	bool urgent;      /* somebody waits for what is in the ring */
 	bool full;        /* the socket did not take it all */
 };
@@ -292,6 +293,7 @@ struct controller {
 	bool hurried;                /* at the highest priority, for a grab or a release */
 	int nice;                    /* else */
 	uint64_t settle_ns;          /* when to settle_down(); 0: it is done */
+	uint64_t launch_ns;          /* until then a created victim is on its way to its first stops; 0: no more */
 	uint32_t state;              /* enum proto_state */
 	struct proto_hold hold;
 	uint64_t finish_id; /* request to answer before the exit */

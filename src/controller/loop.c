@@ -327,6 +327,10 @@ static bool spins(struct controller *c, struct spin *spin)
 {
 	uint64_t now = os_now_ns();
 
+	if (c->launch_ns && (client_is_next(c) || now >= c->launch_ns))
+		c->launch_ns = 0;
+	if (c->launch_ns)
+		return true;
 	if (client_is_next(c) || (!spin->credit && c->stats.stops == spin->stops)) {
 		spin->stops = c->stats.stops;
 		return spin->spinning = false;

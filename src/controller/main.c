@@ -48,7 +48,7 @@ static void last_words(struct controller *c)
 }
 
 /* A created victim is on its way to its main, perhaps on this very processor: what can wait comes after. */
-enum { SETTLE_NS = 10000000 };
+enum { SETTLE_NS = 10000000, LAUNCH_NS = 5000000 };
 
 static int number(const char *text)
 {
@@ -93,6 +93,7 @@ int main(int argc, char **argv)
 		if (!c->create.process && TAILQ_FIRST(&c->spaces))
 			space_ready(TAILQ_FIRST(&c->spaces));
 		c->settle_ns = os_now_ns() + SETTLE_NS;
+		c->launch_ns = os_now_ns() + LAUNCH_NS;
 	}
 	if (!c->client_gone || c->hold.mode)
 		loop(c);

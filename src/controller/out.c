@@ -149,6 +149,7 @@ void out_flush(struct controller *c)
 
 	out->full = false;
 	out->urgent = false;
+	out->soon_ns = 0;
 	if (out->used)
 		out->sent_ns = os_now_ns();
 	while (out->used && !c->client_gone) {
@@ -182,7 +183,7 @@ void out_flush(struct controller *c)
  * Each send wakes the client, which costs as much as a fork does. So what nobody waits for is held back while
  * messages come faster than this, and goes out together.
  */
-enum { TOGETHER_NS = 3000000, TOGETHER_BYTES = 32 << 10 };
+enum { TOGETHER_NS = 3000000, TOGETHER_BYTES = 32 << 10, COPY_NS = 150000 };
 
 uint64_t out_due_ns(const struct controller *c)
 {
@@ -191,7 +192,9 @@ uint64_t out_due_ns(const struct controller *c)
 	/* A full socket tells itself when it takes more. */
 	if (!out->used || out->full || c->client_gone)
 		return 0;
-	return out->urgent || out->used > TOGETHER_BYTES ? 1 : out->sent_ns + TOGETHER_NS;
+	if (out->urgent || out->used > TOGETHER_BYTES)
+		return 1;
+	return out->soon_ns ? out->soon_ns : out->sent_ns + TOGETHER_NS;
 }
 
 void out_flush_due(struct controller *c)
@@ -276,9 +279,10 @@ void out_event_with(struct controller *c, uint32_t type, const void *body, size_
 	if (want && !(c->hold.events & want))
 		return;
 	c->stats.events++;
-	/* a copy of memory is read while its victim goes on */
-	out_message(c, 0, type, body, size, items, items_size,
-		    urgent(type) || event->question || (type == PROTO_EV_hit && items_size));
+	out_message(c, 0, type, body, size, items, items_size, urgent(type) || event->question);
+	/* A copy of memory is read while its victim goes on; but where that is at main by then, all is read at once. */
+	if (type == PROTO_EV_hit && items_size && !c->out.soon_ns)
+		c->out.soon_ns = os_now_ns() + COPY_NS;
 }
 
 void out_event(struct controller *c, uint32_t type, const void *body, size_t size)

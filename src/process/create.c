@@ -3,7 +3,7 @@
  *	calling thread              control thread               controller         victim
  *	  clones ──────────────────────────────────────────────► starts ──────────► executes
  *	  surveys the file
- *	  hello, image, create ────────────────────────────────► adopts
+ *	  hello, image ────────────────────────────────────────►
  *	  operation ───────────────► takes the socket            plants ◄────────── stands at its exec
  *	     (waits)                 ◄──────── created, exec event                  runs to the stop
  *	                             link maps ◄───────────────── question ◄─────── linker is done
@@ -107,6 +107,7 @@ static uint64_t mask_of(const sigset_t *set)
 /* All that a victim needs until its exec, when it may outlive the call that makes it. */
 struct cradle {
 	struct newborn newborn;
+	struct spawn spawn;
 	struct buffer strings;
 	char **pointer;
 };
@@ -234,12 +235,30 @@ static void create_failed(struct operation *operation, const struct proto_create
 	operation_finish(operation, -code);
 }
 
+/*
+ * The controller-to-be has sent the request for the victim that it has made, and how that stands. It may have executed
+ * already: then this is its event. A caller that waits no longer wants nothing of it either.
+ */
+static void learn_request(struct operation *operation)
+{
+	pthread_mutex_lock(&operation->table->lock);
+	if (operation->newborn)
+		operation->create = operation->newborn->request.create;
+	pthread_mutex_unlock(&operation->table->lock);
+	if (operation->create.image) {
+		struct proto_event *event = &operation->attendance->event.event;
+
+		event->pid = event->tid = operation->attendance->event.old_tid = operation->create.pid;
+	}
+}
+
 static void created(struct family *family, struct operation *operation, const void *body)
 {
 	const struct proto_created *answer = body;
 
 	if (!answer)
 		return; /* family_end() tells the operation why */
+	learn_request(operation);
 	if (answer->result < 0 || answer->stage) {
 		create_failed(operation, answer);
 		family->finished = true;
@@ -351,21 +370,12 @@ static struct attendance *attendance_for(const struct operation *operation)
 	return (operation->create.mask | operation->create.ignored) & trap ? NULL : operation->attendance;
 }
 
-/* It may have executed already: this is its event. */
-static void note_attendance(struct operation *operation)
-{
-	struct proto_ev_exec *exec = operation->create.image ? &operation->attendance->event : NULL;
-
-	if (exec)
-		exec->event.pid = exec->event.tid = exec->old_tid = operation->create.pid;
-}
-
 /*
  * Hello and the image, before the controller has started; what is wanted is then sent by whoever can: the control
  * thread may not get a processor before the victim has executed, nor this one. A line that breaks shows itself
- * to the control thread.
+ * to the control thread. False: this one is to send it.
  */
-static void introduce(struct operation *operation, struct newborn *newborn)
+static bool introduce(struct operation *operation, struct newborn *newborn)
 {
 	struct line line = { .socket = newborn->socket };
 	struct proto_hello hello;
@@ -376,8 +386,8 @@ static void introduce(struct operation *operation, struct newborn *newborn)
 		image_tell(&line, operation->rehearsed);
 	line_head(&line, PROTO_REQ_create, &newborn->request.header);
 	newborn->request.create = operation->create;
-	newborn_tell(newborn, attendance_for(operation));
 	operation->said = true;
+	return newborn_tell(newborn, attendance_for(operation));
 }
 
 static int start_with_victim(struct operation *operation, struct buffer *strings, struct cradle **ret,
@@ -385,33 +395,37 @@ static int start_with_victim(struct operation *operation, struct buffer *strings
 {
 	struct cradle *cradle = cradle_new(operation, strings);
 	struct newborn *newborn;
-	struct spawn spawn;
 
 	if (!cradle)
 		return error_fill(err, ENOMEM, NULL, "cannot create '%s'", operation->path);
 	*ret = cradle;
 	newborn = &cradle->newborn;
-	int result = start_controller(operation, &spawn, -1, newborn, err);
+	int result = start_controller(operation, &cradle->spawn, -1, newborn, err);
 	if (result < 0)
 		return result;
 	rehearse(operation, newborn->plan.candidate);
-	introduce(operation, newborn);
-	spawn_victim(&spawn);
-	bool made = newborn->pid;
-	if (made) {
-		operation->newborn = newborn;
-		newborn_say(newborn);
-		operation->create = newborn->request.create;
-		note_attendance(operation);
+	bool told = introduce(operation, newborn);
+	start_early(operation, &cradle->spawn, newborn);
+	spawn_reap(&cradle->spawn);
+	if (!told) {
+		spawn_victim(&cradle->spawn);
+		if (newborn->pid)
+			newborn_say(newborn);
 	}
-	result = start_controller_end(operation, &spawn, err);
-	if (result == 0 && !made) {
-		close(operation->socket);
+	return 0;
+}
+
+/* Of a create that was started with its victim: with the reason that only this thread knows. */
+static int end_with_victim(struct operation *operation, struct cradle *cradle, int result, struct tether_error *err)
+{
+	const struct newborn *newborn = &cradle->newborn;
+
+	result = start_early_end(operation, &cradle->spawn, result, err);
+	if (result < 0 && !newborn->pid && newborn->error)
 		result = error_fill(
 			err, TETHER_EEXEC,
 			&(struct error_details){ .path = operation->path, .system_error = newborn->error },
 			"cannot trace '%s'", operation->path);
-	}
 	return result;
 }
 
@@ -476,6 +490,8 @@ int tether_create(struct tether_session *session, const struct tether_create_opt
 	LIST_REMOVE(operation, birth);
 	pthread_cond_broadcast(&table->changed);
 	table_leave(table);
+	if (operation->submitted && cradle)
+		result = end_with_victim(operation, cradle, result, err);
 	if (result == -TETHER_EEXEC && operation->unrunnable)
 		unrunnable_explain(err, opts.file, opts.cwd);
 	operation_put(operation);

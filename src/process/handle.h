@@ -172,7 +172,7 @@ struct operation {
 	STAILQ_ENTRY(operation) queued;
 	void (*start)(struct operation *operation); /* on the control thread */
 	unsigned users;                              /* under table->lock */
-	bool done, abandoned;
+	bool submitted, done, abandoned;
 	int result;
 	struct tether_error error;
 	/* in and out of the several kinds of work */

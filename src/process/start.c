@@ -60,16 +60,40 @@ int start_controller(struct operation *operation, struct spawn *spawn, int paylo
 	return result < 0 ? controller_error(operation, result, err) : 0;
 }
 
+static void note_line(struct operation *operation, const struct spawn *spawn)
+{
+	operation->socket = spawn->socket;
+	operation->controller = spawn->pid;
+	operation->caller = sys(gettid, 0);
+}
+
 int start_controller_end(struct operation *operation, struct spawn *spawn, struct tether_error *err)
 {
 	int result = spawn_end(spawn);
 
-	if (result < 0)
+	if (result < 0) {
+		close(spawn->socket);
 		return controller_error(operation, result, err);
-	operation->socket = spawn->socket;
-	operation->controller = spawn->pid;
-	operation->caller = sys(gettid, 0);
+	}
+	note_line(operation, spawn);
 	return 0;
+}
+
+void start_early(struct operation *operation, const struct spawn *spawn, struct newborn *newborn)
+{
+	note_line(operation, spawn);
+	pthread_mutex_lock(&operation->table->lock);
+	operation->newborn = newborn;
+	operation_submit(operation);
+	pthread_mutex_unlock(&operation->table->lock);
+}
+
+int start_early_end(const struct operation *operation, struct spawn *spawn, int result, struct tether_error *err)
+{
+	int started = spawn_end(spawn);
+
+	/* All that the control thread has seen of it is that the line broke. */
+	return result < 0 && started < 0 ? controller_error(operation, started, err) : result;
 }
 
 static void welcomed(struct family *family, struct operation *operation, const void *body)

@@ -23,6 +23,14 @@ int start_controller(struct operation *operation, struct spawn *spawn, int paylo
 /* The socket goes to the operation. 0 or negative code. */
 int start_controller_end(struct operation *operation, struct spawn *spawn, struct tether_error *err);
 
+/*
+ * The other way, for a create whose requests go out by themselves: the operation is the control thread's at once, so that
+ * nobody has to get a processor again for it before the victim stops. start_run() waits for it in any case.
+ */
+void start_early(struct operation *operation, const struct spawn *spawn, struct newborn *newborn);
+/* After start_run(), whose result it is given, lock not held. The result of the whole. */
+int start_early_end(const struct operation *operation, struct spawn *spawn, int result, struct tether_error *err);
+
 /* Control thread: take the socket, say hello. NULL: the operation has been told. */
 struct family *start_family(struct operation *operation);
 

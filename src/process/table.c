@@ -268,6 +268,7 @@ void operation_submit(struct operation *operation)
 {
 	struct table *table = operation->table;
 
+	operation->submitted = true;
 	operation->users++; /* the control thread's */
 	STAILQ_INSERT_TAIL(&table->queue, operation, queued);
 	table->host->wake(table->host);
@@ -279,7 +280,8 @@ int operation_run(struct operation *operation, uint32_t timeout_ms)
 	uint64_t until = timeout_ms ? os_now_ns() + UINT64_C(1000000) * timeout_ms : 0;
 	int waited = 0;
 
-	operation_submit(operation);
+	if (!operation->submitted)
+		operation_submit(operation);
 	while (!operation->done && !table->closing && waited == 0)
 		waited = table_wait(table, until);
 	if (!operation->done) {
