@@ -356,6 +356,9 @@ static void turns(struct controller *c)
 	while (!c->done) {
 		bool seen = read_signals(c);
 
+		/* The client reads what it gets while this stop is looked at. */
+		if (c->out.soon_ns && !TAILQ_EMPTY(&c->stopped))
+			out_flush(c);
 		act_all(c);
 		if (c->out.urgent && client_is_next(c))
 			out_flush(c);

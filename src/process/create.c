@@ -373,9 +373,9 @@ static struct attendance *attendance_for(const struct operation *operation)
 /*
  * Hello and the image, before the controller has started; what is wanted is then sent by whoever can: the control
  * thread may not get a processor before the victim has executed, nor this one. A line that breaks shows itself
- * to the control thread. False: this one is to send it.
+ * to the control thread.
  */
-static bool introduce(struct operation *operation, struct newborn *newborn)
+static void introduce(struct operation *operation, struct newborn *newborn)
 {
 	struct line line = { .socket = newborn->socket };
 	struct proto_hello hello;
@@ -387,7 +387,6 @@ static bool introduce(struct operation *operation, struct newborn *newborn)
 	line_head(&line, PROTO_REQ_create, &newborn->request.header);
 	newborn->request.create = operation->create;
 	operation->said = true;
-	return newborn_tell(newborn, attendance_for(operation));
 }
 
 static int start_with_victim(struct operation *operation, struct buffer *strings, struct cradle **ret,
@@ -404,8 +403,11 @@ static int start_with_victim(struct operation *operation, struct buffer *strings
 	if (result < 0)
 		return result;
 	rehearse(operation, newborn->plan.candidate);
-	bool told = introduce(operation, newborn);
+	introduce(operation, newborn);
+	struct attendance *attendance = attendance_for(operation);
 	start_early(operation, &cradle->spawn, newborn);
+	/* Last: who is told may take this very processor, and keep it until it is the controller. */
+	bool told = newborn_tell(newborn, attendance);
 	spawn_reap(&cradle->spawn);
 	if (!told) {
 		spawn_victim(&cradle->spawn);

@@ -208,9 +208,25 @@ static void let_all_go(struct tether_session *session)
 	hanging_clear(&hanging);
 }
 
+/*
+ * A message and what is made of it lie on this thread's stack, and somebody may wait for the first of them: its pages are
+ * there by then.
+ */
+enum { STACK_WARM = 96 << 10, PAGE = 4096 };
+
+__attribute__((noinline)) static void warm_stack(void)
+{
+	volatile char page[STACK_WARM];
+
+	for (size_t at = 0; at < sizeof(page); at += PAGE)
+		page[at] = 0;
+}
+
 static void *control_main(void *data)
 {
 	struct tether_session *session = data;
+
+	warm_stack();
 
 	int result = set_up(session);
 	pthread_mutex_lock(&session->table.lock);
