@@ -12,6 +12,7 @@
 
 #include <stddef.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/uio.h>
 
 #include "base/linkmap.h"
@@ -84,6 +85,26 @@ static bool walk(struct task *t, struct capture *capture, vaddr_t first)
 			piece(capture, words.ld, CAPTURE_DYNAMIC);
 	}
 	return true;
+}
+
+/* As many bytes as most programs' lists take. */
+enum { WARM_SIZE = 20 << 10 };
+static_assert((int)WARM_SIZE <= (int)PROTO_MESSAGE_MAX, "a message is not that large");
+
+void capture_warm(struct controller *c)
+{
+	volatile unsigned char *page = c->scratch;
+
+	for (size_t at = 0; at < WARM_SIZE; at += PROTO_KEY_PAGE)
+		page[at] = 0;
+}
+
+void capture_cool(struct controller *c)
+{
+	uintptr_t first = ((uintptr_t)c->scratch + PROTO_KEY_PAGE - 1) & ~(uintptr_t)(PROTO_KEY_PAGE - 1);
+	uintptr_t end = ((uintptr_t)c->scratch + PROTO_MESSAGE_MAX) & ~(uintptr_t)(PROTO_KEY_PAGE - 1);
+
+	sys(madvise, first, end - first, MADV_DONTNEED);
 }
 
 size_t capture_list(struct controller *c, struct task *t, const struct site *site)

@@ -469,6 +469,9 @@ void exit_task(struct controller *c, struct task *t);
 
 /* capture.c: what is listed, into the scratch memory, as windows (proto_ev_hit). Bytes; 0: it is to be read by the library. */
 size_t capture_list(struct controller *c, struct task *t, const struct site *site);
+/* Touch the scratch memory that it takes, before somebody stands for that; and give it back. */
+void capture_warm(struct controller *c);
+void capture_cool(struct controller *c);
 
 /* image.c: 0, -EPROTO, -ENOMEM */
 int image_learn(struct controller *c, const struct proto_image *told, const struct proto_image_site *sites);
@@ -550,6 +553,9 @@ void out_event(struct controller *c, uint32_t type, const void *body, size_t siz
 void out_event_with(struct controller *c, uint32_t type, const void *body, size_t size, const void *items,
 		    size_t items_size);
 void out_plain(struct controller *c, uint32_t type, pid_t pid, pid_t tid, uint64_t serial, uint64_t value);
+/* Have room for what a created victim's linker lists, before it stands for that; and give it back. */
+void out_warm(struct controller *c);
+void out_cool(struct controller *c);
 void out_flush(struct controller *c);
 /* When that is to be done: 0: there is nothing to do. */
 uint64_t out_due_ns(const struct controller *c);

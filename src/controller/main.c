@@ -94,6 +94,9 @@ int main(int argc, char **argv)
 			space_ready(TAILQ_FIRST(&c->spaces));
 		c->settle_ns = os_now_ns() + SETTLE_NS;
 		c->launch_ns = os_now_ns() + LAUNCH_NS;
+		out_flush(c);
+		capture_warm(c);
+		out_warm(c);
 	}
 	if (!c->client_gone || c->hold.mode)
 		loop(c);

@@ -15,7 +15,7 @@
 
 #include "os/sys.h"
 
-enum { FIRST_SIZE = 16 << 10, SOFT_LIMIT = 256 << 10, HARD_LIMIT = 16 << 20 };
+enum { FIRST_SIZE = 32 << 10, WARM_SIZE = 24 << 10, SOFT_LIMIT = 256 << 10, HARD_LIMIT = 16 << 20 };
 
 /* What may be dropped, and when it is wanted at all. */
 static bool kept(uint32_t type)
@@ -95,6 +95,26 @@ static bool ring_grow(struct out *out, size_t need)
 	out->size = size;
 	out->head = 0;
 	return true;
+}
+
+void out_warm(struct controller *c)
+{
+	volatile unsigned char *page;
+
+	if (!ring_grow(&c->out, FIRST_SIZE))
+		return;
+	page = c->out.ring;
+	for (size_t at = 0; at < WARM_SIZE; at += PROTO_KEY_PAGE)
+		page[at] = page[at];
+}
+
+void out_cool(struct controller *c)
+{
+	if (c->out.used)
+		return;
+	pages_put(c->out.ring, c->out.size);
+	c->out.ring = NULL;
+	c->out.size = c->out.head = 0;
 }
 
 static void ring_add(struct out *out, const void *bytes, size_t size)

@@ -86,6 +86,8 @@ void leave_client(struct controller *c)
 void settle_down(struct controller *c)
 {
 	c->settle_ns = 0;
+	capture_cool(c);
+	out_cool(c);
 	sys(chdir, "/");
 	raise_fd_limit();
 	write_file("/proc/self/oom_score_adj", "-999");
