@@ -30,7 +30,6 @@ BORROWED_THREAD static int become_victim(void *data)
 	while (!__atomic_load_n(&newborn->go, __ATOMIC_ACQUIRE))
 		kernel(SYS_futex, &newborn->go, FUTEX_WAIT, 0, 0, 0);
 	kernel(SYS_prctl, PR_SET_PDEATHSIG, 0, 0, 0, 0);
-	kernel(SYS_getcpu, &newborn->processor, 0, 0, 0, 0);
 	os_become(&newborn->plan, &newborn->failure);
 	return 127;
 }
@@ -313,8 +312,8 @@ BORROWED_THREAD static int processor_of(pid_t pid)
 
 /*
  * The victim that was let go may have been put behind this task, which goes on to its own exec: there it would wait for
- * all of that while another processor idles, for the kernel moves a task when it wakes up and seldom else. So this
- * one makes room, if it may. It is looked at where the victim is only when it may be here.
+ * all of that while another processor idles, for the kernel moves a task when it wakes up and seldom else; and one that a
+ * hypervisor has put to sleep is not idle enough to be chosen. So this task makes room, if it may.
  */
 struct processors {
 	uint64_t allowed[16]; /* what more there may be is not asked about */
@@ -322,14 +321,13 @@ struct processors {
 	bool aside;
 };
 
-BORROWED_THREAD static void step_aside(const struct newborn *newborn, struct processors *processors)
+BORROWED_THREAD static void step_aside(pid_t pid, struct processors *processors)
 {
 	uint64_t *word, bit, others = 0;
 	uint32_t here;
 
 	processors->aside = false;
-	if (kernel(SYS_getcpu, &here, 0, 0, 0, 0) < 0 || here != newborn->processor ||
-	    processor_of(newborn->pid) != (int)here)
+	if (kernel(SYS_getcpu, &here, 0, 0, 0, 0) < 0 || processor_of(pid) != (int)here)
 		return;
 	processors->size =
 		kernel(SYS_sched_getaffinity, 0, sizeof(processors->allowed), processors->allowed, 0, 0);
@@ -365,7 +363,7 @@ BORROWED_THREAD static void attend(const struct newborn *newborn, struct process
 	attendance->event.image = attendance->told.id;
 	/* Should it have been killed, its end is what the controller hears. */
 	kernel(SYS_ptrace, PTRACE_CONT, pid, 0, 0, 0);
-	step_aside(newborn, processors);
+	step_aside(pid, processors);
 	read_directory(attendance);
 }
 

@@ -61,7 +61,6 @@ struct newborn {
 	struct attendance *attendance; /* NULL: none; valid when told */
 	uint32_t told; /* futex, enum newborn_told */
 	uint32_t go;   /* futex: 1: it is held and may begin */
-	uint32_t processor; /* where it was before its exec */
 	uint32_t here; /* futex: 1: it runs in this memory; the kernel sets it to 0 */
 	char *stack;
 	size_t stack_size;

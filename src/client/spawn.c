@@ -88,8 +88,10 @@ static int clone_middle(struct spawn *spawn)
 	/* A handler of the host must not run in the children, which share its memory. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	/* It runs at once, not when the caller sleeps: VFORK. */
-	spawn->middle = arch_clone(be_middle, spawn, spawn->stack + SPAWN_STACKS, CLONE_VM | CLONE_VFORK, NULL);
+	/* It runs at once, not when the caller sleeps: VFORK. It changes nothing of what it shares. */
+	spawn->middle = arch_clone(be_middle, spawn, spawn->stack + SPAWN_STACKS,
+				   CLONE_VM | CLONE_VFORK | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_SYSVSEM,
+				   NULL);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (spawn->middle < 0 && !spawn->newborn)
 		munmap(spawn->stack, SPAWN_STACKS);

@@ -203,7 +203,7 @@ void out_flush(struct controller *c)
  * Each send wakes the client, which costs as much as a fork does. So what nobody waits for is held back while
  * messages come faster than this, and goes out together.
  */
-enum { TOGETHER_NS = 3000000, TOGETHER_BYTES = 32 << 10, COPY_NS = 150000 };
+enum { TOGETHER_NS = 3000000, TOGETHER_BYTES = 32 << 10, COPY_NS = 60000 };
 
 uint64_t out_due_ns(const struct controller *c)
 {
