@@ -28,11 +28,12 @@ enum {
 	PIECES = 2 * CAPTURE_MAPS + 1,
 };
 
-static_assert(sizeof(struct proto_ev_hit) + sizeof(struct proto_header) +
-			      (CAPTURE_MAPS * 3 + 2) * sizeof(struct proto_window) +
-			      CAPTURE_MAPS * (sizeof(struct link_map_words) + CAPTURE_NAME + CAPTURE_HEADER) +
-			      sizeof(struct r_debug_words) + CAPTURE_DYNAMIC <=
-		      PROTO_MESSAGE_MAX,
+enum {
+	CAPTURE_MAX = (CAPTURE_MAPS * 3 + 2) * sizeof(struct proto_window) +
+		      CAPTURE_MAPS * (sizeof(struct link_map_words) + CAPTURE_NAME + CAPTURE_HEADER) +
+		      sizeof(struct r_debug_words) + CAPTURE_DYNAMIC,
+};
+static_assert(sizeof(struct proto_ev_hit) + sizeof(struct proto_header) + CAPTURE_MAX <= PROTO_MESSAGE_MAX,
 	      "a capture does not fit into a message");
 
 struct capture {
@@ -67,13 +68,32 @@ static size_t name_length(vaddr_t name)
 	return left < CAPTURE_NAME ? left : CAPTURE_NAME;
 }
 
-static bool walk(struct task *t, struct capture *capture, vaddr_t first)
+/* The linker allocates link maps one after the other: of those on one page, one read. */
+struct near {
+	unsigned char *bytes;
+	vaddr_t page; /* 0: none */
+};
+
+static bool read_map(struct task *t, struct near *near, vaddr_t at, struct link_map_words *words)
+{
+	vaddr_t page = at & ~(vaddr_t)(PROTO_KEY_PAGE - 1);
+
+	if (at - page + sizeof(*words) > PROTO_KEY_PAGE)
+		return !task_read(t, at, words, sizeof(*words));
+	if (page != near->page && task_read(t, page, near->bytes, PROTO_KEY_PAGE))
+		return false;
+	near->page = page;
+	memcpy(words, near->bytes + (at - page), sizeof(*words));
+	return true;
+}
+
+static bool walk(struct task *t, struct capture *capture, struct near *near, vaddr_t first)
 {
 	struct link_map_words words;
 	vaddr_t at = first;
 
 	for (int maps = 0; at; maps++, at = words.next) {
-		if (maps == CAPTURE_MAPS || task_read(t, at, &words, sizeof(words)))
+		if (maps == CAPTURE_MAPS || !read_map(t, near, at, &words))
 			return false;
 		memcpy(window(capture, at, sizeof(words)), &words, sizeof(words));
 		if (words.name && name_length(words.name))
@@ -87,9 +107,9 @@ static bool walk(struct task *t, struct capture *capture, vaddr_t first)
 	return true;
 }
 
-/* As many bytes as most programs' lists take. */
-enum { WARM_SIZE = 20 << 10 };
-static_assert((int)WARM_SIZE <= (int)PROTO_MESSAGE_MAX, "a message is not that large");
+/* As many bytes as most programs' lists take; and the last page of the scratch memory, which no list reaches. */
+enum { WARM_SIZE = 20 << 10, NEAR_AT = PROTO_MESSAGE_MAX - PROTO_KEY_PAGE };
+static_assert((int)WARM_SIZE <= (int)NEAR_AT && CAPTURE_MAX <= (int)NEAR_AT, "the scratch memory is not that large");
 
 void capture_warm(struct controller *c)
 {
@@ -97,6 +117,7 @@ void capture_warm(struct controller *c)
 
 	for (size_t at = 0; at < WARM_SIZE; at += PROTO_KEY_PAGE)
 		page[at] = 0;
+	page[NEAR_AT] = page[NEAR_AT + PROTO_KEY_PAGE - 1] = 0; /* it lies on two pages */
 }
 
 void capture_cool(struct controller *c)
@@ -110,6 +131,7 @@ void capture_cool(struct controller *c)
 size_t capture_list(struct controller *c, struct task *t, const struct site *site)
 {
 	struct capture capture = { .at = c->scratch };
+	struct near near = { .bytes = c->scratch + NEAR_AT };
 	vaddr_t root = site->guard - offsetof(struct r_debug, r_state);
 	struct r_debug_words words;
 	long got;
@@ -118,7 +140,7 @@ size_t capture_list(struct controller *c, struct task *t, const struct site *sit
 	    words.base.r_version < 1 || (words.base.r_version > 1 && words.next))
 		return 0;
 	memcpy(window(&capture, root, sizeof(words)), &words, sizeof(words));
-	if (!walk(t, &capture, (vaddr_t)(uintptr_t)words.base.r_map))
+	if (!walk(t, &capture, &near, (vaddr_t)(uintptr_t)words.base.r_map))
 		return 0;
 	got = sys(process_vm_readv, t->tid, capture.into, capture.pieces, capture.from, capture.pieces, 0);
 	return got == (long)capture.wanted ? (size_t)(capture.at - c->scratch) : 0;

@@ -294,6 +294,8 @@ void operation_put(struct operation *operation);
 int operation_run(struct operation *operation, uint32_t timeout_ms);
 /* With the lock held; nobody waits for it. */
 void operation_submit(struct operation *operation);
+/* Lock not held: before operation_run(), which then only waits. The control thread does not wake up to the lock. */
+void operation_hand_over(struct operation *operation);
 /* One of the things that it waits for is there; the last one finishes it with 0. Control thread. */
 void operation_arrive(struct operation *operation);
 /* Control thread, lock not held. Further calls do nothing. */

@@ -82,10 +82,8 @@ int start_controller_end(struct operation *operation, struct spawn *spawn, struc
 void start_early(struct operation *operation, const struct spawn *spawn, struct newborn *newborn)
 {
 	note_line(operation, spawn);
-	pthread_mutex_lock(&operation->table->lock);
 	operation->newborn = newborn;
-	operation_submit(operation);
-	pthread_mutex_unlock(&operation->table->lock);
+	operation_hand_over(operation);
 }
 
 int start_early_end(const struct operation *operation, struct spawn *spawn, int result, struct tether_error *err)

@@ -264,13 +264,26 @@ void operation_put(struct operation *operation)
 	pthread_mutex_unlock(&table->lock);
 }
 
+static void enqueue(struct operation *operation)
+{
+	operation->submitted = true;
+	operation->users++; /* the control thread's */
+	STAILQ_INSERT_TAIL(&operation->table->queue, operation, queued);
+}
+
 void operation_submit(struct operation *operation)
+{
+	enqueue(operation);
+	operation->table->host->wake(operation->table->host);
+}
+
+void operation_hand_over(struct operation *operation)
 {
 	struct table *table = operation->table;
 
-	operation->submitted = true;
-	operation->users++; /* the control thread's */
-	STAILQ_INSERT_TAIL(&table->queue, operation, queued);
+	pthread_mutex_lock(&table->lock);
+	enqueue(operation);
+	pthread_mutex_unlock(&table->lock);
 	table->host->wake(table->host);
 }
 
