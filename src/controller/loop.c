@@ -32,8 +32,14 @@ enum { BATCH = 512 };
  * question out, or the first process parked, it is the client that has to run, and perhaps on this very CPU.
  */
 enum { SPIN_NS = 100000, CREDIT_MAX = 16 };
+/*
+ * A created victim is waited for awake until it is at its main, but not for long (LAUNCH_NS). Who yields goes behind
+ * all that want to run, and who wakes up before most: so where others took the processor for this long it sleeps too.
+ */
+enum { YIELD_NS = 300000 };
 struct spin {
 	uint64_t last_stop, stops;
+	uint64_t yield_ns; /* the last turn awake for a launch */
 	unsigned credit;
 	bool spinning;
 };
@@ -327,10 +333,13 @@ static bool spins(struct controller *c, struct spin *spin)
 {
 	uint64_t now = os_now_ns();
 
-	if (c->launch_ns && (client_is_next(c) || now >= c->launch_ns))
+	if (c->launch_ns && (client_is_next(c) || now >= c->launch_ns ||
+			     (spin->yield_ns && now - spin->yield_ns > YIELD_NS)))
 		c->launch_ns = 0;
-	if (c->launch_ns)
+	if (c->launch_ns) {
+		spin->yield_ns = now;
 		return true;
+	}
 	if (client_is_next(c) || (!spin->credit && c->stats.stops == spin->stops)) {
 		spin->stops = c->stats.stops;
 		return spin->spinning = false;
@@ -350,7 +359,7 @@ static bool spins(struct controller *c, struct spin *spin)
 
 static void turns(struct controller *c)
 {
-	struct spin spin = { 0 };
+	struct spin spin = { .spinning = false };
 	bool swept = false;
 
 	while (!c->done) {
