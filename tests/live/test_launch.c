@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static struct tether *create(struct client *c, const char *file, char *const argv[], char *const envp[], uint32_t stop)
@@ -156,6 +157,83 @@ TEST(a_controller_that_cannot_run_leaves_no_victim)
 		check(process == NULL);
 		tether_session_close(session);
 	}
+}
+
+/* Its controller is executed when the operation is the control thread's already, which sees an end and no reason. */
+TEST(why_a_controller_cannot_run_is_told)
+{
+	char path[] = "/tmp/tether-launch-XXXXXX";
+	int fd = mkstemp(path);
+
+	check(fd >= 0 && write(fd, "nonsense", 8) == 8 && fchmod(fd, 0755) == 0 && close(fd) == 0);
+	struct tether_session_opts opts = { .size = sizeof(opts), .controller = path };
+	char *const argv[] = { (char[]){ "quiet" }, (char[]){ "0" }, NULL };
+	struct tether_create_opts create = {
+		.size = sizeof(create), .file = victim_path("quiet"), .argv = argv, .stop = TETHER_STOP_MAIN
+	};
+	struct tether_error error = TETHER_ERROR_INIT;
+	struct tether_session *session;
+	struct tether *process = NULL;
+
+	check_int(tether_session_open(&opts, &session, NULL), 0);
+	check_int(tether_create(session, &create, &process, &error), -TETHER_ECONTROLLER);
+	check_int(error.system_error, ENOEXEC);
+	check(process == NULL);
+	tether_session_close(session);
+	unlink(path);
+}
+
+enum { CREATES = 60 };
+
+static _Noreturn void create_again_and_again(void)
+{
+	for (int i = 0; i < CREATES; i++) {
+		char *const argv[] = { (char[]){ "early" }, (char[]){ "none" }, NULL };
+		struct client c = client_open();
+		struct tether *process = create(&c, victim_path("early"), argv, NULL, TETHER_STOP_MAIN);
+
+		if (tether_continue(process) < 0)
+			_exit(2);
+		client_await(&c, "exit 0", 1);
+		tether_release(process);
+		client_close(&c);
+	}
+	_exit(0);
+}
+
+/* The victim and its controller-to-be run on, and wait for what the caller has to say, but not for as long as this. */
+TEST_SECONDS(a_client_that_is_stopped_while_it_creates_has_its_victims_all_the_same, 60)
+{
+	pid_t child = fork();
+	int status = 0;
+
+	if (child == 0)
+		create_again_and_again();
+	check(child > 0);
+	for (unsigned i = 0; waitpid(child, &status, WNOHANG) == 0; i++) {
+		usleep(500 + i * 37 % 3000);
+		kill(child, SIGSTOP);
+		usleep(8000);
+		kill(child, SIGCONT);
+	}
+	check(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+/* What waits for main to be told with it does not wait for long: this one stays in its constructor. */
+TEST(what_hangs_in_a_constructor_is_told_of)
+{
+	char *const argv[] = { (char[]){ "early" }, (char[]){ "hang" }, NULL };
+	struct client c = client_open();
+	struct tether *process = create(&c, victim_path("early"), argv, NULL, TETHER_STOP_NONE);
+
+	client_await(&c, "preinit", 1);
+	char *got = client_lines(&c, "exec", "load", "preinit", "main", "exit", NULL);
+	check_same("exec early\nload libc.so.6\npreinit\n", got);
+	free(got);
+	check_int(kill((pid_t)tether_pid(process), SIGKILL), 0);
+	client_await(&c, "exit", 1);
+	tether_release(process);
+	client_close(&c);
 }
 
 /* A trap under a blocked or ignored SIGTRAP would kill (rule 8): then the controller plants, which looks after that. */
