@@ -59,7 +59,9 @@ extern "C" {
 	  "let the other session go first")                                                                     \
 	X(4124, EMACHINE, "a victim of another machine type", "only x86-64 victims are supported")              \
 	X(4125, EPROTOCOL, "the controller broke the protocol", "report this as a bug")                         \
-	X(4126, ENOTFOUND, "not found", "check the name")
+	X(4126, ENOTFOUND, "not found", "check the name")                                                       \
+	X(4127, EMONITOR, "it is held without its linker's breakpoint, and nothing may be written into it",     \
+	  "take it without TETHER_NO_MONITOR")
 
 enum tether_error_code {
 #define X(value, name, text, cure) TETHER_##name = (value),

@@ -5,6 +5,7 @@
 #ifndef TETHER_TETHER_H
 #define TETHER_TETHER_H
 
+#include <tether/breakpoint.h>
 #include <tether/diagnose.h>
 #include <tether/error.h>
 #include <tether/event.h>

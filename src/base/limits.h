@@ -37,6 +37,10 @@ enum {
 	MAX_PROC_FILE = 16 << 20,      /* any one file of /proc read whole */
 	MAX_THREADS = 1 << 20,         /* tasks of one family */
 	MAX_SITES = 1 << 20,           /* sites of one address space */
+	MAX_SITE_COUNTERS = 8,         /* breakpoints that share one address */
+	MAX_COUNTERS = 1 << 20,        /* functions that breakpoints of one family have stood at */
+	MAX_PLACES = 1 << 18,          /* addresses of one breakpoint in one address space */
+	MAX_PLACE_TEXT = 4096,         /* bytes of "OBJECT:FUNCTION+OFFSET" */
 	MAX_EVENT_STACK = 1 << 16,     /* bytes of a stack that are copied for an event */
 	MAX_EVENT_FRAMES = 256,        /* frames of it */
 	MAX_KEPT_BYTES = 1 << 20,      /* events of a family kept while handles of it are locked */

@@ -155,6 +155,10 @@ struct site {
 	uint32_t guard_value;
 	uint64_t guard;
 	uint64_t hits;
+	bool own;           /* the library's own part: id, flags and guard hold */
+	uint32_t probe;     /* the breakpoints' part: PROTO_SITE_PROBE and REPORT; 0: none */
+	uint64_t probe_id;
+	uint32_t counter[MAX_SITE_COUNTERS];
 	bool planted; /* wanted: the trap is in memory, but for parks and steps; else a tombstone */
 	bool known;   /* original holds: it was planted once since exec */
 	unsigned char original[ARCH_TRAP_SIZE];
@@ -326,6 +330,9 @@ struct controller {
 	struct create create;
 	struct grab grab;
 	struct snapshot snapshot;
+	uint64_t *counters;       /* counter.c: shared with the client; NULL: none */
+	uint64_t counter_count;
+	bool asks;                /* about every exec and every list: breakpoints may wait for them */
 	int received; /* fd that came with the message that is being served, -1: none */
 	struct out out;
 	struct late late[LATE_KEPT];
@@ -472,6 +479,11 @@ size_t capture_list(struct controller *c, struct task *t, const struct site *sit
 /* Touch the scratch memory that it takes, before somebody stands for that; and give it back. */
 void capture_warm(struct controller *c);
 void capture_cool(struct controller *c);
+
+/* counter.c: take the file that came along. 0, or why it is none that can be trusted. */
+int counters_take(struct controller *c, const struct proto_counters *body);
+/* One more hit of the breakpoints of a site. */
+void counters_add(struct controller *c, const struct site *site);
 
 /* image.c: 0, -EPROTO, -ENOMEM */
 int image_learn(struct controller *c, const struct proto_image *told, const struct proto_image_site *sites);

@@ -43,15 +43,33 @@ static bool tell(struct controller *c, struct task *t, struct site *site, const 
 	};
 	bool asked;
 
-	if (site->flags & PROTO_SITE_ASK && !(site->flags & PROTO_SITE_CAPTURE))
+	if (site->flags & PROTO_SITE_ASK && (c->asks || !(site->flags & PROTO_SITE_CAPTURE)))
 		sample_hit(c, t, regs);
 	event_of(c, &body.event, t);
-	if (site->flags & PROTO_SITE_CAPTURE)
+	if (site->flags & PROTO_SITE_CAPTURE && !c->asks)
 		body.items = (uint32_t)capture_list(c, t, site);
 	site->flags &= ~(uint32_t)PROTO_SITE_CAPTURE;
 	asked = !body.items && site->flags & PROTO_SITE_ASK && ask(c, t, &body.event);
 	out_event_with(c, PROTO_EV_hit, &body, sizeof(body), c->scratch, body.items);
 	return asked;
+}
+
+/* The breakpoints of a site have been hit: counted, and told of where somebody listens. Nobody waits for it. */
+static void probe_hit(struct controller *c, struct task *t, const struct site *site, const struct arch_regs *regs)
+{
+	struct proto_ev_hit body = {
+		.site = site->probe_id,
+		.address = site->address,
+		.hits = site->hits,
+		.arg0 = arch_argument(regs, 0),
+		.arg1 = arch_argument(regs, 1),
+	};
+
+	counters_add(c, site);
+	if (!(site->probe & PROTO_SITE_REPORT))
+		return;
+	event_of(c, &body.event, t);
+	out_event(c, PROTO_EV_hit, &body, sizeof(body));
 }
 
 static void set_back(struct controller *c, struct task *t, struct arch_regs *regs)
@@ -81,16 +99,19 @@ static void hit_site(struct controller *c, struct task *t, struct site *site, st
 	if (counted) {
 		site->hits++;
 		c->stats.hits++;
+		if (site->probe && t->process->followed)
+			probe_hit(c, t, site, regs);
 	}
-	if (!counted || !guard_matches(t, site)) {
+	if (!counted || !site->own || site->flags & PROTO_SITE_LATER || !guard_matches(t, site)) {
 		go_over(c, t, site, regs);
 		return;
 	}
 	if (site->flags & PROTO_SITE_ONCE) {
-		/* From here on the original stands; who has hit it meanwhile finds the tombstone. */
+		/* From here on the original stands, unless it is a breakpoint too; who has hit it meanwhile finds the tombstone. */
 		space_lift_hit(t->process->space, site);
 		space_plant_later(t->process->space);
-		t->over = 0;
+		if (!site->planted)
+			t->over = 0;
 	}
 	if (site->flags & (PROTO_SITE_REPORT | PROTO_SITE_ASK) && t->process->followed &&
 	    tell(c, t, site, regs)) {

@@ -191,7 +191,7 @@ bool image_show(struct controller *c, struct task *t, struct proto_ev_exec *body
 
 	read_items(c, t->tid, body);
 	image = body->key.word[0] || body->key.word[1] ? image_of(c, &body->key) : NULL;
-	if (!image || c->out.used > UNSENT_MAX || !plant_image(c, t->process, image, body))
+	if (c->asks || !image || c->out.used > UNSENT_MAX || !plant_image(c, t->process, image, body))
 		return false;
 	body->image = image->told.id;
 	return true;

@@ -119,7 +119,7 @@ static int do_lift(struct controller *c, uint64_t id, const unsigned char *bytes
 		int r;
 
 		memcpy(&address, bytes + sizeof(body) + i * sizeof(address), sizeof(address));
-		r = space_lift_site(c, p->space, address);
+		r = space_lift_site(c, p->space, address, body.parts);
 		lifted += r == 0;
 		result = result ? result : r;
 	}
@@ -304,6 +304,16 @@ static int do_snapshot(struct controller *c, uint64_t id, const unsigned char *b
 	(void)size;
 	memcpy(&body, bytes, sizeof(body));
 	return snapshot_start(c, id, &body, (const uint32_t *)(const void *)(bytes + sizeof(body)));
+}
+
+static int do_counters(struct controller *c, uint64_t id, const unsigned char *bytes, size_t size)
+{
+	struct proto_counters body;
+
+	(void)size;
+	memcpy(&body, bytes, sizeof(body));
+	out_result(c, id, PROTO_REQ_counters, counters_take(c, &body), 0);
+	return 0;
 }
 
 static handler *const handlers[] = {

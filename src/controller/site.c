@@ -351,7 +351,7 @@ static int plant_one(struct space *s, struct site *site, const struct found *fou
 	memcpy(site->original, bytes, ARCH_TRAP_SIZE);
 	site->known = true;
 	identify(site, found);
-	if (site->flags & PROTO_SITE_LATER)
+	if (site->flags & PROTO_SITE_LATER && !site->probe)
 		return 0;
 	if (!s->lifted) {
 		if (!s->probed) {
@@ -376,12 +376,32 @@ void space_plant_later(struct space *s)
 		if (!(site->flags & PROTO_SITE_LATER))
 			continue;
 		site->flags &= ~(uint32_t)PROTO_SITE_LATER;
-		site->planted = site->known && (s->lifted || !site_write(s, site, true));
+		if (!site->planted)
+			site->planted = site->known && (s->lifted || !site_write(s, site, true));
 	}
+}
+
+/* What it stood for before it was lifted is over. */
+static void forget_parts(struct site *site)
+{
+	if (site->planted || (site->own && site->flags & PROTO_SITE_LATER))
+		return;
+	site->own = false;
+	site->flags = 0;
+	site->probe = 0;
 }
 
 static void describe(struct site *site, const struct proto_site *from)
 {
+	if (from->flags & PROTO_SITE_PROBE) {
+		site->probe = from->flags & (PROTO_SITE_PROBE | PROTO_SITE_REPORT);
+		site->probe_id = from->id;
+		memcpy(site->counter, from->counter, sizeof(site->counter));
+		/* of an own part that has been looked at when it was told */
+		site->flags &= ~(uint32_t)PROTO_SITE_WITNESS;
+		return;
+	}
+	site->own = true;
 	site->id = from->id;
 	site->flags = from->flags;
 	site->guard = from->guard;
@@ -406,6 +426,9 @@ int space_plant(struct controller *c, struct process *p, const struct proto_site
 
 			memcpy(&from, &sites[at], sizeof(from));
 			site = site_find(&s->sites, from.address);
+			/* Its object may have been unmapped and mapped anew without a word to us. */
+			if (site && site->planted && from.flags & PROTO_SITE_PROBE && !s->lifted && !trap_stands(s, site))
+				site->planted = false;
 			if (site && site->planted) {
 				/* one trap, whatever it now stands for */
 				describe(site, &from);
@@ -418,6 +441,7 @@ int space_plant(struct controller *c, struct process *p, const struct proto_site
 				result = result ? result : -ENOMEM;
 				continue;
 			}
+			forget_parts(site);
 			describe(site, &from);
 			site->recipe = from.recipe;
 			site->slot = 0;
@@ -492,7 +516,7 @@ static void lift_batch(struct space *s, struct search *search, bool forget)
 		search->site[i]->planted = false;
 }
 
-int space_lift_site(struct controller *c, struct space *s, vaddr_t address)
+int space_lift_site(struct controller *c, struct space *s, vaddr_t address, uint64_t parts)
 {
 	struct site *site = site_find(&s->sites, address);
 	struct found found;
@@ -501,12 +525,20 @@ int space_lift_site(struct controller *c, struct space *s, vaddr_t address)
 	(void)c;
 	if (!site || !site->planted)
 		return -ENOENT;
+	site->probe = 0;
+	if (parts & PROTO_SITE_PROBE && site->own && !(site->flags & PROTO_SITE_LATER))
+		return 0;
+	if (!(parts & PROTO_SITE_PROBE))
+		site->own = false;
 	lift_batch(s, &search, true);
 	return 0;
 }
 
 void space_lift_hit(struct space *s, struct site *site)
 {
+	site->own = false;
+	if (site->probe)
+		return;
 	if (!s->lifted && trap_stands(s, site))
 		site_write(s, site, false);
 	site->planted = false;

@@ -30,8 +30,9 @@ void space_ready(struct space *s);
 /* Plant count sites in the space of p. 0, or the first failure; *ret_planted counts what stands. */
 int space_plant(struct controller *c, struct process *p, const struct proto_site *sites, uint32_t count,
 		uint32_t *ret_planted);
-int space_lift_site(struct controller *c, struct space *s, vaddr_t address);
-/* The same for a site that a thread has run into this very moment: it is still in its mapping. */
+/* parts: PROTO_SITE_PROBE: only that one, and the trap when no other is left; 0: all. */
+int space_lift_site(struct controller *c, struct space *s, vaddr_t address, uint64_t parts);
+/* The library's own part of a site that a thread has run into this very moment: it is still in its mapping. */
 void space_lift_hit(struct space *s, struct site *site);
 /* All traps out of memory / back in again; the table stays. */
 void space_lift(struct controller *c, struct space *s);

@@ -21,7 +21,7 @@
 	X(sendmsg) X(signalfd4) X(rt_sigprocmask) X(rt_sigaction) X(setsid) X(close_range) X(fcntl)        \
 	X(pidfd_open) X(pidfd_getfd) X(pidfd_send_signal) X(clone) X(execve) X(execveat) X(chdir) X(dup3) X(pipe2) \
 	X(mmap) X(munmap) X(madvise) X(mlockall) X(newfstatat) X(faccessat) X(prctl) X(prlimit64) X(ioctl) X(getpid) \
-	X(gettid) X(memfd_create) X(socketpair) X(exit_group) X(exit) X(lseek) X(sched_yield) X(setpriority) X(getpriority) X(epoll_create1) X(epoll_ctl) X(epoll_pwait) X(getsockopt) X(get_robust_list)
+	X(gettid) X(memfd_create) X(fstatfs) X(ftruncate) X(socketpair) X(exit_group) X(exit) X(lseek) X(sched_yield) X(setpriority) X(getpriority) X(epoll_create1) X(epoll_ctl) X(epoll_pwait) X(getsockopt) X(get_robust_list)
 
 enum sys_call {
 #define X(name) SYS_CALL_##name,

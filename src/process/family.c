@@ -235,6 +235,8 @@ void family_remove(struct tether *process)
 	operation_finish(rendezvous, -TETHER_EGONE);
 	operation_put(rendezvous);
 	pthread_mutex_lock(&table->lock);
+	if (process->members)
+		table->hooks->gone(process);
 	process->family = NULL;
 	handle_unlist(process);
 	handle_unpin(process); /* may free it */
@@ -393,5 +395,7 @@ void family_end(struct family *family, const char *reason)
 	image_free(family->rehearsed);
 	sampled_drop(family);
 	free(family->park_on_exec);
+	if (table->hooks)
+		table->hooks->ended(family);
 	free(family);
 }

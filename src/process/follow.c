@@ -201,8 +201,17 @@ static void forget_image(struct tether *process)
 	}
 	pthread_mutex_unlock(&process->table->lock);
 	sampled_forget_last(process);
+	if (process->members)
+		process->table->hooks->executed(process);
 	memset(&process->rtld, 0, sizeof(process->rtld));
 	process->preinit_seen = process->main_planted = process->main_seen = false;
+}
+
+/* Before it runs, if it waits. */
+static void new_code(struct tether *process)
+{
+	if (process->members)
+		process->table->hooks->new_code(process);
 }
 
 static void post_preinit(struct tether *process, const struct proto_event *from)
@@ -252,6 +261,7 @@ static enum proto_action enter_image(struct tether *process, const struct proto_
 		rendezvous_failed(process, TETHER_ENOMAIN, 0, NULL);
 	if (process->rtld.flavour == RTLD_STATIC && process->monitored) {
 		post_preinit(process, &from->event);
+		new_code(process);
 		parked = parked || (process->rendezvous && process->stop == TETHER_STOP_PREINIT);
 	}
 	return parked ? PROTO_STAY : PROTO_GO;
@@ -261,8 +271,10 @@ static enum proto_action enter_image(struct tether *process, const struct proto_
 static void known_image(struct tether *process, const struct image *image, const struct proto_ev_exec *from)
 {
 	image_enter(process, image, from);
-	if (process->rtld.flavour == RTLD_STATIC && process->monitored)
-		post_preinit(process, &from->event);
+	if (process->rtld.flavour != RTLD_STATIC || !process->monitored)
+		return;
+	post_preinit(process, &from->event);
+	new_code(process);
 }
 
 /* It stands until it is answered for. */
@@ -327,6 +339,7 @@ static enum proto_action linker_hit(struct tether *process, const struct proto_e
 
 	if (follow_scan_by(process, from->event.tid, from->event.t_ns, &memory) <= 0)
 		return PROTO_GO;
+	new_code(process);
 	if (process->preinit_seen || !process->rtld.started)
 		return PROTO_GO;
 	post_preinit(process, &from->event);
@@ -357,6 +370,8 @@ static void event_hit(struct family *family, struct tether *process, const void 
 		action = linker_hit(process, from);
 	else if (from->site == SITE_MAIN)
 		main_hit(process, from);
+	else if (from->site == SITE_PROBE && process->members)
+		process->table->hooks->hit(process, from);
 	if (from->event.question)
 		family_answer(family, from->event.question, action);
 }
@@ -394,6 +409,8 @@ static void event_fork(struct family *family, struct tether *process, const void
 		inherit(child, process, from->shares_memory);
 	if (child)
 		family_add(family, child);
+	if (child && process && process->members)
+		process->table->hooks->forked(child, process, from->shares_memory, family->late);
 	event.u.fork.child = from->child;
 	event.u.fork.kind = from->kind;
 	event.u.fork.followed = from->followed;

@@ -21,9 +21,6 @@
 
 #include <pthread.h>
 #include <sys/queue.h>
-/* Else uthash ends the host's process when memory is short. After an add, hh.tbl tells: NULL is not added. */
-#define HASH_NONFATAL_OOM 1
-#include <uthash.h>
 
 #include <tether/tether.h>
 
@@ -31,6 +28,7 @@
 #include "base/error.h"
 #include "client/line.h"
 #include "object/object.h"
+#include "process/hooks.h"
 #include "process/names.h"
 #include "rtld/rtld.h"
 
@@ -60,10 +58,13 @@ struct site {
 struct space {
 	unsigned users;
 	struct site *sites;
+	struct point *points;         /* of breakpoints (hooks.h); by address */
+	struct placed *placed;        /* owned */
+	size_t placed_count;
 };
 
 /* Ids of the sites that the library itself needs; clients' ids follow. */
-enum { SITE_LINKER = 1, SITE_MAIN = 2, SITE_FIRST_FREE = 16 };
+enum { SITE_LINKER = 1, SITE_MAIN = 2, SITE_PROBE = 3, SITE_FIRST_FREE = 16 };
 
 struct tether {
 	struct table *table;
@@ -110,6 +111,7 @@ struct tether {
 	bool monitored;
 	bool preinit_seen, main_planted, main_seen;
 	bool let_go;                 /* released or to be released: further questions are answered go */
+	struct members *members;     /* src/probe: its breakpoints; NULL: none. Control thread, changed under the lock */
 };
 
 STAILQ_HEAD(operation_queue, operation);
@@ -146,6 +148,8 @@ struct family {
 	bool leaving;                /* released; only the end of its controller is awaited */
 	bool finished;               /* to be ended once the current message is dealt with */
 	bool welcomed;               /* hello checked */
+	bool late;                   /* what is acted on was kept (lock.c): answers that came after it were not */
+	struct counters *counters;   /* src/probe; NULL: no breakpoint was ever added */
 	struct rtld_cache *cache;
 	struct image *rehearsed;     /* owned: what the created victim's first exec is expected to be */
 };
@@ -220,6 +224,9 @@ struct host {
 	/* The controller's executable for the calling thread: O_PATH fd to be closed, or negative code. */
 	int (*open_controller)(struct host *host);
 	const char *const *controller_arguments;
+	/* Queue a hit of a breakpoint; take back those of one. Lock held. */
+	void (*post_hit)(struct host *host, const struct tether_hit *hit);
+	void (*purge_hits)(struct host *host, const struct tether_breakpoint *breakpoint);
 	void (*log)(struct host *host, int level, const char *format, ...) PRINTF_LIKE(3, 4);
 	uint64_t question_ns;
 	uint64_t ignored;            /* signals that were ignored when the session was opened */
@@ -250,6 +257,8 @@ struct table {
 	uint64_t processes;
 	struct proto_stats retired;  /* of controllers that ended */
 	struct stack_pool *stacks;   /* rules of files; has a lock of its own */
+	const struct probe_hooks *hooks;
+	LIST_HEAD(, tether_breakpoint) breakpoints;
 	struct host *host;
 	/* control thread */
 	LIST_HEAD(, family) families;
@@ -288,6 +297,8 @@ void handle_unpin(struct tether *process);
 void handle_set_state(struct tether *process, enum tether_state state);
 
 struct operation *operation_new(struct table *table, void (*start)(struct operation *));
+/* The beginning of a larger one, of so many bytes; freed with it. */
+struct operation *operation_new_sized(struct table *table, void (*start)(struct operation *), size_t size);
 void operation_get(struct operation *operation);
 void operation_put(struct operation *operation);
 /* Called with the lock held; waits at most timeout_ms (0: without bound) and returns the result. */
@@ -463,6 +474,20 @@ void plant_and_answer(struct tether *process, const struct site_request *sites, 
 void plant_restore(const struct tether *process);
 /* Replace traps of this library in bytes just read; lock held. */
 void plant_hide(const struct tether *process, vaddr_t address, uint8_t *bytes, size_t length);
+
+/*
+ * Plant the breakpoints' part of sites, PROTO_SITES_MAX at most, by one message. bad[i]: no instruction can be read
+ * there, and it is left out. How many were sent (0: none, and no answer comes), or negative.
+ */
+struct probe_site {
+	vaddr_t address;
+	bool report;
+	uint32_t counter[MAX_SITE_COUNTERS];
+};
+int plant_probe(struct tether *process, const struct probe_site *sites, size_t count, bool *bad, answer_fn *answered,
+		struct operation *operation);
+/* A site of that kind is lifted, and the victim's bytes stand. Lock held. */
+void plant_forget(struct space *space, vaddr_t address);
 
 /* ---- stats.c ---- */
 void stats_add(struct proto_stats *sum, const struct proto_stats *more);

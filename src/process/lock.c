@@ -73,7 +73,9 @@ static void act_on_kept(struct family *family)
 			continue;
 		}
 		family->kept_bytes -= sizeof(*one) + one->length;
+		family->late = true;
 		act(family, one->message);
+		family->late = false;
 		free(one);
 	}
 }

@@ -36,6 +36,13 @@ void space_put(struct space *space)
 		HASH_DEL(space->sites, site);
 		free(site);
 	}
+	struct point *point, *next_point;
+	HASH_ITER(hh, space->points, point, next_point)
+	{
+		HASH_DEL(space->points, point);
+		free(point);
+	}
+	free(space->placed);
 	free(space);
 }
 
@@ -61,8 +68,11 @@ static struct site *site_add(struct space *space, const struct site *like)
 			free(site);
 			return NULL;
 		}
+		site->id = like->id;
 	}
-	site->id = like->id;
+	/* The library's own goes before a breakpoint's: it stays when that is lifted. */
+	if (like->id != SITE_PROBE)
+		site->id = like->id;
 	memcpy(site->home, like->home, sizeof(site->home));
 	return site;
 }
@@ -213,6 +223,43 @@ void plant_hide(const struct tether *process, vaddr_t address, uint8_t *bytes, s
 		if (site->address >= address && site->address - address < length &&
 		    bytes[site->address - address] == arch_trap[0])
 			bytes[site->address - address] = site->home[0];
+	}
+}
+
+int plant_probe(struct tether *process, const struct probe_site *sites, size_t count, bool *bad, answer_fn *answered,
+		struct operation *operation)
+{
+	struct proto_plant plant = { .pid = (uint32_t)process->pid, .gadget = process->rtld.gadget };
+	struct proto_site *batch = calloc(count, sizeof(*batch));
+	int result = 0;
+
+	if (!batch)
+		return -ENOMEM;
+	for (size_t i = 0; i < count; i++) {
+		struct site_request request = {
+			.address = sites[i].address,
+			.id = SITE_PROBE,
+			.flags = PROTO_SITE_PROBE | (sites[i].report ? PROTO_SITE_REPORT : 0),
+		};
+		bad[i] = prepare(process, &request, &batch[plant.items]) < 0;
+		if (!bad[i])
+			memcpy(batch[plant.items++].counter, sites[i].counter, sizeof(sites[i].counter));
+	}
+	if (plant.items)
+		result = process->family ? family_send(process->family, PROTO_REQ_plant, &plant, batch, plant.items,
+						       answered, operation)
+					 : -TETHER_EGONE;
+	free(batch);
+	return result < 0 ? result : (int)plant.items;
+}
+
+void plant_forget(struct space *space, vaddr_t address)
+{
+	struct site *site = site_at(space, address);
+
+	if (site && site->id == SITE_PROBE) {
+		HASH_DEL(space->sites, site);
+		free(site);
 	}
 }
 

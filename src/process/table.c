@@ -41,6 +41,7 @@ int table_init(struct table *table, struct host *host, uint64_t idle_bytes)
 	LIST_INIT(&table->families);
 	LIST_INIT(&table->all);
 	LIST_INIT(&table->births);
+	LIST_INIT(&table->breakpoints);
 	TAILQ_INIT(&table->idle);
 	table->host = host;
 	table->owner = getpid();
@@ -71,6 +72,8 @@ void table_destroy(struct table *table)
 {
 	struct tether *process;
 
+	if (table->hooks)
+		table->hooks->end(table);
 	while ((process = LIST_FIRST(&table->all))) {
 		process->pins = 1;
 		free(process->unlocking); /* locked to the end */
@@ -216,7 +219,12 @@ void handle_set_state(struct tether *process, enum tether_state state)
 
 struct operation *operation_new(struct table *table, void (*start)(struct operation *))
 {
-	struct operation *operation = calloc(1, sizeof(*operation));
+	return operation_new_sized(table, start, sizeof(struct operation));
+}
+
+struct operation *operation_new_sized(struct table *table, void (*start)(struct operation *), size_t size)
+{
+	struct operation *operation = calloc(1, size);
 
 	if (!operation)
 		return NULL;

@@ -21,6 +21,7 @@
 
 #include <assert.h>
 
+#include "base/limits.h"
 #include "base/recipe.h"
 #include "base/types.h"
 
@@ -138,6 +139,11 @@ enum {
 	PROTO_SITE_CAPTURE = 1 << 7, /* with ASK: the first time tell what the linker lists, not ask; guard: its r_state */
 	PROTO_SITE_LATER = 1 << 8,  /* planted when one that is ONCE is hit in its address space */
 	PROTO_SITE_WITNESS = 1 << 6, /* planted only where all of recipe.home stands, whatever its length */
+	/*
+	 * The part that the client's breakpoints have in a site, beside the library's own: counters, and with REPORT a hit
+	 * event of its own (of the id that it was planted with) that never asks. One plant or lift of a part leaves the other.
+	 */
+	PROTO_SITE_PROBE = 1 << 9,
 };
 struct proto_site {
 	uint64_t address;
@@ -145,6 +151,7 @@ struct proto_site {
 	uint32_t flags;
 	uint32_t guard_value;
 	uint64_t guard;
+	uint32_t counter[MAX_SITE_COUNTERS]; /* PROBE: indexes into the shared counters; 0: none */
 	struct recipe recipe;
 };
 /* Sites of the address space of pid. A site planted twice at one address replaces id, flags and recipe. */
@@ -179,6 +186,15 @@ struct proto_image_site {
 struct proto_lift {
 	uint32_t pid;
 	uint32_t items;             /* uint64_t addresses */
+	uint64_t parts;             /* PROTO_SITE_PROBE: only that part; 0: all */
+};
+/*
+ * Counters of breakpoints, uint64_t each, in the memfd that comes along with the message, which is closed then: it must
+ * be sealed against shrinking, for the controller maps it and adds to them. From then on the controller asks about every
+ * exec and every list, whatever images it has learned: there may be something to plant before new code runs.
+ */
+struct proto_counters {
+	uint64_t count;
 };
 
 enum proto_action {
@@ -291,7 +307,8 @@ struct proto_stack {
 	  PROTO_S_IDLE | PROTO_S_HOLDING | PROTO_S_PARENT)                                             \
 	X(30, monitor, struct proto_empty, 0, struct proto_result, PROTO_S_HOLDING | PROTO_S_PARENT)   \
 	X(32, snapshot, struct proto_snapshot, sizeof(uint32_t), struct proto_snapshot_taken,          \
-	  PROTO_S_HOLDING | PROTO_S_PARENT)
+	  PROTO_S_HOLDING | PROTO_S_PARENT)                                                            \
+	X(34, counters, struct proto_counters, 0, struct proto_result, PROTO_S_HOLDING | PROTO_S_PARENT)
 
 /* ---- events -------------------------------------------------------------------------------------------- */
 

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "os/sys.h"
+#include "probe/probe.h"
 #include "process/sample.h"
 #include "session/session.h"
 
@@ -116,6 +117,7 @@ static struct queued_event *copy_event(const struct tether_event *event)
 	struct queued_event *queued = malloc(sizeof(*queued) + packer.size);
 	if (!queued)
 		return NULL;
+	memset(&queued->hit, 0, sizeof(queued->hit));
 	packer.at = (char *)(queued + 1);
 	pack_event(&packer, event, &queued->event);
 	sample_get(event->stack);
@@ -133,6 +135,8 @@ static void free_event(struct queued_event *queued)
 
 	if (queued->event.process)
 		handle_unpin(queued->event.process);
+	if (queued->hit.breakpoint)
+		probe_put(queued->hit.breakpoint);
 	if (child)
 		handle_unpin(child);
 	sample_put(queued->event.stack);
@@ -176,26 +180,57 @@ static void append(struct tether_session *session, const struct tether_event *ev
 	session->queued++;
 }
 
-void queue_post(struct host *host, const struct tether_event *event)
+/* False: there is no room for it. */
+static bool make_room(struct tether_session *session, bool may_go, uint64_t t_ns)
 {
-	struct tether_session *session = session_of(host);
-
-	if (session->queued >= session->queue_limit && may_be_dropped(event->kind)) {
+	if (session->queued >= session->queue_limit && may_go) {
 		session->dropped++;
 		session->dropped_total++;
-		return;
+		return false;
 	}
 	if (session->dropped) {
 		struct tether_event notice = {
 			.size = sizeof(notice),
 			.kind = TETHER_EVENT_DROPPED,
-			.t_ns = event->t_ns,
+			.t_ns = t_ns,
 			.u.dropped.count = session->dropped,
 		};
 		session->dropped = 0;
 		append(session, &notice);
 	}
+	return true;
+}
+
+void queue_post(struct host *host, const struct tether_event *event)
+{
+	struct tether_session *session = session_of(host);
+
+	if (!make_room(session, may_be_dropped(event->kind), event->t_ns))
+		return;
 	append(session, event);
+	session->news = true;
+}
+
+void queue_post_hit(struct host *host, const struct tether_hit *hit)
+{
+	struct tether_session *session = session_of(host);
+	struct queued_event *queued = NULL;
+
+	if (make_room(session, true, hit->t_ns))
+		queued = calloc(1, sizeof(*queued));
+	else
+		return;
+	if (!queued) {
+		session->dropped++;
+		session->dropped_total++;
+		return;
+	}
+	queued->event.process = hit->process;
+	queued->hit = *hit;
+	handle_pin(hit->process);
+	probe_get(hit->breakpoint);
+	STAILQ_INSERT_TAIL(&session->events, queued, next);
+	session->queued++;
 	session->news = true;
 }
 
@@ -253,6 +288,26 @@ static void clear_event_fd(struct tether_session *session)
 	session->event_fd_set = same != 0;
 }
 
+void queue_purge_hits(struct host *host, const struct tether_breakpoint *breakpoint)
+{
+	struct tether_session *session = session_of(host);
+	struct event_queue kept = STAILQ_HEAD_INITIALIZER(kept);
+	struct queued_event *queued;
+
+	while ((queued = STAILQ_FIRST(&session->events))) {
+		STAILQ_REMOVE_HEAD(&session->events, next);
+		if (queued->hit.breakpoint == breakpoint) {
+			session->queued--;
+			free_event(queued);
+		} else {
+			STAILQ_INSERT_TAIL(&kept, queued, next);
+		}
+	}
+	STAILQ_CONCAT(&session->events, &kept);
+	if (!session->queued)
+		clear_event_fd(session);
+}
+
 static bool wait_for_event(struct tether_session *session, int timeout_ms)
 {
 	struct timespec until;
@@ -289,7 +344,9 @@ static int hand_over(struct tether_session *session)
 		session->queued--;
 		tether_event_fn *handler = session->handler;
 		void *data = session->handler_data;
-		if (handler) {
+		if (queued->hit.breakpoint) {
+			probe_deliver(&queued->hit);
+		} else if (handler) {
 			pthread_mutex_unlock(&session->table.lock);
 			handler(&queued->event, data);
 			pthread_mutex_lock(&session->table.lock);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "os/sys.h"
+#include "probe/probe.h"
 #include "session/session.h"
 
 #ifndef TETHER_CONTROLLER_PATH
@@ -122,6 +123,8 @@ static int session_fill(struct tether_session *session, const struct tether_sess
 	session->log = opts->log;
 	session->log_data = opts->log_data;
 	session->host.post = queue_post;
+	session->host.post_hit = queue_post_hit;
+	session->host.purge_hits = queue_purge_hits;
 	session->host.log = log_line;
 	session->host.ignored = ignored_signals();
 	controller_arguments(session);
@@ -137,6 +140,7 @@ static int session_fill(struct tether_session *session, const struct tether_sess
 		free(session->controller_path);
 		return -ENOMEM;
 	}
+	session->table.hooks = &probe_hooks;
 	session->table.idle_limit = opts->cache_limit ? opts->cache_limit : DEFAULT_CACHE;
 	queue_init(session);
 	return 0;

@@ -15,7 +15,8 @@
 
 struct queued_event {
 	STAILQ_ENTRY(queued_event) next;
-	struct tether_event event;
+	struct tether_event event;   /* kind 0: a hit */
+	struct tether_hit hit;
 	/* the strings and arrays that event points to follow */
 };
 STAILQ_HEAD(event_queue, queued_event);
@@ -67,6 +68,8 @@ void queue_init(struct tether_session *session);
 void queue_destroy(struct tether_session *session);
 /* Lock held. */
 void queue_post(struct host *host, const struct tether_event *event);
+void queue_post_hit(struct host *host, const struct tether_hit *hit);
+void queue_purge_hits(struct host *host, const struct tether_breakpoint *breakpoint);
 /*
  * Control thread, lock not held: tell whoever waits for events. Apart from posting, since a victim may stand
  * still until the control thread has answered for it: the answer goes first.

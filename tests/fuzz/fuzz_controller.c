@@ -450,7 +450,7 @@ static size_t compose(struct round *r, uint32_t type, unsigned char *bytes)
 		memcpy(body, &answer, sizeof(answer));
 	} else if (type == PROTO_REQ_plant || type == PROTO_REQ_lift) {
 		struct proto_lift head = { .pid = (uint32_t)r->victim, .items = count };
-		memcpy(body, &head, sizeof(head));
+		memcpy(body, &head, offsetof(struct proto_lift, parts)); /* what follows is another thing in a plant */
 	} else if (type == PROTO_REQ_grab) {
 		struct proto_grab grab = { .hold = { .mode = PROTO_RUN }, .pid = (uint32_t)r->victim, .items = count };
 		memcpy(body, &grab, sizeof(grab));

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/**
+ * tether/breakpoint.h - be told, or count, when a victim comes to a place in its code
+ *
+ * A breakpoint is a wish; where it stands follows from what is loaded. One that names a function waits for its object: it
+ * is planted before any code of the object runs (constructors too), goes with it at dlclose, and stands again when it
+ * is loaded again, by the next program that the victim executes too, and in followed children. One that names an address
+ * ends with what is mapped there. What cannot be planted stays inactive, and is tried again whenever something is loaded.
+ *
+ *	struct tether_breakpoint_opts opts = {
+ *		.size = sizeof(opts), .where = "libc.so.6:malloc", .handler = on_malloc, .data = &mine,
+ *	};
+ *	struct tether_breakpoint *breakpoint;
+ *	int r = tether_breakpoint_add(victim, &opts, &breakpoint, NULL);
+ *	...
+ *	tether_breakpoint_remove(breakpoint);
+ *
+ * A hit costs its thread one stop, in which it is counted and the instruction under the trap is run; the thread waits
+ * for nobody. Eight breakpoints may stand at one address; which of them the victim came to is told for each.
+ *
+ * Life: tether_breakpoint_add() -> enabled <-> disabled -> tether_breakpoint_remove(). It outlives its victim, for its
+ * counts, and keeps a handle from being freed, but not the hold of it: after the last tether_release() nothing stands any
+ * more. The end of the session ends it too.
+ */
+#ifndef TETHER_BREAKPOINT_H
+#define TETHER_BREAKPOINT_H
+
+#include <tether/process.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct tether_breakpoint;
+
+enum tether_breakpoint_flags {
+	TETHER_BREAKPOINT_ONCE = 1 << 0,     /* its first hit that is not ignored disables it, for good */
+	TETHER_BREAKPOINT_DISABLED = 1 << 1, /* does not stand until tether_breakpoint_enable() */
+	TETHER_BREAKPOINT_COUNT = 1 << 2,    /* only counted, no message a hit: no handler, no ignore, not ONCE */
+};
+
+enum { TETHER_HIT_ARGUMENTS = 2 };
+
+/**
+ * struct tether_hit - a thread of a victim came to a breakpoint; it runs on since
+ *
+ * The library's; lives, with its strings, until the handler returns.
+ */
+struct tether_hit {
+	size_t size;
+	struct tether_breakpoint *breakpoint;
+	struct tether *process; /* a reference that lasts as long as the record: tether_ref() to keep it */
+	int64_t pid, tid;
+	uint64_t t_ns;          /* CLOCK_MONOTONIC at the stop */
+	uint64_t address;       /* in the victim */
+	uint64_t number;        /* how many times it was hit so far, ignored ones too; from 1 */
+	const char *object;     /* path; "" when it was not known */
+	const char *symbol;     /* as in its symbol table; "" for an address without a name */
+	uint64_t offset;        /* from there */
+	uint64_t argument[TETHER_HIT_ARGUMENTS]; /* the registers of the first integer arguments, at a function's beginning */
+};
+
+/*
+ * Called by tether_dispatch() on the caller's thread, as an event handler is and with the same rules: any breakpoint may
+ * be added or removed in it, its own too.
+ */
+typedef void tether_hit_fn(const struct tether_hit *hit, void *data);
+
+struct tether_breakpoint_opts {
+	size_t size;
+	/*
+	 * "OBJECT:FUNCTION" or "OBJECT:FUNCTION+OFFSET". OBJECT is the path or the base name of a load object, for most
+	 * libraries their soname, or "a.out", the executable; FUNCTION a name as in its symbol table, not demangled; both may
+	 * be patterns of fnmatch(3). OFFSET is a number in C's notation. NULL: by address.
+	 */
+	const char *where;
+	uint64_t address;       /* of an instruction's first byte; 0 with where */
+	uint32_t flags;         /* enum tether_breakpoint_flags */
+	uint32_t reserved;
+	uint64_t ignore;        /* so many hits first are counted only */
+	tether_hit_fn *handler; /* required, but with TETHER_BREAKPOINT_COUNT */
+	void *data;             /* handed to the handler; the caller's */
+};
+
+/**
+ * tether_breakpoint_add - have a breakpoint in a victim, and in the children that it will have
+ * @process: a control handle; not one taken with TETHER_NO_MONITOR: nothing may be written into that one
+ * @opts: where and what for; read during the call only
+ * @ret: the caller's to remove; untouched on failure   @err: may be NULL
+ * Return: 0, wherever it stands by now (tether_breakpoint_info_get()); -TETHER_EINVALID (where is malformed, flags that
+ *         nobody knows or that contradict each other), -TETHER_EMODE (an observe handle), -TETHER_EMONITOR,
+ *         -TETHER_EMEMORY (no instruction at that address), -TETHER_ELIMIT (too many at that address),
+ *         -TETHER_EGONE, -TETHER_ELOST, -ENOMEM, -TETHER_EFORKED, -TETHER_ECLOSED
+ * Blocks: until it stands where it can; the names of files that nobody asked about before are read
+ * Threads: any; in a handler: yes; in a forked child: -TETHER_EFORKED
+ * Victim: runs on. Its text has a trap wherever it runs; never while it is parked, nor in what is let go. What is loaded
+ *         later waits, for at most the session's question_ms, until its breakpoints stand.
+ * Release: tether_breakpoint_remove()
+ * See: tether_dispatch(3), fnmatch(3), dlopen(3), elf(5)
+ *
+ * Names that the linker resolves when it loads (STT_GNU_IFUNC: strlen and others of libc.so.6) are passed over: the
+ * function that is chosen has a name of its own. Children that the victim has already are not concerned.
+ */
+TETHER_API int tether_breakpoint_add(struct tether *process, const struct tether_breakpoint_opts *opts,
+				     struct tether_breakpoint **ret, struct tether_error *err);
+
+/**
+ * tether_breakpoint_remove - take it out everywhere; hits of it that are queued are dropped
+ * @breakpoint: NULL is allowed; not to be used any more when this returns 0
+ * Return: 0, -TETHER_EFORKED, -TETHER_ECLOSED, -ENOMEM (it is as it was)
+ * Blocks: until no thread comes to it any more
+ * Threads: any; in a handler: yes, its own too. A handler that runs on another thread meanwhile ends after this returns.
+ * See: tether_breakpoint_add(3)
+ */
+TETHER_API int tether_breakpoint_remove(struct tether_breakpoint *breakpoint);
+
+/**
+ * tether_breakpoint_enable - have it stand, or not
+ * @breakpoint: one that was added   @enabled: 0 disables it: hits are neither counted nor told
+ * Return: 0, -TETHER_ESTATE (it was TETHER_BREAKPOINT_ONCE and has been hit), -TETHER_EFORKED, -TETHER_ECLOSED, -ENOMEM
+ * Blocks: until it stands where it can, or nowhere; hits from before that are queued are still handed over
+ * Threads: any; in a handler: yes; in a forked child: -TETHER_EFORKED
+ * See: tether_breakpoint_add(3)
+ */
+TETHER_API int tether_breakpoint_enable(struct tether_breakpoint *breakpoint, int enabled);
+
+struct tether_breakpoint_info {
+	size_t size;
+	uint64_t hits;      /* of all processes, while it was enabled; handlers may not have been called yet */
+	uint64_t functions; /* tether_breakpoint_functions() */
+	uint64_t standing;  /* addresses where it stands now, or will when what is parked goes on */
+	uint64_t inactive;  /* addresses where it should stand and could not be planted */
+	uint32_t enabled;   /* 1, or 0 */
+	uint32_t done;      /* TETHER_BREAKPOINT_ONCE: it has been hit */
+};
+
+/**
+ * tether_breakpoint_info_get - how it stands
+ * @breakpoint: one that was added   @ret: the caller's; it sets size, no more than that is written
+ * Return: 0, -TETHER_EINVALID, -TETHER_EFORKED, -TETHER_ECLOSED
+ * Threads: any; in a handler: yes; in a forked child: -TETHER_EFORKED
+ * See: tether_breakpoint_add(3)
+ */
+TETHER_API int tether_breakpoint_info_get(struct tether_breakpoint *breakpoint, struct tether_breakpoint_info *ret);
+
+/**
+ * struct tether_breakpoint_place - an address where a breakpoint stands, or a function where it has ever stood
+ *
+ * Strings are the library's and live as long as the breakpoint.
+ */
+struct tether_breakpoint_place {
+	size_t size;
+	int64_t pid;        /* 0 of a function: any process */
+	uint64_t address;   /* 0 of a function */
+	const char *object; /* path; "" when it was not known */
+	const char *symbol; /* "" for an address without a name */
+	uint64_t offset;    /* from there */
+	uint64_t hits;      /* of the function, in all processes */
+	uint32_t standing;  /* 0: it could not be planted; of a function: at how many addresses it stands */
+	uint32_t reserved;
+};
+
+/* Return 0 to go on, anything else to end the iteration with that value. */
+typedef int tether_place_fn(const struct tether_breakpoint_place *place, void *data);
+
+/**
+ * tether_breakpoint_places - every address where it stands or should stand now
+ * @breakpoint: one that was added   @visit: called once for each, on the calling thread; may call anything
+ * @data: handed to @visit; the caller's
+ * Return: what the callback returned last, or 0; -ENOMEM, -TETHER_EINVALID, -TETHER_EFORKED, -TETHER_ECLOSED
+ * Threads: any; in a handler: yes; in a forked child: -TETHER_EFORKED
+ * See: tether_breakpoint_functions(3)
+ */
+TETHER_API int tether_breakpoint_places(struct tether_breakpoint *breakpoint, tether_place_fn *visit, void *data);
+
+/**
+ * tether_breakpoint_functions - every function where it has ever stood, with its hits
+ * @breakpoint: one that was added   @visit: called once for each, on the calling thread; may call anything
+ * @data: handed to @visit; the caller's
+ * Return: what the callback returned last, or 0; -ENOMEM, -TETHER_EINVALID, -TETHER_EFORKED, -TETHER_ECLOSED
+ * Threads: any; in a handler: yes; in a forked child: -TETHER_EFORKED
+ * See: tether_breakpoint_places(3)
+ *
+ * A function is told by the path of its object and its name: that of a library that was loaded twice, by two programs or
+ * by a child is one. Counts stay when the victim has executed another program or has ended.
+ */
+TETHER_API int tether_breakpoint_functions(struct tether_breakpoint *breakpoint, tether_place_fn *visit, void *data);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

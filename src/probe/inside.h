@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * probe/inside.h - what the files of this room share
+ *
+ * A *breakpoint* has *spots*, the functions where it has ever stood, each with a counter. A *point* (process/hooks.h) is
+ * an address of one space and is used by breakpoints, each for a spot of it. Who is a *member* of a process: the
+ * breakpoints that concern it.
+ *
+ * The control thread alone changes all this, under table->lock where client threads read it.
+ */
+#ifndef PROBE_INSIDE_H
+#define PROBE_INSIDE_H
+
+#include "probe/probe.h"
+#include "process/handle.h"
+
+/* Shared with one controller; counted, under table->lock: breakpoints read it after the family has gone. */
+struct counters {
+	unsigned users;
+	uint64_t *value;
+	uint32_t used;
+};
+enum { COUNTERS_BYTES = MAX_COUNTERS * sizeof(uint64_t) };
+
+/* A parsed `where`. */
+struct where {
+	char *object, *function; /* owned, one block; NULL: by address */
+	uint64_t offset, address;
+};
+
+struct spot {
+	STAILQ_ENTRY(spot) next;
+	uint32_t counter;
+	uint32_t standing;           /* while functions are listed */
+	uint64_t offset;
+	const char *object, *symbol; /* behind it */
+	UT_hash_handle hh;           /* by key */
+	size_t key_length;
+	char key[];                  /* object, NUL, symbol, NUL */
+};
+
+struct tether_breakpoint {
+	LIST_ENTRY(tether_breakpoint) entry;
+	struct table *table;
+	struct tether *process;      /* pinned */
+	struct counters *counters;   /* a reference; NULL: not added yet */
+	struct where where;
+	uint32_t flags;
+	uint64_t ignore;
+	tether_hit_fn *handler;
+	void *data;
+	/* under table->lock */
+	unsigned users;              /* the client, queued records, running calls */
+	bool enabled, done, removed, listed;
+	uint64_t seen;               /* hits that were told of, one after the other */
+	STAILQ_HEAD(, spot) spots;
+	struct spot *by_name;        /* uthash */
+	uint32_t spot_count;
+};
+
+/* Whether it stands in this process: an address is one of the image that the process ran when it was added. */
+struct member {
+	struct tether_breakpoint *breakpoint;
+};
+struct members {
+	size_t count, room;
+	struct member *member;
+};
+
+/* ---- where.c ---- */
+/* 0, -TETHER_EINVALID, -ENOMEM. */
+int where_parse(struct where *where, const char *text);
+void where_clear(struct where *where);
+bool where_is_object(const struct where *where, const struct view_object *object);
+/*
+ * Call found for each address of the object that is meant, until it answers other than 0, which is returned. name lives
+ * as long as the table.
+ */
+struct found {
+	vaddr_t address;
+	const char *name;
+	uint64_t offset;
+};
+int where_find(const struct where *where, const struct view_object *object, struct symbol_file *table,
+	       int (*found)(const struct found *found, void *data), void *data);
+
+/* ---- counters.c ---- */
+/* Made and told to the controller, at a family's first breakpoint. answered is called if 1 is returned; 0: they are there. */
+int counters_make(struct family *family, answer_fn *answered, struct operation *operation);
+/* Lock held. */
+void counters_put(struct counters *counters);
+/* The next free one; 0: there is none. */
+uint32_t counters_next(struct counters *counters);
+uint64_t counters_read(const struct counters *counters, uint32_t index);
+
+/* ---- place.c (control thread, lock not held) ---- */
+/*
+ * Bring what stands in the space of a process in line with its breakpoints and what it has loaded. fresh: one that has
+ * just come, to be looked for in all that is loaded; or NULL. operation (NULL: nobody waits) is told of each answer.
+ */
+int place_all(struct tether *process, struct tether_breakpoint *fresh, struct operation *operation);
+/* Take one out of the space of a process. */
+void place_remove(struct tether *process, const struct tether_breakpoint *breakpoint, struct operation *operation);
+/* Tell the controller of the points that have changed. */
+void place_send(struct tether *process, struct operation *operation);
+/* A child's space: as its parent's; late: answers tell nothing of what the child has. 0, -ENOMEM. */
+int place_copy(struct tether *child, const struct tether *parent, bool late);
+
+/* ---- member.c ---- */
+/* Lock held. 0, -ENOMEM. */
+int member_add(struct tether *process, struct tether_breakpoint *breakpoint);
+void member_remove(struct tether *process, const struct tether_breakpoint *breakpoint);
+int member_copy(struct tether *child, const struct tether *parent);
+void members_free(struct tether *process);
+bool member_of(const struct tether *process, const struct tether_breakpoint *breakpoint);
+
+/* ---- breakpoint.c ---- */
+/* Lock held. The sum of its counters. */
+uint64_t breakpoint_hits(const struct tether_breakpoint *breakpoint);
+/* Its spot of that function, made if need be; lock held. NULL: no memory, or no counter is left. */
+struct spot *breakpoint_spot(struct tether_breakpoint *breakpoint, const char *object, const struct found *found);
+/* It does not stand anywhere any more. Control thread, lock not held. */
+void breakpoint_take_out(struct tether_breakpoint *breakpoint, struct operation *operation);
+
+#endif

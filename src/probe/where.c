@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * probe/where.c - "OBJECT:FUNCTION+OFFSET", and what of an object it means
+ */
+#include <errno.h>
+#include <fnmatch.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "probe/inside.h"
+
+static bool is_pattern(const char *text)
+{
+	return strpbrk(text, "*?[\\") != NULL;
+}
+
+static bool parse_offset(const char *text, uint64_t *ret)
+{
+	char *end;
+
+	if (*text < '0' || *text > '9')
+		return false;
+	errno = 0;
+	*ret = strtoull(text, &end, 0);
+	return errno == 0 && *end == '\0';
+}
+
+int where_parse(struct where *where, const char *text)
+{
+	size_t length = strnlen(text, MAX_PLACE_TEXT);
+	const char *colon = strrchr(text, ':');
+
+	if (length == MAX_PLACE_TEXT || colon == NULL || colon == text || colon[1] == '\0')
+		return -TETHER_EINVALID;
+	char *copy = strdup(text);
+	if (copy == NULL)
+		return -ENOMEM;
+	char *function = copy + (colon - text), *plus = strrchr(function, '+');
+	*function++ = '\0';
+	where->offset = 0;
+	if (plus != NULL) {
+		*plus = '\0';
+		if (!parse_offset(plus + 1, &where->offset) || *function == '\0') {
+			free(copy);
+			return -TETHER_EINVALID;
+		}
+	}
+	where->object = copy;
+	where->function = function;
+	return 0;
+}
+
+void where_clear(struct where *where)
+{
+	free(where->object);
+	where->object = where->function = NULL;
+}
+
+bool where_is_object(const struct where *where, const struct view_object *object)
+{
+	const char *base = strrchr(object->path, '/');
+
+	if (where->object == NULL || object->high <= object->low || object->is_vdso)
+		return false;
+	if (object->is_program && strcmp(where->object, "a.out") == 0)
+		return true;
+	base = base != NULL ? base + 1 : object->path;
+	return is_pattern(where->object)
+		       ? fnmatch(where->object, object->path, 0) == 0 || fnmatch(where->object, base, 0) == 0
+		       : strcmp(where->object, object->path) == 0 || strcmp(where->object, base) == 0;
+}
+
+struct finding {
+	const struct where *where;
+	const struct view_object *object;
+	struct symbol_file *table;
+	bool pattern;
+	uint64_t last; /* ascending: aliases come one after the other */
+	int (*found)(const struct found *found, void *data);
+	void *data;
+};
+
+static bool is_code(const struct symbol *symbol, bool pattern)
+{
+	if (symbol->flags & (SYMBOL_IS_PLT | SYMBOL_IS_JIT))
+		return false;
+	/* What has no type may be data: taken by its whole name only. */
+	return symbol->type == SYMBOL_FUNCTION || (symbol->type == SYMBOL_UNTYPED && !pattern);
+}
+
+static int visit(const struct symbol *symbol, void *data)
+{
+	struct finding *finding = data;
+	const struct where *where = finding->where;
+	const char *name = symbol->name;
+	struct symbol best;
+
+	if (!is_code(symbol, finding->pattern) || symbol->address == finding->last)
+		return 0;
+	if (finding->pattern ? fnmatch(where->function, name, 0) != 0 : strcmp(where->function, name) != 0)
+		return 0;
+	/* Of several names that match, the one that the address is called by. */
+	if (finding->pattern && symbol_file_at(finding->table, symbol->address, &best) == 0 &&
+	    best.address == symbol->address && fnmatch(where->function, best.name, 0) == 0)
+		name = best.name;
+	finding->last = symbol->address;
+	return finding->found(&(struct found){ symbol->address + finding->object->bias + where->offset, name, where->offset },
+			      finding->data);
+}
+
+int where_find(const struct where *where, const struct view_object *object, struct symbol_file *table,
+	       int (*found)(const struct found *found, void *data), void *data)
+{
+	struct finding finding = { where, object, table, is_pattern(where->function), UINT64_MAX, found, data };
+	struct symbol symbol;
+
+	/* Most objects have none of that name, and their index knows. */
+	if (!finding.pattern && symbol_file_find(table, where->function, &symbol) == -ENOENT)
+		return 0;
+	return symbol_file_each(table, visit, &finding);
+}
