@@ -10,8 +10,7 @@
 #include <string.h>
 
 #include "common.h"
-#include "timeline.h"
-#include "unrunnable.h"
+#include "running.h"
 
 struct run_options {
 	struct common_options common;
@@ -104,29 +103,6 @@ static const struct option_table table = {
 
 /* ---- run ----------------------------------------------------------------------------------------------- */
 
-/* The exit status after a create that failed. */
-static int explain_create(struct output *output, const char *file, int result,
-			  const struct tether_error *error)
-{
-	switch (-result) {
-	case TETHER_EEXEC:
-		if (error->system_error)
-			return unrunnable(output, file, error->system_error);
-		break;
-	case TETHER_EEXITED:
-		output_failure(output, "cannot stop it", result, error);
-		return error->status;
-	case TETHER_ESIGNALED:
-		output_failure(output, "cannot stop it", result, error);
-		output_flush(output);
-		die_of(error->status);
-	default:
-		break;
-	}
-	output_failure(output, "cannot run the command", result, error);
-	return STATUS_TETHER;
-}
-
 static int create(struct timeline *timeline, const struct run_options *options, char *const *argv,
 		  struct tether_error *error)
 {
@@ -164,38 +140,6 @@ static uint32_t last_mode(const struct timeline *timeline, const struct run_opti
 	return timeline->end == END_FIRST || timeline->end == END_LEFT ? TETHER_MODE_RUN : options->on_exit;
 }
 
-/* The command was let go before its end, and the kernel does not tell others than its parent how it ended. */
-static int status_unknown(struct timeline *timeline)
-{
-	if (timeline->then_status >= 0)
-		return timeline->then_status;
-	output_error(timeline->output, tether_error_name(TETHER_ELOST),
-		     "the command was let go before its end, and how it ended is not known", "");
-	return STATUS_TETHER;
-}
-
-static int status_of(struct timeline *timeline)
-{
-	switch (timeline->end) {
-	case END_FIRST:
-		return timeline->first_known ? timeline->first_code : status_unknown(timeline);
-	case END_LEFT:
-		return 0;
-	case END_TIMEOUT:
-		return STATUS_TIMEOUT;
-	default:
-		return STATUS_TETHER;
-	}
-}
-
-/* The signal to die of, 0 for none. */
-static int signal_of(const struct timeline *timeline)
-{
-	if (timeline->end == END_FIRST && timeline->first_known)
-		return timeline->first_signal;
-	return timeline->end == END_SIGNAL ? timeline->end_signal : 0;
-}
-
 static int run(const struct run_options *options, struct output *output, char *const *argv, int *signal)
 {
 	static const int listened[] = { SIGTERM, SIGCHLD, 0 };
@@ -211,7 +155,7 @@ static int run(const struct run_options *options, struct output *output, char *c
 	signals_step_aside();
 	result = create(&timeline, options, argv, &error);
 	if (result < 0) {
-		status = explain_create(output, argv[0], result, &error);
+		status = running_refused(output, argv[0], result, &error);
 		timeline_close(&timeline, options->on_exit);
 		return status;
 	}
@@ -222,8 +166,8 @@ static int run(const struct run_options *options, struct output *output, char *c
 	}
 	timeline_run(&timeline);
 	timeline_close(&timeline, last_mode(&timeline, options));
-	*signal = signal_of(&timeline);
-	return status_of(&timeline);
+	*signal = running_signal(&timeline);
+	return running_status(&timeline);
 }
 
 int command_run(const struct invocation *invocation)

@@ -24,7 +24,7 @@ struct invocation {
 
 typedef int command_fn(const struct invocation *invocation);
 
-command_fn command_run, command_watch, command_attach, command_hold, command_resume, command_wait, command_libs, command_sym,
+command_fn command_run, command_watch, command_attach, command_calls, command_hold, command_resume, command_wait, command_libs, command_sym,
 	command_stack, command_doctor;
 
 #endif

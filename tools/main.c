@@ -15,6 +15,7 @@ static const struct command {
 	{ "run", "run a command and show what it does", command_run },
 	{ "watch", "run a command untraced; show its stacks if it hangs", command_watch },
 	{ "attach", "show what running processes do", command_attach },
+	{ "calls", "count the calls of functions", command_calls },
 	{ "hold", "stop running processes and leave them stopped", command_hold },
 	{ "resume", "let stopped processes go on", command_resume },
 	{ "wait", "wait for processes that are no children, show how they end", command_wait },

@@ -80,6 +80,7 @@ struct tether_breakpoint_opts {
 	uint64_t ignore;        /* so many hits first are counted only */
 	tether_hit_fn *handler; /* required, but with TETHER_BREAKPOINT_COUNT */
 	void *data;             /* handed to the handler; the caller's */
+	const char *const *except; /* with where: functions that match one of these patterns are left out; ends with NULL */
 };
 
 /**

@@ -248,7 +248,8 @@ static int check(const struct tether_breakpoint_opts *opts)
 	const uint32_t flags = TETHER_BREAKPOINT_ONCE | TETHER_BREAKPOINT_DISABLED | TETHER_BREAKPOINT_COUNT;
 	bool counts = opts->flags & TETHER_BREAKPOINT_COUNT;
 
-	if (opts->flags & ~flags || opts->reserved || (opts->where != NULL) == (opts->address != 0))
+	if (opts->flags & ~flags || opts->reserved || (opts->where != NULL) == (opts->address != 0) ||
+	    (opts->except && !opts->where))
 		return -TETHER_EINVALID;
 	if (counts && (opts->handler || opts->ignore || opts->flags & TETHER_BREAKPOINT_ONCE))
 		return -TETHER_EINVALID;
@@ -352,7 +353,7 @@ int tether_breakpoint_add(struct tether *process, const struct tether_breakpoint
 	if (options_copy(&opts, sizeof(opts), given) < 0 || check(&opts) < 0)
 		return error_fill(err, TETHER_EINVALID, &details, "cannot add a breakpoint to %lld",
 				  (long long)process->pid);
-	result = opts.where ? where_parse(&where, opts.where) : 0;
+	result = opts.where ? where_parse(&where, opts.where, opts.except) : 0;
 	if (result == -TETHER_EINVALID)
 		details.cure = "give OBJECT:FUNCTION or OBJECT:FUNCTION+OFFSET";
 	if (result == 0)

@@ -25,6 +25,7 @@ enum { COUNTERS_BYTES = MAX_COUNTERS * sizeof(uint64_t) };
 /* A parsed `where`. */
 struct where {
 	char *object, *function; /* owned, one block; NULL: by address */
+	char **except;           /* owned; ends with NULL. NULL: none */
 	uint64_t offset, address;
 };
 
@@ -69,7 +70,7 @@ struct members {
 
 /* ---- where.c ---- */
 /* 0, -TETHER_EINVALID, -ENOMEM. */
-int where_parse(struct where *where, const char *text);
+int where_parse(struct where *where, const char *text, const char *const *except);
 void where_clear(struct where *where);
 bool where_is_object(const struct where *where, const struct view_object *object);
 /*

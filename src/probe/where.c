@@ -25,7 +25,30 @@ static bool parse_offset(const char *text, uint64_t *ret)
 	return errno == 0 && *end == '\0';
 }
 
-int where_parse(struct where *where, const char *text)
+static int copy_except(struct where *where, const char *const *except)
+{
+	size_t count = 0;
+
+	while (except != NULL && except[count] != NULL) {
+		if (count >= MAX_PLACE_EXCEPT || strnlen(except[count], MAX_PLACE_TEXT) == MAX_PLACE_TEXT)
+			return -TETHER_EINVALID;
+		count++;
+	}
+	if (count == 0)
+		return 0;
+	where->except = calloc(count + 1, sizeof(*where->except));
+	if (where->except == NULL)
+		return -ENOMEM;
+	for (size_t i = 0; i < count; i++) {
+		where->except[i] = strdup(except[i]);
+		if (where->except[i] == NULL)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+/* What is owned goes with where_clear(), of one that failed too. */
+int where_parse(struct where *where, const char *text, const char *const *except)
 {
 	size_t length = strnlen(text, MAX_PLACE_TEXT);
 	const char *colon = strrchr(text, ':');
@@ -47,13 +70,17 @@ int where_parse(struct where *where, const char *text)
 	}
 	where->object = copy;
 	where->function = function;
-	return 0;
+	return copy_except(where, except);
 }
 
 void where_clear(struct where *where)
 {
 	free(where->object);
 	where->object = where->function = NULL;
+	for (size_t i = 0; where->except != NULL && where->except[i] != NULL; i++)
+		free(where->except[i]);
+	free(where->except);
+	where->except = NULL;
 }
 
 bool where_is_object(const struct where *where, const struct view_object *object)
@@ -88,6 +115,14 @@ static bool is_code(const struct symbol *symbol, bool pattern)
 	return symbol->type == SYMBOL_FUNCTION || (symbol->type == SYMBOL_UNTYPED && !pattern);
 }
 
+static bool is_excepted(const struct where *where, const char *name)
+{
+	for (size_t i = 0; where->except != NULL && where->except[i] != NULL; i++)
+		if (fnmatch(where->except[i], name, 0) == 0)
+			return true;
+	return false;
+}
+
 static int visit(const struct symbol *symbol, void *data)
 {
 	struct finding *finding = data;
@@ -103,6 +138,8 @@ static int visit(const struct symbol *symbol, void *data)
 	if (finding->pattern && symbol_file_at(finding->table, symbol->address, &best) == 0 &&
 	    best.address == symbol->address && fnmatch(where->function, best.name, 0) == 0)
 		name = best.name;
+	if (is_excepted(where, name))
+		return 0;
 	finding->last = symbol->address;
 	return finding->found(&(struct found){ symbol->address + finding->object->bias + where->offset, name, where->offset },
 			      finding->data);

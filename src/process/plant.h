@@ -2,7 +2,7 @@
 /*
  * process/plant.h - breakpoints by address, for the library's own use and for tests that link the rooms
  *
- * The public breakpoint interface stands on this; it is not exported. Threads: any.
+ * Beside the public breakpoints (src/probe), whose part of a site stays apart from these; not exported. Threads: any.
  */
 #ifndef PROCESS_PLANT_H
 #define PROCESS_PLANT_H

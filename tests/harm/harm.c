@@ -14,6 +14,7 @@
  * --events: the client has the stack of every event, and what is about to crash parks.
  * --crashes: the same with victims that crash by themselves around the ending. They have to end by the signal, and with the core,
  * of a victim that nobody holds.
+ * --probes: what the client plants are public breakpoints (tether/breakpoint.h), with and without a handler.
  * --sabotage H takes a client that does this harm on purpose and passes when each victim is judged so.
  */
 #include <errno.h>
@@ -39,7 +40,7 @@ struct plan {
 	bool kinds[KINDS], holds[HOLD_COUNT], endings[ENDING_COUNT];
 	unsigned count, seconds;
 	uint64_t deadline_ns; /* 0: none */
-	bool spread, parks, stacks, events, crashes;
+	bool spread, parks, stacks, events, crashes, probes;
 	uint64_t seed;
 	unsigned expect; /* set of enum harm that each victim has to show; none: no harm at all */
 	const char *sabotage;
@@ -139,7 +140,7 @@ static void count_outcome(const struct plan *plan, struct tally *tally, const st
 	if (harms & ~excused(trial, harms))
 		tally->harmed++;
 	printf("# %s %s%s--kinds %s --holds %s --endings %s --count 1 --seed %lu (%u us after %s): %s: %s\n",
-	       harms & ~excused(trial, harms) ? "HARMED" : "the known risk", trial->parks ? "--parks " : trial->stacks ? "--stacks " : "",
+	       harms & ~excused(trial, harms) ? "HARMED" : "the known risk", trial->parks ? "--parks " : trial->stacks ? "--stacks " : trial->probes ? "--probes " : "",
 	       trial->crashes ? "--crashes " : trial->events ? "--events " : "",
 	       trial->kind, hold_name(trial->hold), ending_name(trial->ending), trial->seed, outcome->moment_us,
 	       outcome->early ? "the client's start" : "held", harm_names(harms, names, sizeof(names)),
@@ -230,6 +231,7 @@ static struct tally run_row(const struct plan *plan, unsigned kind, unsigned hol
 			.stacks = plan->stacks,
 			.events = plan->events,
 			.crashes = plan->crashes,
+			.probes = plan->probes,
 		};
 		struct outcome outcome;
 
@@ -354,7 +356,7 @@ static void find_lab(struct lab *lab, const char *sabotage)
 static void usage(void)
 {
 	fputs("usage: harm [--kinds K,..] [--holds H,..] [--endings E,..] [--count N] [--spread] [--seed S]\n"
-	      "            [--seconds N] [--parks | --stacks] [--events | --crashes] [--verbose] [--keep] [--sabotage HARM]\n"
+	      "            [--seconds N] [--parks | --stacks | --probes] [--events | --crashes] [--verbose] [--keep] [--sabotage HARM]\n"
 	      "kinds:",
 	      stderr);
 	for (unsigned i = 0; i < KINDS; i++)
@@ -391,6 +393,7 @@ static void parse(struct plan *plan, int argc, char **argv)
 		{ "sabotage", required_argument, NULL, 'x' }, { "parks", no_argument, NULL, 'P' },
 		{ "keep", no_argument, NULL, 'K' },           { "stacks", no_argument, NULL, 'S' },
 		{ "events", no_argument, NULL, 'E' },         { "crashes", no_argument, NULL, 'C' },
+		{ "probes", no_argument, NULL, 'B' },
 		{ 0 }
 	};
 	bool known = true;
@@ -435,6 +438,9 @@ static void parse(struct plan *plan, int argc, char **argv)
 			/* fall through */
 		case 'E':
 			plan->events = true;
+			break;
+		case 'B':
+			plan->probes = true;
 			break;
 		case 'x':
 			known &= choose_sabotage(optarg, plan);

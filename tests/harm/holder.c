@@ -47,6 +47,7 @@ struct holder {
 	uint32_t flags, stop, mode, question_ms;
 	bool forks;
 	bool stacks;         /* take its stacks all the time */
+	bool probes;         /* plant by public breakpoints */
 	bool parks;          /* park and continue it all the time */
 	uint64_t random;     /* how long it runs between two parks */
 	bool awaits_park;    /* asked for, not there yet */
@@ -147,12 +148,41 @@ static void leave_child(void)
 	}
 }
 
+static void on_hit(const struct tether_hit *hit, void *data)
+{
+	(void)hit;
+	(void)data;
+}
+
+/* Every second one is told of; they are removed by the ending, whatever it is. */
+static void add_breakpoints(struct holder *holder)
+{
+	for (uint32_t i = 0; i < holder->board->sites; i++) {
+		struct tether_breakpoint_opts opts = {
+			.size = sizeof(opts),
+			.address = holder->board->site[i],
+			.flags = i % 2 ? 0 : TETHER_BREAKPOINT_COUNT,
+			.handler = i % 2 ? on_hit : NULL,
+		};
+		struct tether_breakpoint *breakpoint;
+		struct tether_error error = TETHER_ERROR_INIT;
+		int result = tether_breakpoint_add(holder->victim, &opts, &breakpoint, &error);
+
+		if (result && result != -TETHER_EGONE && result != -TETHER_ELOST)
+			fail("breakpoint", result, &error);
+	}
+}
+
 static void plant_all(struct holder *holder)
 {
 	int result;
 
 	if (!holder->board->sites)
 		return;
+	if (holder->probes) {
+		add_breakpoints(holder);
+		return;
+	}
 	result = process_plant(holder->victim, holder->board->site, holder->board->sites);
 	/* A victim that is gone already is no failure of planting. */
 	if (result && result != -TETHER_EGONE && result != -TETHER_ELOST)
@@ -411,7 +441,7 @@ static int parse(struct holder *holder, int argc, char **argv)
 		{ "fork", no_argument, NULL, 'c' },        { "hang", no_argument, NULL, 'h' },
 		{ "parks", required_argument, NULL, 'p' }, { "stacks", required_argument, NULL, 't' },
 		{ "events", required_argument, NULL, 'e' },
-		{ 0 }
+		{ "probes", no_argument, NULL, 'B' },      { 0 }
 	};
 
 	for (int option; (option = getopt_long(argc, argv, "+", options, NULL)) != -1;)
@@ -445,6 +475,9 @@ static int parse(struct holder *holder, int argc, char **argv)
 			holder->kinds = TETHER_EVENTS_WITH_STACK;
 			holder->flags |= TETHER_PARK_ON_CRASH;
 			holder->random = strtoull(optarg, NULL, 0);
+			break;
+		case 'B':
+			holder->probes = true;
 			break;
 		case 't':
 			holder->stacks = true;

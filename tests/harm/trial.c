@@ -296,6 +296,8 @@ static void start_client(struct scene *scene, uint64_t *random)
 		PUT("--events");
 		PUT(parks);
 	}
+	if (scene->trial->probes)
+		PUT("--probes");
 	if (is_grabbed(scene->trial)) {
 		if (scene->trial->hold == HOLD_HANG)
 			PUT("--hang");

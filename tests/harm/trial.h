@@ -61,6 +61,7 @@ struct trial {
 	bool stacks; /* the client takes snapshots of its stacks all the time */
 	bool events; /* the client has the stack of every event, and parks what is about to crash */
 	bool crashes; /* it crashes by itself, at a moment that is not the ending's */
+	bool probes; /* its sites are public breakpoints, counted and told of */
 	uint64_t seed;
 };
 

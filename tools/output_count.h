@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * output_count.h - how often functions were called
+ */
+#ifndef TOOLS_OUTPUT_COUNT_H
+#define TOOLS_OUTPUT_COUNT_H
+
+#include "output.h"
+
+struct output_count {
+	int64_t pid; /* of the process that was asked about; its children are in the count */
+	const char *object, *symbol;
+	uint64_t offset; /* from the symbol */
+	uint64_t count;
+};
+
+void output_count(struct output *output, const struct output_count *count);
+
+#endif
