@@ -89,6 +89,7 @@ struct task {
 	uint64_t last_mask;  /* its signal mask as last seen (rule 8) */
 	uint64_t blocking[8]; /* masks with SIGTRAP in them, seen since it was last seen without; 0: none */
 	unsigned blocking_next;
+	bool may_dump;       /* it has gone on with a signal that may have it write a core, or was found at that */
 	bool crashing;       /* `deliver` will end the process: it parks before it goes on with it */
 	int delivered;       /* the last signal that it went on with: its handler blocks more */
 	int went_with;       /* the signal that it went on with at its last stop, the how-manieth of all */
@@ -495,7 +496,9 @@ int image_adopt(struct controller *c, struct process *p, uint64_t id, const uint
  */
 bool image_show(struct controller *c, struct task *t, struct proto_ev_exec *body);
 
-/* crash.c: will the signal that it goes on with end its process, and is that to be told before? */
+/* crash.c: would that signal have a core written, if nobody catches it? */
+bool crash_dumps(int signal);
+/* Will the signal that it goes on with end its process, and is that to be told before? */
 bool crash_comes(const struct controller *c, const struct task *t);
 /* Tell, and park. False: there is nobody to continue it. */
 bool crash_park(struct controller *c, struct task *t);

@@ -22,13 +22,17 @@
 static const uint64_t dumping = BIT(SIGQUIT) | BIT(SIGILL) | BIT(SIGTRAP) | BIT(SIGABRT) | BIT(SIGBUS) | BIT(SIGFPE) |
 				BIT(SIGSEGV) | BIT(SIGXCPU) | BIT(SIGXFSZ) | BIT(SIGSYS);
 
+bool crash_dumps(int signal)
+{
+	return signal > 0 && signal <= 64 && dumping & BIT(signal);
+}
+
 bool crash_comes(const struct controller *c, const struct task *t)
 {
 	const struct process *p = t->process;
 	struct os_task_status status;
 
-	if (!(c->hold.flags & PROTO_PARK_CRASH) || !p->followed || p->released || p->release || t->deliver <= 0 ||
-	    t->deliver > 64 || !(dumping & BIT(t->deliver)))
+	if (!(c->hold.flags & PROTO_PARK_CRASH) || !p->followed || p->released || p->release || !crash_dumps(t->deliver))
 		return false;
 	/* The kernel does not let an init be ended by what it has no handler for. */
 	if (os_task_status(t->tid, &status) || status.is_init)

@@ -183,6 +183,12 @@ static void must_pass(struct controller *c, struct task *t, const struct os_task
 
 	t->must_pass = true;
 	c->grab.passing++;
+	/* Nothing comes of it any more but its end. */
+	t->may_dump = status->dumps_core;
+	if (t->may_dump) {
+		grab_passed(c, t);
+		return;
+	}
 	if (status->state == 'T')
 		return; /* SEIZE makes a stopped thread report its group-stop by itself */
 	call = os_blocked_syscall(t->process->pid, t->tid, NULL);

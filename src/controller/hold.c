@@ -121,6 +121,7 @@ void task_run(struct controller *c, struct task *t)
 		if (!trace_interrupt(t->tid))
 			task_set_state(t, TASK_STOPPING);
 	}
+	t->may_dump = crash_dumps(t->deliver);
 	t->went_with = t->deliver;
 	t->went_with_at = t->deliver ? ++c->deliveries : 0;
 	r = trace_go(t->tid, t->deliver);
@@ -130,11 +131,26 @@ void task_run(struct controller *c, struct task *t)
 	account_pause(c, t);
 }
 
+/*
+ * It runs no user code any more, and an INTERRUPT would wake it as a signal does: a core that goes into a pipe, or that a kernel
+ * before 5.13 writes, would end there. Between this look and the INTERRUPT it may still begin.
+ */
+static bool writes_core(const struct task *t)
+{
+	struct os_task_status status;
+
+	return t->may_dump && !os_task_status(t->tid, &status) && status.dumps_core;
+}
+
 void task_stop(struct controller *c, struct task *t)
 {
 	(void)c;
 	if (t->state != TASK_RUNNING && t->state != TASK_VFORKING && t->state != TASK_LISTENING)
 		return;
+	if (writes_core(t)) {
+		task_set_state(t, TASK_BLOCKED);
+		return;
+	}
 	/* -ESRCH: it is dying and runs no user code any more, but only its end says so. */
 	trace_interrupt(t->tid);
 	task_set_state(t, TASK_STOPPING);

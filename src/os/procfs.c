@@ -116,6 +116,7 @@ int os_task_status(int64_t tid, struct os_task_status *ret)
 	status.sig_ignored = os_status_number(text, "SigIgn", 16);
 	status.sig_caught = os_status_number(text, "SigCgt", 16);
 	status.seccomp = (uint32_t)os_status_number(text, "Seccomp", 10);
+	status.dumps_core = os_status_number(text, "CoreDumping", 10) != 0;
 	/* "Kthread:" is new (6.9); without it: neither a zombie nor a user of memory. */
 	if (os_status_field(text, "Kthread"))
 		status.kernel_thread = os_status_number(text, "Kthread", 10) != 0;

@@ -20,6 +20,7 @@ struct os_task_status {
 	uint32_t threads;
 	bool kernel_thread;
 	bool is_init;                     /* in its process, of its pid namespace */
+	bool dumps_core;                  /* its process does: it has ended but for that */
 };
 /* 0, -ESRCH (gone), or negative errno. */
 int os_task_status(int64_t tid, struct os_task_status *ret);

@@ -2,21 +2,26 @@
 /*
  * test_moves.c - the state machine of a task: every cell is filled, or says why it cannot come
  */
+#include <dirent.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "controller/moves.h"
+#include "os/procfs.h"
 #include "os/sys.h"
 
 static const char *where(enum task_state state, enum stop_kind kind)
@@ -287,6 +292,78 @@ static void a_child_made_by_a_stepped_instruction_has_its_maker(void **state)
 	}
 }
 
+/* ---- a core that is being written -------------------------------------------------------- */
+
+enum { DUMPED = 96 << 20 };
+
+static pid_t dumper(void)
+{
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		const struct rlimit all = { RLIM_INFINITY, RLIM_INFINITY };
+		char *bytes = mmap(NULL, DUMPED, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (bytes == MAP_FAILED || setrlimit(RLIMIT_CORE, &all))
+			_exit(1);
+		memset(bytes, 1, DUMPED);
+		signal(SIGQUIT, SIG_DFL);
+		raise(SIGQUIT);
+		_exit(1);
+	}
+	assert_true(pid > 0);
+	return pid;
+}
+
+static void remove_all(const char *folder)
+{
+	char path[512];
+	const struct dirent *entry;
+	DIR *list = opendir(folder);
+
+	while (list && (entry = readdir(list))) {
+		snprintf(path, sizeof(path), "%s/%s", folder, entry->d_name);
+		unlink(path);
+	}
+	closedir(list);
+	rmdir(folder);
+}
+
+/* An INTERRUPT would wake it as a signal does, and it has no user code to run. */
+static void who_writes_a_core_is_not_interrupted(void **state)
+{
+	char folder[] = "/tmp/tether-core-XXXXXX", back[4096];
+	struct os_task_status status = { .dumps_core = false };
+	bool seen;
+	struct one *one;
+	pid_t pid;
+
+	(void)state;
+	assert_non_null(getcwd(back, sizeof(back)));
+	assert_non_null(mkdtemp(folder));
+	assert_int_equal(chdir(folder), 0);
+	pid = dumper();
+	while (!os_task_status(pid, &status) && !status.dumps_core && status.state != 'Z')
+		;
+	seen = status.dumps_core;
+	if (seen) {
+		one = one_task(pid, TASK_RUNNING);
+		one->task->may_dump = true;
+		task_stop(&one->controller, one->task);
+		/* It may have come to its end between the two looks. */
+		if (!os_task_status(pid, &status) && status.dumps_core)
+			assert_int_equal(one->task->state, TASK_BLOCKED);
+		assert_int_equal(one->process->moving, one->task->state == TASK_BLOCKED ? 0 : 1);
+	}
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	remove_all(folder);
+	assert_int_equal(chdir(back), 0);
+	if (!seen)
+		skip(); /* no core is written here, or into too fast a place */
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -303,6 +380,7 @@ int main(void)
 		cmocka_unit_test(a_grab_does_not_wait_for_a_thread_that_is_gone),
 		cmocka_unit_test(time_does_not_go_back_from_event_to_event),
 		cmocka_unit_test(a_child_made_by_a_stepped_instruction_has_its_maker),
+		cmocka_unit_test(who_writes_a_core_is_not_interrupted),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
