@@ -154,6 +154,9 @@ void snapshot_forget(struct controller *c, struct task *t)
 
 static bool wanted(const struct process *p, const struct task *t)
 {
+	/* A leader that has ended may stay for long. */
+	if (t->state == TASK_ENDING)
+		return false;
 	return t->snapshot == SNAPSHOT_WANTED || (p->snapshot == SNAPSHOT_HOLDS_ALL && t->snapshot == SNAPSHOT_NOT);
 }
 
@@ -282,7 +285,7 @@ static void look_after(struct controller *c, struct process *p, bool enough)
 /* From here on in the list, one that is wanted. */
 static void choose(struct snapshot *s, struct task *t)
 {
-	while (t && (t->snapshot != SNAPSHOT_WANTED || t->serial > s->last_serial))
+	while (t && (t->snapshot != SNAPSHOT_WANTED || t->serial > s->last_serial || t->state == TASK_ENDING))
 		t = TAILQ_NEXT(t, of_process);
 	s->current = t;
 	s->record_at = UINT64_MAX;

@@ -4,6 +4,7 @@
  */
 #include "harness.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -579,4 +580,44 @@ TEST_SECONDS(several_threads_take_snapshots_of_one_victim, 60)
 	client_close(&c);
 	check_untraced(v.pid);
 	check_int(victim_end(&v), 0);
+}
+
+/* Where ends are waited for (a stack of each exit), its end is known: it is gone, though its record is not. */
+TEST(a_leader_that_has_ended_has_no_stack)
+{
+	static const uint32_t manners[] = { TETHER_TOGETHER, TETHER_ROLLING };
+	char *const argv[] = { (char[]){ "leaderless" }, NULL };
+	struct tether_create_opts opts = {
+		.size = sizeof(opts),
+		.file = victim_path("leaderless"),
+		.argv = argv,
+		.stop = TETHER_STOP_NONE,
+		.use_stdio = 3,
+		.stacks = TETHER_EVENT_BIT(TETHER_EVENT_EXIT),
+	};
+	struct client c = client_open();
+	struct tether *process;
+	struct seen seen = { 0 };
+	char line[16] = "";
+	int in[2], out[2];
+
+	check(!pipe2(in, O_CLOEXEC) && !pipe2(out, O_CLOEXEC));
+	opts.stdio[0] = in[0];
+	opts.stdio[1] = out[1];
+	check_int(tether_create(c.session, &opts, &process, NULL), 0);
+	close(in[0]);
+	close(out[1]);
+	check_int(read(out[0], line, sizeof(line) - 1), strlen("ready\n"));
+	check_same("ready\n", line);
+	for (size_t i = 0; i < sizeof(manners) / sizeof(manners[0]); i++) {
+		check_int(take(process, manners[i], &seen), 0);
+		check_int(seen.stacks, 1);
+		check_int(seen.stopped, 1);
+		check(seen.tid[0] != tether_pid(process));
+	}
+	forget(&seen);
+	close(in[1]);
+	client_await(&c, "exit 0", 1);
+	close(out[0]);
+	client_close(&c);
 }
