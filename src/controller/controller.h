@@ -265,6 +265,7 @@ struct snapshot {
 	int maps;                /* /proc/PID/maps; MAPS_UNOPENED: nobody has asked yet; negative errno */
 	uint32_t manner;         /* enum proto_manner */
 	bool spares;             /* PROTO_SPARE */
+	int threads_file;        /* the folder of the threads: fd + 1; 0: not open */
 	unsigned spare_rounds;   /* so often was it looked at whether the spared ones have run */
 	enum snapshot_phase phase;
 	uint64_t stack_bytes, total_bytes;

@@ -83,6 +83,8 @@ static void answer(struct controller *c, int result, const uint64_t resumed_ns[2
 	sys(close, s->file);
 	if (s->maps >= 0)
 		sys(close, s->maps);
+	if (s->threads_file > 0)
+		sys(close, s->threads_file - 1);
 	*s = (struct snapshot){ 0 };
 	if (!c->finishing && !c->grab.request)
 		hurry(c, false);

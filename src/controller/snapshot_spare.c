@@ -19,12 +19,16 @@
 
 enum { ROUNDS = 3 }; /* then all are stopped: meanwhile the others stand */
 
-static bool open_files(struct task *t)
+static bool open_files(struct snapshot *s, struct task *t)
 {
+	if (t->runs_file && t->call_file)
+		return true;
+	if (!s->threads_file)
+		s->threads_file = os_open_threads(s->process->pid) + 1;
 	if (!t->runs_file)
-		t->runs_file = os_open_thread(t->tid, "schedstat") + 1;
+		t->runs_file = os_open_thread(s->threads_file - 1, t->tid, "schedstat") + 1;
 	if (!t->call_file)
-		t->call_file = os_open_thread(t->tid, "syscall") + 1;
+		t->call_file = os_open_thread(s->threads_file - 1, t->tid, "syscall") + 1;
 	t->runs_file = t->runs_file > 0 ? t->runs_file : 0;
 	t->call_file = t->call_file > 0 ? t->call_file : 0;
 	return t->runs_file && t->call_file;
@@ -35,7 +39,7 @@ bool snapshot_spare(struct controller *c, struct task *t)
 	struct os_blocked at;
 	long call;
 
-	if (!open_files(t) || os_runs_of(t->runs_file - 1, &t->spared_runs))
+	if (!open_files(&c->snapshot, t) || os_runs_of(t->runs_file - 1, &t->spared_runs))
 		return false;
 	call = os_blocked_of(t->call_file - 1, &at);
 	if (call < 0)

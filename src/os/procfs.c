@@ -250,12 +250,24 @@ int os_thread_runs(int64_t pid, int64_t tid, uint64_t *ret)
 	return runs(text, read_once(path, text, sizeof(text)), ret);
 }
 
-int os_open_thread(int64_t tid, const char *name)
+int os_open_threads(int64_t pid)
+{
+	char path[48];
+
+	snprintf(path, sizeof(path), "/proc/%lld/task", (long long)pid);
+	return (int)open_proc(path, O_RDONLY | O_DIRECTORY);
+}
+
+int os_open_thread(int threads, int64_t tid, const char *name)
 {
 	char path[64];
+	long fd;
 
-	snprintf(path, sizeof(path), "/proc/%lld/%s", (long long)tid, name);
-	return (int)open_proc(path, O_RDONLY);
+	snprintf(path, sizeof(path), "%lld/%s", (long long)tid, name);
+	fd = sys(openat, threads, path, O_RDONLY | O_CLOEXEC, 0);
+	if (fd == -EINTR || fd == -ENOMEM)
+		fd = sys(openat, threads, path, O_RDONLY | O_CLOEXEC, 0);
+	return (int)gone(fd);
 }
 
 static long read_again(int fd, char *buffer, size_t size)

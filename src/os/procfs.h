@@ -60,8 +60,12 @@ long os_blocked_at(int64_t pid, int64_t tid, struct os_blocked *ret);
  */
 int os_thread_runs(int64_t pid, int64_t tid, uint64_t *ret);
 
-/* The same again and again: "syscall" and "schedstat" of a thread as files, to be closed, or negative errno. */
-int os_open_thread(int64_t tid, const char *name);
+/*
+ * The same again and again, and of many: the folder of a process's threads, and in it "syscall", "schedstat" and the like of
+ * one. Files, to be closed, or negative errno. The way from the root to there is a third of the work.
+ */
+int os_open_threads(int64_t pid);
+int os_open_thread(int threads, int64_t tid, const char *name);
 long os_blocked_of(int fd, struct os_blocked *ret);
 int os_runs_of(int fd, uint64_t *ret);
 
