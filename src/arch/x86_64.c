@@ -184,21 +184,20 @@ static bool is_alternate_stack(uint64_t start, uint64_t flags, uint64_t size)
  */
 vaddr_t arch_interrupted_sp(const unsigned char *bytes, size_t length, vaddr_t address)
 {
-	enum { FLAGS, LINK, STACK, STACK_FLAGS, STACK_SIZE, RSP = 20, RIP = 21, WORDS = 22, FLAGS_KNOWN = 7 };
+	enum { FLAGS, LINK, STACK, STACK_FLAGS, STACK_SIZE, HEAD, RSP = 20, WORDS = 22, FLAGS_KNOWN = 7 };
 	const size_t count = length / sizeof(uint64_t);
-	uint64_t word[WORDS];
 
 	for (size_t i = 0; i + WORDS <= count; i++) {
-		uint64_t flags[2];
+		uint64_t head[HEAD], pointer[2];
 
-		memcpy(flags, bytes + i * 8, sizeof(flags));
-		if (flags[FLAGS] > FLAGS_KNOWN || flags[LINK])
+		memcpy(head, bytes + i * 8, sizeof(head));
+		if (head[FLAGS] > FLAGS_KNOWN || head[LINK] || address + i * 8 - head[STACK] >= head[STACK_SIZE] ||
+		    !is_alternate_stack(head[STACK], head[STACK_FLAGS], head[STACK_SIZE]))
 			continue;
-		memcpy(word, bytes + i * 8, sizeof(word));
-		if (is_alternate_stack(word[STACK], word[STACK_FLAGS], word[STACK_SIZE]) &&
-		    address + i * 8 - word[STACK] < word[STACK_SIZE] && word[RSP] - word[STACK] >= word[STACK_SIZE] &&
-		    word[RSP] % 8 == 0 && word[RSP] && is_user(word[RSP]) && is_user(word[RIP]))
-			return word[RSP];
+		memcpy(pointer, bytes + (i + RSP) * 8, sizeof(pointer)); /* and rip */
+		if (pointer[0] - head[STACK] >= head[STACK_SIZE] && pointer[0] % 8 == 0 && pointer[0] && is_user(pointer[0]) &&
+		    is_user(pointer[1]))
+			return pointer[0];
 	}
 	return 0;
 }
