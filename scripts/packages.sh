@@ -53,6 +53,8 @@ if [ "$purpose" = test ]; then
 	need libclang-rt-dev sh -c 'echo "int LLVMFuzzerTestOneInput(void); int LLVMFuzzerTestOneInput(void) { return 0; }" |
 		clang -fsanitize=fuzzer -x c -o /dev/null -'
 	need libcmocka-dev header cmocka.h
+	# Loaded when it is asked for (--fetch).
+	need libdebuginfod1 sh -c 'PATH=$PATH:/sbin ldconfig -p | grep -q libdebuginfod.so.1'
 	need binutils program nm
 	need procps program pgrep
 	need util-linux program setpriv

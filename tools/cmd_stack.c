@@ -14,6 +14,7 @@
 #include "refusal.h"
 #include "select.h"
 #include "signals.h"
+#include "stacks_fetch.h"
 
 struct tids {
 	int64_t *tids;
@@ -24,7 +25,7 @@ struct stack_options {
 	struct common_options common;
 	struct selection selection;
 	struct tids tids;
-	bool rolling, still, stop_all, merge, raw, lines;
+	bool rolling, still, stop_all, merge, raw, lines, fetch;
 	uint64_t frames, kbytes, count, every_ns;
 };
 
@@ -108,6 +109,8 @@ static const struct option_row rows[] = {
 	  offsetof(struct stack_options, kbytes) },
 	{ 'l', "lines", NULL, "file, line and inlined functions too, from debug information", option_flag,
 	  offsetof(struct stack_options, lines) },
+	{ 0, "fetch", NULL, "ask debuginfod servers for missing debug files, when all are let go", option_flag,
+	  offsetof(struct stack_options, fetch) },
 	{ 0, "raw-names", NULL, "C++ and Rust names as the linker has them", option_flag,
 	  offsetof(struct stack_options, raw) },
 	{ 0, "every", "SECONDS", "again and again, until Ctrl-C or the process's end", option_duration,
@@ -139,7 +142,9 @@ static const struct option_table table = {
 struct target {
 	int64_t pid;
 	struct tether *handle; /* NULL: it could not be had, or has ended */
-	struct tether *reader; /* with --lines: to ask for source lines, while nobody stands */
+	struct tether *reader; /* with --lines and --fetch: to be asked while nobody stands */
+	struct kept_stacks kept; /* with --fetch: to be named when nobody is held */
+	bool taken;
 };
 
 struct sampling {
@@ -164,10 +169,11 @@ static bool gathers(const struct sampling *sampling)
 static void ask_sources(const struct output *output, const struct tether_frame *frame, struct output_sources *ret)
 {
 	bool exact = frame->how == TETHER_HOW_PC || frame->how == TETHER_HOW_SIGNAL;
+	struct tether_symbol_opts opts = { .size = sizeof(opts), .flags = output->sources_flags };
 
 	*ret = (struct output_sources){ 0 };
 	if (output->sources_of && frame->pc)
-		tether_source_at(output->sources_of, exact ? frame->pc : frame->pc - 1, NULL, output_sources_collect, ret);
+		tether_source_at(output->sources_of, exact ? frame->pc : frame->pc - 1, &opts, output_sources_collect, ret);
 }
 
 static void take_reader(struct sampling *sampling, struct target *target)
@@ -175,7 +181,8 @@ static void take_reader(struct sampling *sampling, struct target *target)
 	struct tether_grab_opts opts = { .size = sizeof(opts), .flags = TETHER_OBSERVE };
 
 	/* Who may hold a process may read it; if not, there are no lines. */
-	if (!sampling->options->lines || tether_grab(sampling->session, target->pid, &opts, &target->reader, NULL) < 0)
+	if ((!sampling->options->lines && !sampling->options->fetch) ||
+	    tether_grab(sampling->session, target->pid, &opts, &target->reader, NULL) < 0)
 		target->reader = NULL;
 }
 
@@ -205,9 +212,36 @@ static void take_hold(struct sampling *sampling, struct target *target)
 static void let_go(struct sampling *sampling, struct target *target)
 {
 	tether_release(target->handle);
-	tether_release(target->reader);
-	target->handle = target->reader = NULL;
+	target->handle = NULL;
 	sampling->alive--;
+	/* It is asked for the names yet. */
+	if (target->taken)
+		return;
+	kept_stacks_free(&target->kept);
+	tether_release(target->reader);
+	target->reader = NULL;
+}
+
+/* Nobody is held any more: now it may take its time. */
+static void fetch_and_show(struct sampling *sampling, struct target *target)
+{
+	const struct stack_options *options = sampling->options;
+	uint32_t flags = TETHER_SYMBOL_FETCH | (options->raw ? (uint32_t)TETHER_SYMBOL_RAW : 0);
+	struct stacks own, *stacks = gathers(sampling) ? &sampling->stacks : &own;
+
+	sampling->output->ask_sources = options->lines ? ask_sources : NULL;
+	sampling->output->sources_of = target->reader;
+	sampling->output->sources_flags = TETHER_SYMBOL_FETCH;
+	if (stacks == &own)
+		stacks_begin(&own, sampling->output, options->merge);
+	kept_stacks_name(&target->kept, target->reader, flags, stacks_add, stacks);
+	if (stacks == &own) {
+		stacks_end(&own);
+		stacks_snapshot(&own, &target->kept.snapshot);
+	}
+	kept_stacks_free(&target->kept);
+	tether_release(target->reader);
+	target->reader = NULL;
 }
 
 static void sample(struct sampling *sampling, struct target *target, bool first)
@@ -216,7 +250,8 @@ static void sample(struct sampling *sampling, struct target *target, bool first)
 	struct tether_snapshot_opts opts = {
 		.size = sizeof(opts),
 		.manner = options->still ? TETHER_STILL : options->rolling ? TETHER_ROLLING : TETHER_TOGETHER,
-		.flags = (options->raw ? TETHER_SNAPSHOT_RAW_NAMES : 0) | (options->stop_all ? 0 : TETHER_SNAPSHOT_SPARE_BLOCKED),
+		.flags = (options->fetch ? TETHER_SNAPSHOT_NO_NAMES : options->raw ? TETHER_SNAPSHOT_RAW_NAMES : 0) |
+			 (options->stop_all ? 0 : TETHER_SNAPSHOT_SPARE_BLOCKED),
 		.max_frames = (uint32_t)options->frames,
 		.max_kbytes = (uint32_t)options->kbytes,
 		.tids = options->tids.tids,
@@ -227,10 +262,14 @@ static void sample(struct sampling *sampling, struct target *target, bool first)
 
 	sampling->output->ask_sources = options->lines ? ask_sources : NULL;
 	sampling->output->sources_of = target->reader;
-	if (gathers(sampling))
+	target->kept.snapshot.size = sizeof(target->kept.snapshot);
+	if (options->fetch)
+		result = tether_snapshot(target->handle, &opts, kept_stacks_add, &target->kept, &target->kept.snapshot);
+	else if (gathers(sampling))
 		result = tether_snapshot(target->handle, &opts, stacks_add, &sampling->stacks, &snapshot);
 	else
 		result = stacks_take(sampling->output, target->handle, &opts, options->merge);
+	target->taken = options->fetch && result >= 0;
 	if (result >= 0)
 		return;
 	/* Of what is looked at again and again the end is no failure. */
@@ -308,6 +347,10 @@ static void run(struct sampling *sampling)
 		if (sampling->targets[i].handle)
 			let_go(sampling, &sampling->targets[i]);
 	}
+	for (size_t i = 0; i < sampling->count; i++) {
+		if (sampling->targets[i].taken)
+			fetch_and_show(sampling, &sampling->targets[i]);
+	}
 	sampling->output->ask_sources = NULL;
 	if (!stacks_end(&sampling->stacks))
 		sampling->status = STATUS_TETHER;
@@ -320,6 +363,13 @@ static int stack(const void *given, struct output *output)
 	struct tether_error error = TETHER_ERROR_INIT;
 	int result;
 
+	if (sampling.options->fetch) {
+		result = tether_fetch_check(&error);
+		if (result < 0) {
+			output_failure(output, "cannot fetch debug files", result, &error);
+			return STATUS_TETHER;
+		}
+	}
 	signals_save(&sampling.signals);
 	signals_survive_readers();
 	if (sampling.options->common.timeout_ns)
@@ -344,6 +394,8 @@ int command_stack(const struct invocation *invocation)
 			status = common_misuse(invocation, "give --rolling or --still, not both");
 		else if (options.lines && options.common.output.format == OUTPUT_FOLDED)
 			status = common_misuse(invocation, "--lines is not for --format=folded");
+		else if (options.fetch && options.every_ns)
+			status = common_misuse(invocation, "--fetch is not for --every: servers are asked when all are let go");
 		else if (options.count > 1 && !options.every_ns)
 			status = common_misuse(invocation, "--count needs --every");
 		else {

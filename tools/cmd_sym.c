@@ -16,7 +16,7 @@
 struct sym_options {
 	struct common_options common;
 	struct selection selection;
-	bool lines, raw, all;
+	bool lines, raw, all, fetch;
 	char *const *words;
 };
 
@@ -27,6 +27,8 @@ static const struct option_row rows[] = {
 	{ 'a', "all", NULL, "every object and namespace that has the name, not the first", option_flag,
 	  offsetof(struct sym_options, all) },
 	{ 0, "raw", NULL, "names as in the table, not demangled", option_flag, offsetof(struct sym_options, raw) },
+	{ 0, "fetch", NULL, "ask debuginfod servers for debug files that are missing here", option_flag,
+	  offsetof(struct sym_options, fetch) },
 	RECORD_OPTIONS(struct sym_options, common),
 	LAST_OPTIONS,
 };
@@ -50,11 +52,17 @@ struct asking {
 
 /* ---- answers ----------------------------------------------------------------------------------- */
 
+static uint32_t flags_of(const struct sym_options *options)
+{
+	return (options->raw ? (uint32_t)TETHER_SYMBOL_RAW : 0) | (options->fetch ? (uint32_t)TETHER_SYMBOL_FETCH : 0);
+}
+
 static void show(struct asking *asking, uint64_t address, const struct tether_symbol *symbol)
 {
 	struct output_sources sources = { 0 };
 	struct tether_symbol_opts opts = { .size = sizeof(opts), .flags = TETHER_SYMBOL_IMAGE, .image = symbol->image };
 
+	opts.flags |= flags_of(asking->options) & TETHER_SYMBOL_FETCH;
 	if (asking->options->lines)
 		tether_source_at(asking->handle, address, &opts, output_sources_collect, &sources);
 	output_symbol(asking->output, asking->pid, address, symbol, asking->options->lines ? &sources : NULL);
@@ -124,7 +132,7 @@ static const char *split(const char *word, char **object)
 
 static int ask_name(struct asking *asking, const char *word)
 {
-	struct tether_symbol_opts opts = { .size = sizeof(opts), .flags = asking->options->raw ? TETHER_SYMBOL_RAW : 0 };
+	struct tether_symbol_opts opts = { .size = sizeof(opts), .flags = flags_of(asking->options) };
 	char *object;
 	const char *name = split(word, &object);
 	bool all = asking->options->all || strpbrk(name, "*?[") != NULL;
@@ -144,7 +152,7 @@ static int ask_name(struct asking *asking, const char *word)
 
 static int ask_word(struct asking *asking, const char *word)
 {
-	struct tether_symbol_opts opts = { .size = sizeof(opts), .flags = asking->options->raw ? TETHER_SYMBOL_RAW : 0 };
+	struct tether_symbol_opts opts = { .size = sizeof(opts), .flags = flags_of(asking->options) };
 	uint64_t address;
 
 	return read_address(word, &address) ? ask(asking, NULL, address, &opts) : ask_name(asking, word);
@@ -184,7 +192,15 @@ static int ask_process(struct tether_session *session, struct output *output, in
 static int sym(const void *given, struct output *output)
 {
 	const struct sym_options *options = given;
+	struct tether_error error = TETHER_ERROR_INIT;
 
+	if (options->fetch) {
+		int result = tether_fetch_check(&error);
+		if (result < 0) {
+			output_failure(output, "cannot fetch debug files", result, &error);
+			return STATUS_TETHER;
+		}
+	}
 	return select_ask_each(&options->selection, output, ask_process, options);
 }
 

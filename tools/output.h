@@ -45,6 +45,7 @@ struct output {
 	/* Source lines of the frames of stacks (output_symbol.h). NULL: without. */
 	void (*ask_sources)(const struct output *output, const struct tether_frame *frame, struct output_sources *ret);
 	struct tether *sources_of; /* for it: whose frames they are */
+	uint32_t sources_flags; /* enum tether_symbol_opt, for it */
 	int columns;     /* of text */
 };
 

@@ -13,7 +13,7 @@
  *		printf("%s`%s+0x%llx\n", symbol.object, symbol.demangled, (unsigned long long)symbol.offset);
  *
  * Tables are made per file, at the first question that needs them, and shared by all handles of a session. Nothing is
- * stopped and nothing is written; no debug server is ever asked.
+ * stopped and nothing is written; no debug server is asked without TETHER_SYMBOL_FETCH.
  */
 #ifndef TETHER_SYMBOL_H
 #define TETHER_SYMBOL_H
@@ -28,6 +28,14 @@ enum tether_symbol_opt {
 	TETHER_SYMBOL_RAW = 1 << 0,        /* do not demangle: demangled is name */
 	TETHER_SYMBOL_IMAGE = 1 << 1,      /* of the image whose serial is in @image, and of no other */
 	TETHER_SYMBOL_EVERY_LMID = 1 << 2, /* names: in every namespace, one after the other; @lmid must be 0 */
+	/*
+	 * Ask debuginfod servers (DEBUGINFOD_URLS) for debug files that are missing here, by build-id, once each. The call
+	 * waits for the answer, at most a minute a file (DEBUGINFOD_TIMEOUT: less); what has no answer is named as without.
+	 * Where no server could be asked, the session asks none any more. Never while it holds a process: then
+	 * -TETHER_ESTATE, and one that is grabbed meanwhile ends the request within a second. elfutils' client (libdebuginfod) is
+	 * loaded into this process for it: see tether_fetch_check().
+	 */
+	TETHER_SYMBOL_FETCH = 1 << 3,
 };
 
 /**
@@ -92,9 +100,9 @@ struct tether_symbol {
  * @buffer: the caller's, for the strings; NULL with @length 0: no strings are wanted (all are "")
  * @length: bytes of @buffer; about 512 serve nearly all names
  * Return: 0, also where an object holds the address but no symbol covers it (@ret->name is ""); -TETHER_ENOTFOUND: no
- *         object holds it; -TETHER_EGONE: the victim has ended and nothing was seen of it; -TETHER_EPRIV,
- *         -TETHER_EMACHINE, -TETHER_EINVALID, -TETHER_EFORKED, -TETHER_ECLOSED, -ENOMEM
- * Blocks: where a file's table is not made yet, for the reading of it
+ *         object holds it; -TETHER_EGONE: the victim has ended and nothing was seen of it; -TETHER_ESTATE: see
+ *         TETHER_SYMBOL_FETCH; -TETHER_EPRIV, -TETHER_EMACHINE, -TETHER_EINVALID, -TETHER_EFORKED, -TETHER_ECLOSED, -ENOMEM
+ * Blocks: where a file's table is not made yet, for the reading of it; with TETHER_SYMBOL_FETCH for a server
  * Threads: any; in a handler: yes; in a forked child: -TETHER_EFORKED
  * Victim: not touched. An answer is of the victim as it is at the call: what was loaded, unloaded or executed before is
  *         taken into account, with handles of any kind.
@@ -178,6 +186,18 @@ typedef int tether_source_fn(const struct tether_source *source, void *data);
  */
 TETHER_API int tether_source_at(struct tether *process, uint64_t address, const struct tether_symbol_opts *opts,
 				tether_source_fn *visit, void *data);
+
+/**
+ * tether_fetch_check - could debug files be asked for of servers?
+ * @err: may be NULL; says what is missing, and what would help
+ * Return: 0; -EDESTADDRREQ: the environment's DEBUGINFOD_URLS names no server; -ELIBACC: elfutils' client library
+ *         libdebuginfod is not installed; -TETHER_EINVALID
+ * Blocks: no; nobody is asked
+ * Threads: any; in a handler: yes; in a forked child: as in any process
+ * Victim: not touched
+ * See: debuginfod_find_debuginfo(3), debuginfod-find(1)
+ */
+TETHER_API int tether_fetch_check(struct tether_error *err);
 
 #ifdef __cplusplus
 }

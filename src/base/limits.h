@@ -28,6 +28,7 @@ enum {
 	MAX_PLT_ENTRIES = 1 << 20,
 	MAX_PLT_NAMES = 64 << 20,      /* bytes of all names of PLT entries of one file */
 	MAX_DEBUG_FILE = 0x7fffffff,   /* bytes of a debug file whose checksum is computed */
+	MAX_FETCH_SECONDS = 60,        /* for one debug file from a server */
 	MAX_JIT_BYTES = 256 << 20,     /* of a perf map */
 	MAX_JIT_SYMBOLS = 4 << 20,
 	MAX_JIT_LINE = 16384,          /* a longer line is passed over */

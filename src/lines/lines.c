@@ -178,6 +178,13 @@ static int begin_apart(const struct lines_source *source, struct lines *lines)
 		symbol_close(fd);
 	}
 	free(link.data);
+	if (error == -ENOENT && source->fetched != NULL) {
+		int fd = symbol_open_fetched(source->fetched, &source->build_id);
+		if (fd < 0)
+			return error;
+		error = begin_with_units(fd, lines);
+		symbol_close(fd);
+	}
 	return error;
 }
 

@@ -19,6 +19,7 @@ struct lines_source {
 	int root_fd;       /* a directory where debug files are looked for first, or -1 */
 	const char *path;  /* as the victim names it, or NULL */
 	struct elf_build_id build_id;
+	const char *fetched; /* a debug file that a server has sent, or NULL */
 };
 /* 0; -ENOENT: no debug information; -ENOEXEC, -ENOMEM, negative errno. */
 int lines_open(const struct lines_source *source, struct lines **ret);

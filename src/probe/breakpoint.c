@@ -346,6 +346,7 @@ int tether_breakpoint_add(struct tether *process, const struct tether_breakpoint
 	struct error_details details = { .pid = process->pid };
 	struct tether_breakpoint_opts opts;
 	struct where where = { 0 };
+	struct symbol_fetching no_fetching; /* of servers: it waits for nobody */
 	int result = error_check(err);
 
 	if (result < 0)
@@ -357,7 +358,7 @@ int tether_breakpoint_add(struct tether *process, const struct tether_breakpoint
 	if (result == -TETHER_EINVALID)
 		details.cure = "give OBJECT:FUNCTION or OBJECT:FUNCTION+OFFSET";
 	if (result == 0)
-		result = answer_begin(process);
+		result = answer_begin(process, 0, &no_fetching);
 	if (result < 0) {
 		where_clear(&where);
 		return error_fill(err, result, &details, "cannot add a breakpoint at '%.256s'", opts.where ? opts.where : "");

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "process/answer.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -116,7 +117,7 @@ bool answer_is_global(const struct symbol *symbol)
 
 int answer_options(struct tether_symbol_opts *opts, const struct tether_symbol_opts *given)
 {
-	const uint32_t known = TETHER_SYMBOL_RAW | TETHER_SYMBOL_IMAGE | TETHER_SYMBOL_EVERY_LMID;
+	const uint32_t known = TETHER_SYMBOL_RAW | TETHER_SYMBOL_IMAGE | TETHER_SYMBOL_EVERY_LMID | TETHER_SYMBOL_FETCH;
 
 	if (options_copy(opts, sizeof(*opts), given) < 0 || opts->flags & ~known ||
 	    (opts->flags & TETHER_SYMBOL_EVERY_LMID && opts->lmid != 0))
@@ -124,17 +125,66 @@ int answer_options(struct tether_symbol_opts *opts, const struct tether_symbol_o
 	return 0;
 }
 
-int answer_begin(struct tether *process)
+/* Lock held. Does the session hold a process, or is it about to? */
+static bool holds_any(const struct table *table)
 {
-	int result = table_enter(process->table);
+	const struct tether *process, *next;
 
-	if (result == 0)
-		pthread_mutex_unlock(&process->table->lock);
-	return result;
+	if (!LIST_EMPTY(&table->births))
+		return true;
+	HASH_ITER(hh, table->handles, process, next)
+		if (!process->observe)
+			return true;
+	return false;
+}
+
+static bool may_fetch(void *data)
+{
+	struct table *table = data;
+
+	pthread_mutex_lock(&table->lock);
+	bool may = !table->closing && !holds_any(table);
+	pthread_mutex_unlock(&table->lock);
+	return may;
+}
+
+int answer_begin(struct tether *process, uint32_t flags, struct symbol_fetching *fetching)
+{
+	struct table *table = process->table;
+	int result = table_enter(table);
+
+	*fetching = (struct symbol_fetching){ .may = flags & TETHER_SYMBOL_FETCH ? may_fetch : NULL,
+					      .data = table,
+					      .failed = &table->fetch_failed };
+	if (result < 0)
+		return result;
+	if (flags & TETHER_SYMBOL_FETCH && holds_any(table)) {
+		table_leave(table);
+		return -TETHER_ESTATE;
+	}
+	pthread_mutex_unlock(&table->lock);
+	return 0;
+}
+
+void answer_let_fetch(struct looking *looking, const struct symbol_fetching *fetching)
+{
+	looking->access.fetching = fetching != NULL && fetching->may != NULL ? fetching : NULL;
 }
 
 void answer_end(struct tether *process)
 {
 	pthread_mutex_lock(&process->table->lock);
 	table_leave(process->table);
+}
+
+int tether_fetch_check(struct tether_error *err)
+{
+	struct error_details details = { 0 };
+	int result = error_check(err) < 0 ? -TETHER_EINVALID : symbol_fetch_check();
+
+	if (result == -EDESTADDRREQ)
+		details.cure = "set DEBUGINFOD_URLS, for example to https://debuginfod.debian.net";
+	else if (result == -ELIBACC)
+		details.cure = "install libdebuginfod (Debian: libdebuginfod1)";
+	return result < 0 ? error_fill(err, result, &details, "cannot fetch debug files") : 0;
 }

@@ -14,6 +14,7 @@ struct request {
 	struct tether_symbol *ret;
 	char *buffer;
 	size_t length;
+	const struct symbol_fetching *fetching; /* or NULL */
 };
 enum { SMALLEST_ANSWER = offsetof(struct tether_symbol, address) };
 
@@ -27,8 +28,12 @@ bool answer_is_global(const struct symbol *symbol);
 
 /* 0 or -TETHER_EINVALID. */
 int answer_options(struct tether_symbol_opts *opts, const struct tether_symbol_opts *given);
-/* A public call: counted, so that the session stays; the lock is not kept, as files are read. As table_enter(). */
-int answer_begin(struct tether *process);
+/*
+ * A public call: counted, so that the session stays; the lock is not kept, as files are read. As table_enter(), and
+ * -TETHER_ESTATE: the flags want to fetch while the session holds a process. fetching: the caller's, until answer_end().
+ */
+int answer_begin(struct tether *process, uint32_t flags, struct symbol_fetching *fetching);
+void answer_let_fetch(struct looking *looking, const struct symbol_fetching *fetching);
 void answer_end(struct tether *process);
 
 #endif

@@ -84,12 +84,14 @@ int tether_symbol_find(struct tether *process, const char *name, const struct te
 
 	if (result < 0 || name == NULL || ret->size < SMALLEST_ANSWER)
 		return -TETHER_EINVALID;
-	struct request request = { opts.flags, ret, buffer, length };
-	result = answer_begin(process);
+	struct symbol_fetching fetching;
+	struct request request = { opts.flags, ret, buffer, length, &fetching };
+	result = answer_begin(process, opts.flags, &fetching);
 	if (result < 0)
 		return result;
 	result = look_for_names(process, &opts, &looking);
 	if (result == 0) {
+		answer_let_fetch(&looking, &fetching);
 		result = find_name(&request, &looking, &opts, name);
 		names_put(&looking);
 	}
@@ -160,11 +162,13 @@ int tether_symbols(struct tether *process, const char *name, const struct tether
 
 	if (result < 0 || visit == NULL)
 		return -TETHER_EINVALID;
-	result = answer_begin(process);
+	struct symbol_fetching fetching;
+	result = answer_begin(process, opts.flags, &fetching);
 	if (result < 0)
 		return result;
 	result = look_for_names(process, &opts, &looking);
 	if (result == 0) {
+		answer_let_fetch(&looking, &fetching);
 		result = visit_matching(&looking, &opts, name, visit, data);
 		names_put(&looking);
 	}

@@ -251,6 +251,7 @@ struct table {
 	struct tether *acting;       /* whose event the control thread acts on */
 	unsigned lockers;            /* who waits to lock */
 	bool snapshotting;           /* a caller is taking copies of stacks */
+	bool fetch_failed;           /* atomic: no debuginfod server could be asked */
 	bool closing;
 	unsigned calls;              /* client threads inside */
 	int64_t target;

@@ -9,11 +9,13 @@
 #include "process/answer.h"
 
 /* A table that cannot be had leaves the object and the offset. */
-static int name_in(const struct request *request, const struct looking *looking, const struct view_object *object,
+static int name_in(const struct request *request, struct looking *looking, const struct view_object *object,
 		   uint64_t address)
 {
 	struct symbol symbol;
 	struct symbol_file *table;
+
+	answer_let_fetch(looking, request->fetching);
 	int result = view_table(object, &looking->access, &table);
 
 	if (result == -ENOMEM)
@@ -96,7 +98,7 @@ static int name_address(const struct request *request, struct tether *process, c
 int process_name(struct tether *process, uint64_t image, uint64_t address, uint32_t flags, struct tether_symbol *ret,
 		 char *buffer, size_t length)
 {
-	struct request request = { flags, ret, buffer, length };
+	struct request request = { flags, ret, buffer, length, NULL };
 
 	return name_address(&request, process, image != IMAGE_ANY ? &image : NULL, address);
 }
@@ -104,7 +106,7 @@ int process_name(struct tether *process, uint64_t image, uint64_t address, uint3
 int process_name_seen(struct tether *process, struct view *view, uint64_t image, uint64_t address, uint32_t flags,
 		      struct tether_symbol *ret, char *buffer, size_t length)
 {
-	struct request request = { flags, ret, buffer, length };
+	struct request request = { flags, ret, buffer, length, NULL };
 	const struct view_object *object = view != NULL ? view_object_at(view, address) : NULL;
 	struct looking looking;
 	int result = -TETHER_ENOTFOUND;
@@ -126,8 +128,9 @@ int tether_symbol_at(struct tether *process, uint64_t address, const struct teth
 
 	if (result < 0 || ret->size < SMALLEST_ANSWER)
 		return -TETHER_EINVALID;
-	struct request request = { opts.flags, ret, buffer, length };
-	result = answer_begin(process);
+	struct symbol_fetching fetching;
+	struct request request = { opts.flags, ret, buffer, length, &fetching };
+	result = answer_begin(process, opts.flags, &fetching);
 	if (result < 0)
 		return result;
 	result = name_address(&request, process, opts.flags & TETHER_SYMBOL_IMAGE ? &opts.image : NULL, address);

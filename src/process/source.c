@@ -9,6 +9,7 @@
 
 struct sources {
 	uint32_t flags;
+	const struct symbol_fetching *fetching;
 	tether_source_fn *visit;
 	void *data;
 };
@@ -33,10 +34,12 @@ static int visit_frame(const struct lines_frame *frame, void *data)
 	return result;
 }
 
-static int lines_in(const struct looking *looking, const struct view_object *object, uint64_t address,
+static int lines_in(struct looking *looking, const struct view_object *object, uint64_t address,
 		    struct sources *sources)
 {
 	struct lines *lines;
+
+	answer_let_fetch(looking, sources->fetching);
 	int result = view_lines(object, &looking->access, &lines);
 
 	if (result == -ENOMEM)
@@ -45,7 +48,7 @@ static int lines_in(const struct looking *looking, const struct view_object *obj
 }
 
 /* False: the address is in no object of it. */
-static bool lines_of(const struct looking *looking, const struct tether_symbol_opts *opts, uint64_t address,
+static bool lines_of(struct looking *looking, const struct tether_symbol_opts *opts, uint64_t address,
 		     struct sources *sources, int *result)
 {
 	const struct view_object *object = NULL;
@@ -88,8 +91,9 @@ int tether_source_at(struct tether *process, uint64_t address, const struct teth
 
 	if (result < 0 || visit == NULL)
 		return -TETHER_EINVALID;
-	struct sources sources = { opts.flags, visit, data };
-	result = answer_begin(process);
+	struct symbol_fetching fetching;
+	struct sources sources = { opts.flags, &fetching, visit, data };
+	result = answer_begin(process, opts.flags, &fetching);
 	if (result < 0)
 		return result;
 	result = find_lines(process, &opts, address, &sources);

@@ -136,6 +136,17 @@ static int by_build_id(int root, const struct elf_build_id *id)
 	return fd;
 }
 
+int symbol_open_fetched(const char *path, const struct elf_build_id *id)
+{
+	int fd = symbol_open_under(-1, path);
+
+	if (fd >= 0 && !has_build_id(fd, id)) {
+		symbol_close(fd);
+		fd = -ENOENT;
+	}
+	return fd;
+}
+
 /* In the three directories that gdb looks in. The name is one of a file, not a path. */
 static int by_link(int root, const char *path, const char *name, uint32_t checksum)
 {

@@ -119,7 +119,8 @@ static struct symbol_file *take_reference(struct symbol_file *file)
 
 static bool serves(const struct symbol_file *file, const struct symbol_source *source)
 {
-	return !file->table.partial || source->flags & SYMBOL_NO_DEBUG_FILES;
+	return (!file->table.partial || source->flags & SYMBOL_NO_DEBUG_FILES) &&
+	       (!file->table.lacks_symbols || !source->fetched);
 }
 
 /* Another takes its place. */
@@ -413,6 +414,11 @@ const struct elf_build_id *symbol_file_build_id(const struct symbol_file *file)
 bool symbol_file_is_partial(const struct symbol_file *file)
 {
 	return file->table.partial;
+}
+
+bool symbol_file_lacks_symbols(const struct symbol_file *file)
+{
+	return file->table.lacks_symbols;
 }
 
 const char *symbol_file_origin(const struct symbol_file *file)

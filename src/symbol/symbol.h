@@ -82,6 +82,7 @@ struct symbol_source {
 	const struct elf_image *image; /* with memory: what its program headers say */
 	const char *path;              /* as the victim names it, for .gnu_debuglink; NULL: only by build-id */
 	uint32_t flags;                /* enum symbol_source_flags */
+	const char *fetched;           /* a debug file that a server has sent, or NULL */
 };
 
 /* Of what nobody references. 0 means the default of each. */
@@ -133,6 +134,8 @@ size_t symbol_file_bytes(const struct symbol_file *file);
 const struct elf_build_id *symbol_file_build_id(const struct symbol_file *file);
 /* Debug files were not looked for (SYMBOL_NO_DEBUG_FILES) though they could add names: ask again without. */
 bool symbol_file_is_partial(const struct symbol_file *file);
+/* It has no symbols but those that others may see, and no debug file that is here has more. */
+bool symbol_file_lacks_symbols(const struct symbol_file *file);
 /* Where the names came from, for people: ".symtab", ".dynsym, .gnu_debugdata", ...; "" for none. */
 const char *symbol_file_origin(const struct symbol_file *file);
 /* What could not be read, and why, for the log (".gnu_debugdata is damaged"); "" for nothing. */
@@ -158,6 +161,21 @@ int symbol_jit_read(struct symbol_jit *jit, int root_fd, int64_t pid, uid_t owne
 int symbol_jit_at(const struct symbol_jit *jit, uint64_t address, struct symbol *ret);
 size_t symbol_jit_count(const struct symbol_jit *jit);
 size_t symbol_jit_bytes(const struct symbol_jit *jit);
+
+/*
+ * A debug file from a debuginfod server. may: asked again and again until it is there; false: no more, and the request
+ * is given up. Blocks, at most MAX_FETCH_SECONDS. 0 and *ret is its path (free() it), which proves nothing yet;
+ * -EDESTADDRREQ: DEBUGINFOD_URLS names no server; -ELIBACC: elfutils' client library is not there; -ECANCELED; -ENOENT:
+ * no server has it; another negative errno: no server could be asked, now or before.
+ */
+struct symbol_fetching {
+	bool (*may)(void *data);
+	void *data;
+	bool *failed; /* the caller's, atomic: no server could be asked, so none is any more */
+};
+int symbol_fetch(const struct symbol_fetching *fetching, const struct elf_build_id *id, char **ret);
+/* 0, -EDESTADDRREQ or -ELIBACC, nobody being asked. */
+int symbol_fetch_check(void);
 
 /*
  * C++ and Rust names as people write them, malloc'ed. NULL: not mangled (by these languages), longer than

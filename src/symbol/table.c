@@ -154,14 +154,13 @@ static int take_debugdata(struct symbol_table *table, const struct elf_tables *t
 	return error;
 }
 
-static int take_debug_file_at(struct symbol_table *table, const struct symbol_input *input, int root,
-			      const struct elf_blob *link, uint64_t *ret_globals)
+/* fd: closed here; or an error. */
+static int take_other_file(struct symbol_table *table, const struct elf_tables *tables, int fd, uint64_t *ret_globals,
+			   const char *origin)
 {
-	const struct elf_tables *tables = &input->tables;
 	struct elf_tables other;
 	struct reader bytes;
 	int64_t size;
-	int fd = symbol_open_debug_file(root, &tables->build_id, input->source->path, link);
 	int error;
 
 	if (fd < 0)
@@ -170,12 +169,20 @@ static int take_debug_file_at(struct symbol_table *table, const struct symbol_in
 	size = symbol_file_size(fd);
 	error = size < 0 ? (int)size : elf_tables_open(&other, &bytes, (uint64_t)size);
 	if (!error) {
-		error = take_symtab(table, &other, shift_of(tables, &other), ret_globals,
-				    "debug file");
+		error = take_symtab(table, &other, shift_of(tables, &other), ret_globals, origin);
 		elf_tables_close(&other);
 	}
 	symbol_close(fd);
 	return error;
+}
+
+static int take_debug_file_at(struct symbol_table *table, const struct symbol_input *input, int root,
+			      const struct elf_blob *link, uint64_t *ret_globals)
+{
+	const struct elf_build_id *id = &input->tables.build_id;
+
+	return take_other_file(table, &input->tables, symbol_open_debug_file(root, id, input->source->path, link),
+			       ret_globals, "debug file");
 }
 
 static int take_debug_file(struct symbol_table *table, const struct symbol_input *input, uint64_t *ret_globals)
@@ -197,6 +204,10 @@ static int take_debug_file(struct symbol_table *table, const struct symbol_input
 	if (error && !is_fatal(error))
 		error = take_debug_file_at(table, input, -1, &link, ret_globals);
 	free(link.data);
+	if (error && !is_fatal(error) && input->source->fetched)
+		error = take_other_file(table, &input->tables,
+					symbol_open_fetched(input->source->fetched, &input->tables.build_id), ret_globals,
+					"fetched debug file");
 	return error;
 }
 
@@ -243,6 +254,7 @@ static int take_all(struct symbol_table *table, const struct symbol_input *input
 	if (error && !is_fatal(error)) {
 		error = take_debug_file(table, input, &seen);
 		whole = !error;
+		table->lacks_symbols = !whole;
 	}
 	if (is_fatal(error))
 		return error;

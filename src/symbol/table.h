@@ -90,6 +90,7 @@ struct symbol_table {
 	struct elf_build_id build_id;
 	uint64_t fingerprint;
 	bool partial;
+	bool lacks_symbols; /* symbol_file_lacks_symbols() */
 	char origin[SYMBOL_ORIGIN], complaint[SYMBOL_COMPLAINT];
 	_Atomic(uint32_t *) index; /* of names: numbers of entries + 1, 0: free */
 };
@@ -162,6 +163,8 @@ int symbol_table_each(const struct symbol_table *table,
  * directory that paths begin at, or -1 for this process's own. link: the contents of .gnu_debuglink, or empty.
  */
 int symbol_open_debug_file(int root, const struct elf_build_id *id, const char *path, const struct elf_blob *link);
+/* One that a server has sent: the same, proved by its build-id. */
+int symbol_open_fetched(const char *path, const struct elf_build_id *id);
 void symbol_close(int fd);
 /* Size of a regular file, or a negative errno (-EINVAL: it is none). */
 int64_t symbol_file_size(int fd);

@@ -19,6 +19,9 @@ struct view_file {
 	pthread_mutex_t lock;
 	struct symbol_file *table;  /* atomic */
 	struct symbol_file *former; /* before debug files could be looked for; somebody may still read it */
+	struct symbol_file *unfetched; /* before a server had sent one, the same */
+	char *fetched;               /* under lock: where that is */
+	bool asked, asked_lines;     /* atomic: the servers were */
 	struct lines *lines;        /* under lock */
 	int tried_alive, tried_dead; /* 0, or the error */
 	int lines_alive, lines_dead;
@@ -51,6 +54,8 @@ static void file_put(struct view_file *file)
 		return;
 	symbol_file_put(file->table);
 	symbol_file_put(file->former);
+	symbol_file_put(file->unfetched);
+	free(file->fetched);
 	lines_close(file->lines);
 	pthread_mutex_destroy(&file->lock);
 	free(file);
@@ -336,6 +341,7 @@ static int make_table(const struct view_object *object, const struct view_access
 			.image = opened.fd < 0 ? &image : NULL,
 			.path = object->path,
 			.flags = opened.quiet ? SYMBOL_NO_DEBUG_FILES : 0,
+			.fetched = opened.quiet ? NULL : object->file->fetched,
 		};
 		error = symbol_file_get(access->pool, &source, ret);
 	}
@@ -361,9 +367,61 @@ static bool improves(const struct view_file *file, const struct symbol_file *tab
 	       symbol_file_is_partial(table);
 }
 
+/*
+ * Ask the servers for the file's debug file, once; no lock is held meanwhile: whoever else asks for a name of the object
+ * goes on with what is here.
+ */
+static bool fetch(const struct view_object *object, const struct view_access *access, bool *asked)
+{
+	struct view_file *file = object->file;
+	char *path = NULL;
+
+	if (__atomic_exchange_n(asked, true, __ATOMIC_RELAXED))
+		return false;
+	int error = symbol_fetch(access->fetching, &object->build_id, &path);
+	if (error == -ECANCELED)
+		__atomic_store_n(asked, false, __ATOMIC_RELAXED);
+	if (error != 0)
+		return false;
+	pthread_mutex_lock(&file->lock);
+	if (file->fetched == NULL)
+		file->fetched = path;
+	else
+		free(path);
+	pthread_mutex_unlock(&file->lock);
+	return true;
+}
+
+static bool can_be_fetched(const struct view_object *object, const struct view_access *access)
+{
+	return access->fetching != NULL && !access->parked && object->build_id.size != 0 && !object->is_vdso;
+}
+
+/* A table of what a server has sent, in the place of the one that lacks it. */
+static void fetch_table(const struct view_object *object, const struct view_access *access)
+{
+	struct view_access local = *access;
+	struct view_file *file = object->file;
+	struct symbol_file *table;
+
+	local.fetching = NULL;
+	if (!can_be_fetched(object, access) || __atomic_load_n(&file->asked, __ATOMIC_RELAXED) ||
+	    view_table(object, &local, &table) != 0 || !symbol_file_lacks_symbols(table) ||
+	    !fetch(object, access, &file->asked))
+		return;
+	pthread_mutex_lock(&file->lock);
+	if (file->unfetched == NULL && make_table(object, &local, &table) == 0) {
+		file->unfetched = file->table;
+		__atomic_store_n(&file->table, table, __ATOMIC_RELEASE);
+	}
+	pthread_mutex_unlock(&file->lock);
+}
+
 int view_table(const struct view_object *object, const struct view_access *access, struct symbol_file **ret)
 {
 	struct view_file *file = object->file;
+
+	fetch_table(object, access);
 	struct symbol_file *table = view_table_made(object);
 	int error = 0;
 
@@ -404,6 +462,7 @@ static int make_lines(const struct view_object *object, const struct view_access
 			.root_fd = opened.root_fd,
 			.path = object->path,
 			.build_id = object->build_id,
+			.fetched = opened.quiet ? NULL : object->file->fetched,
 		};
 		error = lines_open(&source, ret);
 	} else {
@@ -413,15 +472,35 @@ static int make_lines(const struct view_object *object, const struct view_access
 	return error;
 }
 
+/* The same of source lines: true, another try may find them. */
+static bool fetch_lines(const struct view_object *object, const struct view_access *access)
+{
+	struct view_access local = *access;
+	struct view_file *file = object->file;
+	struct lines *lines;
+
+	local.fetching = NULL;
+	if (!can_be_fetched(object, access) || __atomic_load_n(&file->asked_lines, __ATOMIC_RELAXED) ||
+	    view_lines(object, &local, &lines) != -ENOENT)
+		return false;
+	pthread_mutex_lock(&file->lock);
+	bool there = file->fetched != NULL;
+	pthread_mutex_unlock(&file->lock);
+	/* What was fetched for names has the lines too. */
+	return there ? !__atomic_exchange_n(&file->asked_lines, true, __ATOMIC_RELAXED) :
+		       fetch(object, access, &file->asked_lines);
+}
+
 int view_lines(const struct view_object *object, const struct view_access *access, struct lines **ret)
 {
 	struct view_file *file = object->file;
+	bool again = fetch_lines(object, access);
 	int error = 0;
 
 	pthread_mutex_lock(&file->lock);
 	int *tried = access->memory != NULL ? &file->lines_alive : &file->lines_dead;
 	if (file->lines == NULL) {
-		error = *tried;
+		error = again ? 0 : *tried;
 		if (error == 0)
 			error = make_lines(object, access, &file->lines);
 		*tried = lasting(error);

@@ -50,6 +50,7 @@ struct view_access {
 	const struct reader *memory; /* NULL: it has ended, or runs another image by now */
 	bool parked;                 /* it stands still: nothing that it may serve itself is waited for */
 	bool may_park;               /* it may come to stand by itself, and who looks be the one that lets it go on */
+	const struct symbol_fetching *fetching; /* missing debug files may be asked for of servers; NULL: not */
 };
 
 /*

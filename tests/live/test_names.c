@@ -478,6 +478,34 @@ TEST_SECONDS(many_threads_ask_while_the_victim_loads_unloads_and_executes, 60)
 	ask_while_it_changes(TETHER_NO_PARK);
 }
 
+/* A held victim never waits for a server, and neither does the program that holds it. */
+TEST(debug_files_are_not_fetched_while_a_process_is_held)
+{
+	struct tether_symbol_opts fetch = { .size = sizeof(fetch), .flags = TETHER_SYMBOL_FETCH };
+	struct named named = named_start();
+	struct client c = client_open();
+	struct tether_error error = TETHER_ERROR_INIT;
+
+	unsetenv("DEBUGINFOD_URLS");
+	check_int(tether_fetch_check(&error), -EDESTADDRREQ);
+	check(strstr(error.message, "set DEBUGINFOD_URLS") != NULL);
+	struct tether *reader = observe(&c, named.victim.pid);
+	check_int(name_of(reader, named.function, &fetch).result, 0);
+	struct tether *process = grab(c.session, named.victim.pid, TETHER_NO_PARK, TETHER_MODE_RUN);
+	struct tether *handles[] = { reader, process };
+	for (int i = 0; i < 2; i++) {
+		check_int(name_of(handles[i], named.function, &fetch).result, -TETHER_ESTATE);
+		check_int(address_of(handles[i], "strtoull", &fetch).result, -TETHER_ESTATE);
+		check_int(tether_symbols(handles[i], NULL, &fetch, visit, NULL), -TETHER_ESTATE);
+		check_int(name_of(handles[i], named.function, NULL).result, 0);
+	}
+	tether_release(process);
+	check_int(name_of(reader, named.function, &fetch).result, 0);
+	tether_release(reader);
+	client_close(&c);
+	check_int(victim_end(&named.victim), 0);
+}
+
 TEST(a_forked_child_is_told_so)
 {
 	struct named named = named_start();
