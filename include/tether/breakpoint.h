@@ -90,7 +90,7 @@ struct tether_breakpoint_opts {
  * @ret: the caller's to remove; untouched on failure   @err: may be NULL
  * Return: 0, wherever it stands by now (tether_breakpoint_info_get()); -TETHER_EINVALID (where is malformed, flags that
  *         nobody knows or that contradict each other), -TETHER_EMODE (an observe handle), -TETHER_EMONITOR,
- *         -TETHER_EMEMORY (no instruction at that address), -TETHER_ELIMIT (too many at that address),
+ *         -TETHER_EMEMORY (no instruction begins at that address, or that far into the function), -TETHER_ELIMIT (too many at that address),
  *         -TETHER_EGONE, -TETHER_ELOST, -ENOMEM, -TETHER_EFORKED, -TETHER_ECLOSED
  * Blocks: until it stands where it can; the names of files that nobody asked about before are read
  * Threads: any; in a handler: yes; in a forked child: -TETHER_EFORKED

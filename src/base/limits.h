@@ -41,6 +41,7 @@ enum {
 	MAX_SITE_COUNTERS = 8,         /* breakpoints that share one address */
 	MAX_COUNTERS = 1 << 20,        /* functions that breakpoints of one family have stood at */
 	MAX_PLACES = 1 << 18,          /* addresses of one breakpoint in one address space */
+	MAX_PLACE_OFFSET = 1 << 20,    /* from a function's beginning to a breakpoint in it */
 	MAX_PLACE_EXCEPT = 1024,       /* patterns of what a breakpoint leaves out */
 	MAX_PLACE_TEXT = 4096,         /* bytes of "OBJECT:FUNCTION+OFFSET" */
 	MAX_EVENT_STACK = 1 << 16,     /* bytes of a stack that are copied for an event */

@@ -324,6 +324,15 @@ static void identify(struct site *site, const struct found *found)
 	site->device_minor = found->device_minor;
 }
 
+/*
+ * A thread steps the original that stands there for it: a trap would be run by it in place of the instruction, and be
+ * taken for the victim's own. step_finish() writes the trap.
+ */
+static bool is_stepped(const struct space *s, const struct site *site)
+{
+	return s->stepper && s->stepper->over == site->address;
+}
+
 static int plant_one(struct space *s, struct site *site, const struct found *found)
 {
 	unsigned char bytes[RECIPE_INSN_MAX + ARCH_TRAP_SIZE];
@@ -361,7 +370,7 @@ static int plant_one(struct space *s, struct site *site, const struct found *fou
 				return r;
 			s->probed = true;
 		}
-		r = site_write(s, site, true);
+		r = is_stepped(s, site) ? 0 : site_write(s, site, true);
 	}
 	if (!r)
 		site->planted = true;
@@ -427,7 +436,8 @@ int space_plant(struct controller *c, struct process *p, const struct proto_site
 			memcpy(&from, &sites[at], sizeof(from));
 			site = site_find(&s->sites, from.address);
 			/* Its object may have been unmapped and mapped anew without a word to us. */
-			if (site && site->planted && from.flags & PROTO_SITE_PROBE && !s->lifted && !trap_stands(s, site))
+			if (site && site->planted && from.flags & PROTO_SITE_PROBE && !s->lifted && !is_stepped(s, site) &&
+			    !trap_stands(s, site))
 				site->planted = false;
 			if (site && site->planted) {
 				/* one trap, whatever it now stands for */
@@ -443,9 +453,12 @@ int space_plant(struct controller *c, struct process *p, const struct proto_site
 			}
 			forget_parts(site);
 			describe(site, &from);
+			/* What is planted again and again has one slot, not one each time. */
+			if (memcmp(&site->recipe, &from.recipe, sizeof(from.recipe))) {
+				site->slot = 0;
+				site->no_slot = false;
+			}
 			site->recipe = from.recipe;
-			site->slot = 0;
-			site->no_slot = false;
 			site->hits = 0;
 			batch[search.count++] = site;
 		}

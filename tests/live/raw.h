@@ -106,6 +106,8 @@ void hello(struct line *line);
 pid_t create(struct line *line, const struct options *options, const char *const *argv, struct message *m);
 uint64_t base_of(pid_t pid);
 int plant_all(struct line *line, pid_t pid, uint32_t flags, bool slots);
+/* As PROTO_SITE_PROBE, with these counters. */
+int plant_counted(struct line *line, pid_t pid, uint32_t flags, const uint32_t counter[MAX_SITE_COUNTERS]);
 int request_pid(struct line *line, uint32_t type, pid_t pid, uint32_t mode);
 struct proto_stats stats_of(struct line *line);
 bool text_is_whole(pid_t pid);
@@ -132,8 +134,8 @@ struct raw_test {
 	{                          \
 #name, test_##name \
 	}
-/* raw_sigtrap.c */
-extern const struct raw_test sigtrap_tests[];
-extern const size_t sigtrap_test_count;
+/* raw_sigtrap.c, raw_counters.c */
+extern const struct raw_test sigtrap_tests[], counter_tests[];
+extern const size_t sigtrap_test_count, counter_test_count;
 
 #endif

@@ -594,7 +594,8 @@ static int run(const struct raw_test *test, size_t number)
 
 int main(int argc, char **argv)
 {
-	const size_t own = sizeof(tests) / sizeof(tests[0]), count = own + sigtrap_test_count;
+	const size_t own = sizeof(tests) / sizeof(tests[0]), traps = own + sigtrap_test_count,
+		     count = traps + counter_test_count;
 	const char *only = getenv("ONLY");
 	int failed = 0;
 
@@ -608,7 +609,7 @@ int main(int argc, char **argv)
 		return 1;
 	printf("1..%zu\n", only ? 1 : count);
 	for (size_t i = 0; i < count; i++) {
-		const struct raw_test *test = i < own ? &tests[i] : &sigtrap_tests[i - own];
+		const struct raw_test *test = i < own ? &tests[i] : i < traps ? &sigtrap_tests[i - own] : &counter_tests[i - traps];
 
 		if (!only || !strcmp(only, test->name))
 			failed += run(test, i + 1);

@@ -18,7 +18,7 @@
 #include <sys/mman.h>
 #include <sys/wait.h>
 
-#define EXPORT __attribute__((noinline, noclone, visibility("default")))
+#define EXPORT __attribute__((noinline, visibility("default")))
 
 static unsigned long *calls; /* shared with children */
 static bool calm;
