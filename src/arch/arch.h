@@ -51,6 +51,9 @@ extern const uint16_t arch_sigreturn_offsets[ARCH_DWARF_REGISTERS];
 enum { ARCH_TRAP_SIZE = 1, ARCH_TRAP_PC_AFTER = 1 };
 extern const unsigned char arch_trap[ARCH_TRAP_SIZE];
 
+/* About a microsecond of doing nothing, that leaves what it shares with another processor to that. */
+void arch_relax(void);
+
 /* Tell the tag from the size that PTRACE_GETREGSET returned. */
 enum arch_tag arch_tag_of_size(size_t size);
 

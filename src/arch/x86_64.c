@@ -44,6 +44,12 @@ static const struct layout *layout_of(const struct arch_regs *regs)
 	return &layouts[regs->tag == ARCH_I386 ? ARCH_I386 : ARCH_X86_64];
 }
 
+void arch_relax(void)
+{
+	for (int i = 0; i < 32; i++)
+		__builtin_ia32_pause();
+}
+
 enum arch_tag arch_tag_of_size(size_t size)
 {
 	switch (size) {

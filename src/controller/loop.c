@@ -392,6 +392,8 @@ static void turns(struct controller *c)
 			continue;
 		if (spins(c, &spin)) {
 			sys(sched_yield, 0); /* the next stop may have to come from this very CPU */
+			if (c->launch_ns)
+				arch_relax();
 		} else {
 			sleep_for_more(c);
 			swept = false;

@@ -48,7 +48,7 @@ static void last_words(struct controller *c)
 }
 
 /* A created victim is on its way to its main, perhaps on this very processor: what can wait comes after. */
-enum { SETTLE_NS = 10000000, LAUNCH_NS = 5000000 /* within which most programs are there */ };
+enum { SETTLE_NS = 10000000, LAUNCH_NS = 3000000 /* within which most programs are there */ };
 
 static int number(const char *text)
 {
