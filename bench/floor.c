@@ -3,9 +3,9 @@
  * bench/floor.c - bare ptrace programs that do just the one thing: what the same work costs at least
  *
  *	bench-floor fork VICTIM ARG...    follow fork and exec
- *	bench-floor dl VICTIM ARG...      trap the linker, emulate its `ret`, read the link map when
- *consistent bench-floor grab PID ROUNDS       seize, stop and detach all threads; prints {"grab_release_ns":
- *median}
+ *	bench-floor dl VICTIM ARG...      trap the linker, emulate its `ret`, read the link map when consistent
+ *	bench-floor grab PID ROUNDS       seize, stop and detach all threads; prints {"grab_release_ns": median}
+ *	bench-floor stacks PID            stop all threads, copy registers and stacks of one instant, let go; no frame, no name
  *
  * x86-64 only, no error handling beyond giving up, no safety of any kind: a floor, not an example.
  */
@@ -191,6 +191,14 @@ static unsigned seize_all(pid_t pid, pid_t *list)
 	return count;
 }
 
+static void stop_all(const pid_t *list, unsigned count)
+{
+	for (unsigned k = 0; k < count; k++)
+		ptrace(PTRACE_INTERRUPT, list[k], NULL, NULL);
+	for (unsigned k = 0; k < count; k++)
+		waitpid(list[k], NULL, __WALL);
+}
+
 static int grab(pid_t pid, long rounds)
 {
 	static pid_t list[TASKS_MAX];
@@ -201,10 +209,7 @@ static int grab(pid_t pid, long rounds)
 		uint64_t start = now_ns();
 
 		count = seize_all(pid, list);
-		for (unsigned k = 0; k < count; k++)
-			ptrace(PTRACE_INTERRUPT, list[k], NULL, NULL);
-		for (unsigned k = 0; k < count; k++)
-			waitpid(list[k], NULL, __WALL);
+		stop_all(list, count);
 		for (unsigned k = 0; k < count; k++)
 			ptrace(PTRACE_DETACH, list[k], NULL, NULL);
 		sample[i] = now_ns() - start;
@@ -212,6 +217,32 @@ static int grab(pid_t pid, long rounds)
 	printf("{\"grab_release_ns\": %lu, \"threads\": %u}\n", sample ? median(sample, (size_t)rounds) : 0,
 	       count);
 	return 0;
+}
+
+static int copy_stacks(pid_t pid)
+{
+	enum { STACK = 16384 };
+	static pid_t list[TASKS_MAX];
+	struct user_regs_struct regs;
+	unsigned count = seize_all(pid, list);
+	size_t bytes = 0;
+	char *copy = malloc((size_t)count * STACK);
+
+	stop_all(list, count);
+	for (unsigned k = 0; copy && k < count; k++) {
+		struct iovec mine = { copy + (size_t)k * STACK, STACK }, its = { NULL, STACK };
+
+		if (ptrace(PTRACE_GETREGS, list[k], NULL, &regs))
+			continue;
+		its.iov_base = (void *)(uintptr_t)regs.rsp;
+		ssize_t got = process_vm_readv(pid, &mine, 1, &its, 1, 0);
+		bytes += got > 0 ? (size_t)got : 0;
+	}
+	for (unsigned k = 0; k < count; k++)
+		ptrace(PTRACE_DETACH, list[k], NULL, NULL);
+	printf("{\"threads\": %u, \"bytes\": %zu}\n", count, bytes);
+	free(copy);
+	return count ? 0 : 2;
 }
 
 int main(int argc, char **argv)
@@ -222,6 +253,8 @@ int main(int argc, char **argv)
 		return trap_linker(argv + 2);
 	if (argc == 4 && !strcmp(argv[1], "grab"))
 		return grab(atoi(argv[2]), atol(argv[3]));
-	fputs("usage: bench-floor fork|dl VICTIM ARG... | grab PID ROUNDS\n", stderr);
+	if (argc == 3 && !strcmp(argv[1], "stacks"))
+		return copy_stacks(atoi(argv[2]));
+	fputs("usage: bench-floor fork|dl VICTIM ARG... | grab PID ROUNDS | stacks PID\n", stderr);
 	return 2;
 }

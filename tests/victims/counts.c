@@ -75,6 +75,12 @@ static void in_threads(long times)
 		pthread_join(thread[i], NULL);
 }
 
+#ifdef COUNTS_STATIC
+static void plugin(void)
+{
+	say("wrong: nothing can be loaded");
+}
+#else
 static void plugin(void)
 {
 	char *path = beside("counts-plugin.so");
@@ -89,6 +95,7 @@ static void plugin(void)
 		say("wrong: cannot close it");
 	free(path);
 }
+#endif
 
 static void forked(long times)
 {
