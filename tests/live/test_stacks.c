@@ -239,19 +239,20 @@ TEST(bounds_are_kept_and_said)
 	check_int(victim_end(&v), 0);
 }
 
+static int enough(const struct tether_stack *stack, void *data)
+{
+	(void)stack;
+	++*(int *)data;
+	return 7;
+}
+
 TEST(a_client_that_has_seen_enough_ends_it)
 {
 	struct victim v = victim_start("stacks", "blocked", "3", NULL);
 	struct client c = client_open();
 	struct tether *process = client_grab(&c, v.pid, BARE_GRAB);
-
-	int enough(const struct tether_stack *stack, void *data)
-	{
-		(void)stack;
-		++*(int *)data;
-		return 7;
-	}
 	int times = 0;
+
 	check_int(tether_snapshot(process, NULL, enough, &times, NULL), 7);
 	check_int(times, 1);
 	client_close(&c);
