@@ -180,6 +180,9 @@ static void *close_later(void *data)
 {
 	struct tether_session *session = data;
 
+	/* A call that only begins when the session has ended is the caller's fault: until the main thread sleeps in its own. */
+	while (task_state(getpid()) != 'S')
+		;
 	while (tether_session_close(session) < 0)
 		;
 	return NULL;
