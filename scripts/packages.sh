@@ -56,6 +56,7 @@ if [ "$purpose" = test ]; then
 	# Loaded when it is asked for (--fetch).
 	need libdebuginfod1 sh -c 'PATH=$PATH:/sbin ldconfig -p | grep -q libdebuginfod.so.1'
 	need binutils program nm
+	need elfutils program eu-addr2line
 	need procps program pgrep
 	need util-linux program setpriv
 	need strace program strace
