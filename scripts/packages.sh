@@ -57,6 +57,8 @@ if [ "$purpose" = test ]; then
 	need libdebuginfod1 sh -c 'PATH=$PATH:/sbin ldconfig -p | grep -q libdebuginfod.so.1'
 	need binutils program nm
 	need elfutils program eu-addr2line
+	need gdb program gdb
+	need libc6-dbg sh -c 'ls /usr/lib/debug/.build-id/*/*.debug'
 	need procps program pgrep
 	need util-linux program setpriv
 	need strace program strace
