@@ -113,7 +113,13 @@ bool receive(struct line *line, struct message *m, int timeout_ms)
 	return true;
 }
 
+int long_ms(void)
+{
+	const char *slow = getenv("TETHER_TEST_SLOW");
+	double factor = slow ? atof(slow) : 1;
 
+	return (int)(20000 * (factor > 1 ? factor : 1));
+}
 
 /* Take messages until one of this type (and request) has come. */
 bool await(struct line *line, uint32_t type, uint64_t id, struct message *m)
@@ -121,7 +127,7 @@ bool await(struct line *line, uint32_t type, uint64_t id, struct message *m)
 	struct message mine;
 
 	m = m ? m : &mine;
-	while (receive(line, m, LONG_MS))
+	while (receive(line, m, long_ms()))
 		if (m->header.type == type && (!id || m->header.id == id))
 			return true;
 	FAIL(line, "no %s came", proto_name(type));

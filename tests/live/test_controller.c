@@ -145,7 +145,7 @@ TEST(a_park_that_meets_an_exec_ends_with_its_resume)
 		if (request_pid(line, PROTO_REQ_park, pid, 0))
 			break; /* it has ended */
 		while (line->count[PROTO_EV_parked] == before && !line->count[PROTO_EV_exit])
-			if (!receive(line, &m, LONG_MS)) {
+			if (!receive(line, &m, long_ms())) {
 				FAIL(line, "it does not park, try %d", i);
 				return;
 			}

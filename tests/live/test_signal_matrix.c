@@ -188,9 +188,10 @@ static char *created(char *const argv[], uint32_t stop, uint32_t mode, bool rele
 	struct started s = start(&c, argv, stop, mode);
 
 	close(s.in);
+	/* One that was not stopped may have come to its end. */
 	if (release)
 		tether_release(s.process);
-	else
+	else if (stop != TETHER_STOP_NONE)
 		check_int(tether_continue(s.process), 0);
 	char *text = all_of(s.out);
 	if (!release) {
