@@ -145,29 +145,13 @@ void breakpoint_take_out(struct tether_breakpoint *breakpoint, struct operation 
 	each_concerned(breakpoint, take_out, operation);
 }
 
-static void part_done(struct operation *operation, int result)
-{
-	if (result < 0 && operation->result == 0)
-		operation->result = result;
-	if (--operation->outstanding == 0)
-		operation_finish(operation, operation->result);
-}
-
-static void counters_answered(struct family *family, struct operation *operation, const void *body)
-{
-	const struct proto_result *answer = body;
-
-	(void)family;
-	part_done(operation, answer ? answer->result : -TETHER_ELOST);
-}
-
 static int add(struct call *call)
 {
 	struct operation *operation = &call->operation;
 	struct tether_breakpoint *breakpoint = call->breakpoint;
 	struct tether *process = breakpoint->process;
 	struct family *family = process->family;
-	int result = family ? counters_make(family, counters_answered, operation) : -TETHER_EGONE;
+	int result = family ? counters_make(family, plain_answer, operation) : -TETHER_EGONE;
 
 	if (result < 0)
 		return result;
@@ -183,7 +167,7 @@ static int add(struct call *call)
 static void start_add(struct operation *operation)
 {
 	operation->outstanding = 1; /* our own part, so that an early answer does not finish it */
-	part_done(operation, add((struct call *)operation));
+	operation_arrive(operation, add((struct call *)operation));
 }
 
 static void start_enable(struct operation *operation)
@@ -201,7 +185,7 @@ static void start_enable(struct operation *operation)
 	pthread_mutex_unlock(&table->lock);
 	if (result == 0 && !same)
 		each_concerned(breakpoint, call->enable ? put_in : take_out, operation);
-	part_done(operation, result);
+	operation_arrive(operation, result);
 }
 
 static void start_remove(struct operation *operation)
@@ -220,7 +204,7 @@ static void start_remove(struct operation *operation)
 	LIST_FOREACH(process, &table->all, known)
 		member_remove(process, breakpoint);
 	pthread_mutex_unlock(&table->lock);
-	part_done(operation, 0);
+	operation_arrive(operation, 0);
 }
 
 /* Lock held, given up meanwhile. */

@@ -36,8 +36,8 @@ static struct point *point_at(const struct space *space, vaddr_t address)
 
 static void arrived(struct operation *waiter)
 {
-	if (waiter && --waiter->outstanding == 0)
-		operation_finish(waiter, waiter->result);
+	if (waiter)
+		operation_arrive(waiter, 0);
 	operation_put(waiter);
 }
 

@@ -487,7 +487,7 @@ static void event_parked(struct family *family, struct tether *process, const vo
 	follow_post(family, &event);
 	process->rendezvous = NULL;
 	if (operation)
-		operation_arrive(operation);
+		operation_arrive(operation, 0);
 	operation_put(operation);
 }
 

@@ -54,7 +54,7 @@ static void linker_planted(struct family *family, struct operation *part, const 
 	(void)family;
 	if (body) {
 		walk(part->process);
-		operation_arrive(part->other);
+		operation_arrive(part->other, 0);
 	} else {
 		operation_finish(part->other, -TETHER_ELOST);
 	}
@@ -97,7 +97,7 @@ static void take_in(struct family *family, struct tether *process, struct operat
 	}
 	walk(process);
 	if (part) {
-		operation_arrive(grab);
+		operation_arrive(grab, 0);
 		operation_put(grab);
 	}
 	operation_put(part);
@@ -160,7 +160,7 @@ static void grabbed(struct family *family, struct operation *operation, const vo
 	take_in(family, process, operation);
 	for (size_t i = 0; i < operation->count; i++)
 		admit_descendant(family, (int64_t)operation->addresses[i], operation);
-	operation_arrive(operation);
+	operation_arrive(operation, 0);
 }
 
 /* Somebody wants to hear of loads in a family that was taken without: as at a grab, trap first, then link maps. */
@@ -175,7 +175,7 @@ static void start_watching(struct tether *process, struct operation *operation)
 	part = process->rtld.r_brk ? part_of(operation, process) : NULL;
 	if (part && follow_plant(process, linker_planted, part) < 0) {
 		walk(process);
-		operation_arrive(operation);
+		operation_arrive(operation, 0);
 		operation_put(operation);
 	}
 	operation_put(part);
@@ -195,7 +195,7 @@ static void monitoring(struct family *family, struct operation *operation, const
 	LIST_FOREACH(process, &family->members, sibling)
 		if (!process->monitored)
 			start_watching(process, operation);
-	operation_arrive(operation);
+	operation_arrive(operation, 0);
 }
 
 static void start_monitor(struct operation *operation)

@@ -308,8 +308,8 @@ int operation_run(struct operation *operation, uint32_t timeout_ms);
 void operation_submit(struct operation *operation);
 /* Lock not held: before operation_run(), which then only waits. The control thread does not wake up to the lock. */
 void operation_hand_over(struct operation *operation);
-/* One of the things that it waits for is there; the last one finishes it with 0. Control thread. */
-void operation_arrive(struct operation *operation);
+/* One of the things that it waits for is there; the last one finishes it, with the first failure or 0. Control thread. */
+void operation_arrive(struct operation *operation, int result);
 /* Control thread, lock not held. Further calls do nothing. */
 void operation_finish(struct operation *operation, int result);
 
@@ -461,9 +461,11 @@ struct space *space_new(void);
 struct space *space_get(struct space *space);
 void space_put(struct space *space);
 struct space *space_copy(const struct space *space);
-/* Remember and tell the controller. Control thread. */
+/* An answer that is a struct proto_result, and one of the things that operation waits for. */
+answer_fn plain_answer;
 /* Remember one that the controller has planted by itself. */
 void plant_note(struct tether *process, vaddr_t address, uint64_t id, const uint8_t *home);
+/* Remember and tell the controller. Control thread. */
 int plant_sites(struct tether *process, const struct site_request *sites, size_t count, answer_fn *answered,
 		struct operation *operation);
 /* Answer a question, and have these planted before its thread goes on: one message instead of two. */

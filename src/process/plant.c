@@ -266,28 +266,20 @@ void plant_forget(struct space *space, vaddr_t address)
 /* ---- process/plant.h -------------------------------------------------------------------------------------
  */
 
-static void part_done(struct operation *operation, int result)
-{
-	if (result < 0 && operation->result == 0)
-		operation->result = result;
-	if (--operation->outstanding == 0)
-		operation_finish(operation, operation->result);
-}
-
 static void planted(struct family *family, struct operation *operation, const void *body)
 {
 	const struct proto_planted *answer = body;
 
 	(void)family;
-	part_done(operation, answer ? answer->result : -TETHER_ELOST);
+	operation_arrive(operation, answer ? answer->result : -TETHER_ELOST);
 }
 
-static void lifted(struct family *family, struct operation *operation, const void *body)
+void plain_answer(struct family *family, struct operation *operation, const void *body)
 {
 	const struct proto_result *answer = body;
 
 	(void)family;
-	part_done(operation, answer ? answer->result : -TETHER_ELOST);
+	operation_arrive(operation, answer ? answer->result : -TETHER_ELOST);
 }
 
 static void start_plant(struct operation *operation)
@@ -304,7 +296,7 @@ static void start_plant(struct operation *operation)
 	if (sites)
 		result = plant_sites(process, sites, operation->count, planted, operation);
 	free(sites);
-	part_done(operation, result);
+	operation_arrive(operation, result);
 }
 
 static void start_lift(struct operation *operation)
@@ -318,11 +310,11 @@ static void start_lift(struct operation *operation)
 		size_t items = operation->count - at < BATCH ? operation->count - at : BATCH;
 		struct proto_lift lift = { .pid = (uint32_t)process->pid, .items = (uint32_t)items };
 		result = family_send(process->family, PROTO_REQ_lift, &lift, operation->addresses + at, items,
-				     lifted, operation);
+				     plain_answer, operation);
 		if (result == 0)
 			operation->outstanding++;
 	}
-	part_done(operation, result);
+	operation_arrive(operation, result);
 }
 
 static int run_on_addresses(struct tether *process, const vaddr_t *address, size_t count,

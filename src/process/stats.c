@@ -35,8 +35,7 @@ static void one_answered(struct family *family, struct operation *operation, con
 	(void)family;
 	if (body)
 		add_to(operation, body);
-	if (--operation->outstanding == 0)
-		operation_finish(operation, 0);
+	operation_arrive(operation, 0);
 }
 
 void stats_start(struct operation *operation)

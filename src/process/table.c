@@ -312,10 +312,18 @@ int operation_run(struct operation *operation, uint32_t timeout_ms)
 	return operation->result;
 }
 
-void operation_arrive(struct operation *operation)
+void operation_arrive(struct operation *operation, int result)
 {
+	struct table *table = operation->table;
+
+	/* Who gives up waiting leaves a result of its own. */
+	pthread_mutex_lock(&table->lock);
+	if (result < 0 && operation->result == 0)
+		operation->result = result;
+	result = operation->result;
+	pthread_mutex_unlock(&table->lock);
 	if (--operation->outstanding == 0)
-		operation_finish(operation, 0);
+		operation_finish(operation, result);
 }
 
 void operation_finish(struct operation *operation, int result)

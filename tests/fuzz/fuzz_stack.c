@@ -16,6 +16,8 @@
 
 #include "stack/inside.h"
 
+#include "../unit/fake_memory.h"
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { FRAMES = 512, STARTS = 48, WORDS = 256 };
@@ -26,11 +28,6 @@ enum { FRAMES = 512, STARTS = 48, WORDS = 256 };
 struct input {
 	const uint8_t *data;
 	size_t size;
-};
-
-struct image {
-	const uint8_t *bytes;
-	size_t length;
 };
 
 static void must(bool condition, const char *what)
@@ -52,30 +49,21 @@ static uint64_t take(struct input *input, size_t bytes)
 	return value;
 }
 
-static ssize_t read_image(void *data, vaddr_t address, void *buffer, size_t length)
-{
-	const struct image *image = data;
-
-	if (address < IMAGE_AT || address - IMAGE_AT >= image->length)
-		return -EFAULT;
-	if (length > image->length - (address - IMAGE_AT))
-		length = image->length - (address - IMAGE_AT);
-	memcpy(buffer, image->bytes + (address - IMAGE_AT), length);
-	return (ssize_t)length;
-}
-
 /* One image, told as the vdso is: there is no file. */
-static struct stack_map *map_of(struct stack_pool *pool, struct image *image)
+static struct stack_map *map_of(struct stack_pool *pool, const uint8_t *bytes, size_t length)
 {
+	static struct fake_memory image;
 	struct stack_map *map = calloc(1, sizeof(*map));
 
+	image.pieces = 0;
+	fake_add(&image, IMAGE_AT, bytes, length);
 	map->pool = pool;
-	map->memory = (struct reader){ .read = read_image, .data = image };
+	map->memory = (struct reader){ .read = fake_read, .data = &image };
 	pthread_mutex_init(&map->lock, NULL);
 	map->mapping = calloc(1, sizeof(*map->mapping));
 	map->count = map->room = 1;
 	map->mapping[0] = (struct mapped){
-		.start = IMAGE_AT, .end = IMAGE_AT + image->length + 1, .vdso = true, .path = strdup("[vdso]"),
+		.start = IMAGE_AT, .end = IMAGE_AT + length + 1, .vdso = true, .path = strdup("[vdso]"),
 	};
 	return map;
 }
@@ -118,13 +106,12 @@ static uint64_t value_of(struct input *input)
 static void as_given(struct input input)
 {
 	struct stack_pool *pool = stack_pool_new();
-	size_t length = take(&input, 2);
-	struct image image = { input.data, length < input.size ? length : input.size };
-	struct stack_map *map = map_of(pool, &image);
+	size_t told = take(&input, 2), length = told < input.size ? told : input.size;
+	struct stack_map *map = map_of(pool, input.data, length);
 	struct stack_copy copy = { .windows = 2 };
 
-	input.data += image.length;
-	input.size -= image.length;
+	input.data += length;
+	input.size -= length;
 	copy.regs.tag = ARCH_X86_64;
 	copy.regs.size = sizeof(copy.regs.u.bytes);
 	for (size_t i = 0; i + sizeof(uint64_t) <= sizeof(copy.regs.u.bytes) && i < 27 * sizeof(uint64_t); i += sizeof(uint64_t)) {
@@ -146,8 +133,7 @@ static void as_given(struct input input)
 static void as_image(struct input input)
 {
 	struct stack_pool *pool = stack_pool_new();
-	struct image image = { input.data, input.size };
-	struct stack_map *map = map_of(pool, &image);
+	struct stack_map *map = map_of(pool, input.data, input.size);
 	uint64_t words[WORDS], state = input.size;
 
 	for (unsigned start = 0; start < STARTS; start++) {

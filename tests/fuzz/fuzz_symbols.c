@@ -17,6 +17,8 @@
 
 #include "symbol/table.h"
 
+#include "../unit/fake_memory.h"
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { ASKED = 2000, BIAS = 0x10000 };
@@ -84,34 +86,20 @@ static void as_file(const uint8_t *data, size_t size)
 	free(blob.data);
 }
 
-/* The bytes as they stand at an address, as far as they go. */
-static ssize_t read_image(void *data, vaddr_t address, void *buffer, size_t length)
-{
-	const struct elf_blob *blob = data;
-
-	if (address < BIAS || address - BIAS >= blob->size)
-		return -EFAULT;
-	if (length > blob->size - (address - BIAS))
-		length = blob->size - (address - BIAS);
-	memcpy(buffer, blob->data + (address - BIAS), length);
-	return (ssize_t)length;
-}
-
 static void as_image(const uint8_t *data, size_t size)
 {
-	struct elf_blob blob = { .data = malloc(size + 1), .size = size };
-	struct reader memory = { .read = read_image, .data = &blob };
+	struct fake_memory bytes = { 0 };
+	struct reader memory = { .read = fake_read, .data = &bytes };
 	struct elf_image image;
 	struct symbol_source source = { .size = sizeof(source), .fd = -1, .root_fd = -1, .memory = &memory, .image = &image };
 	static struct symbol_input input;
 
 	source.flags = SYMBOL_NO_DEBUG_FILES;
-	memcpy(blob.data, data, size);
+	fake_add(&bytes, BIAS, data, size);
 	if (!elf_image_at(&memory, BIAS, &image) && !symbol_input_open(&input, &source, 0)) {
 		ask_all(&input);
 		symbol_input_close(&input);
 	}
-	free(blob.data);
 }
 
 /* Written to a file in two parts, read after each. */

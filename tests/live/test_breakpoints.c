@@ -121,6 +121,12 @@ static void count_threads_calls(const char *threads)
 	end(&c, &v);
 }
 
+static void calm_down(struct victim *v)
+{
+	victim_say(v, "calm");
+	check(strncmp(victim_line(v), "done ", 5) == 0);
+}
+
 TEST(counts_equal_the_victims_own)
 {
 	count_threads_calls("1");
@@ -388,8 +394,7 @@ TEST(planted_and_lifted_under_load_harms_nobody)
 		check_int(tether_breakpoint_remove(second), 0);
 	}
 	check(before > 0);
-	victim_say(&v, "calm");
-	check(strncmp(victim_line(&v), "done ", 5) == 0);
+	calm_down(&v);
 	end(&c, &v);
 }
 
@@ -539,8 +544,7 @@ TEST(released_under_load_with_breakpoints_the_victim_is_whole)
 	check_untraced(v.pid);
 	check_text_whole(v.pid);
 	check_int(tether_breakpoint_remove(call), 0);
-	victim_say(&v, "calm");
-	check(strncmp(victim_line(&v), "done ", 5) == 0);
+	calm_down(&v);
 	end(&c, &v);
 }
 

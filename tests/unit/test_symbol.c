@@ -252,6 +252,16 @@ static int searched(const struct drawn *drawn, size_t count, uint64_t address)
 	return address < next ? best : -1;
 }
 
+static void check_searched(struct symbol_file *file, const struct drawn *drawn, size_t count, uint64_t address)
+{
+	char expected[16] = "-";
+	int best = searched(drawn, count, address);
+
+	if (best >= 0)
+		snprintf(expected, sizeof(expected), "s%d", best);
+	assert_string_equal(name_at(file, address), expected);
+}
+
 static void random_tables_answer_as_a_search_does(void **state)
 {
 	unsigned dice = 6;
@@ -270,13 +280,8 @@ static void random_tables_answer_as_a_search_does(void **state)
 			function(&table, name, drawn[i].address, drawn[i].size);
 		}
 		struct symbol_file *file = table_of(&table);
-		for (uint64_t address = TEXT - 2; address < TEXT + SPAN + 80; address++) {
-			char expected[16] = "-";
-			int best = searched(drawn, count, address);
-			if (best >= 0)
-				snprintf(expected, sizeof(expected), "s%d", best);
-			assert_string_equal(name_at(file, address), expected);
-		}
+		for (uint64_t address = TEXT - 2; address < TEXT + SPAN + 80; address++)
+			check_searched(file, drawn, count, address);
 		symbol_file_put(file);
 	}
 }
@@ -304,11 +309,7 @@ static void symbols_in_clusters_far_apart_answer_as_a_search_does(void **state)
 		struct symbol_file *file = table_of(&table);
 		for (size_t i = 0; i < 3 * count; i++) {
 			uint64_t address = drawn[i / 3].address + (i % 3 ? i % 3 == 1 ? drawn[i / 3].size : 0 : UINT64_MAX);
-			char expected[16] = "-";
-			int best = searched(drawn, count, address);
-			if (best >= 0)
-				snprintf(expected, sizeof(expected), "s%d", best);
-			assert_string_equal(name_at(file, address), expected);
+			check_searched(file, drawn, count, address);
 		}
 		symbol_file_put(file);
 	}

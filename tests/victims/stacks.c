@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <sys/auxv.h>
@@ -361,10 +362,14 @@ static void *spin(void *data)
 
 static void kind_spin(long count)
 {
-	static long counts[256];
+	static volatile long counts[256];
 
 	for (long i = 0; i < count && i < 256; i++)
-		start(spin, &counts[i]);
+		start(spin, (void *)(uintptr_t)&counts[i]);
+	/* Each is where it will be seen. */
+	for (long i = 0; i < count && i < 256; i++)
+		while (!counts[i])
+			sched_yield();
 	stand();
 }
 
