@@ -363,6 +363,21 @@ def test_a_sampler_that_is_killed_leaves_nobody_stopped(t):
             t.check(int(process.stdout.readline().split()[3]) > 0, 'it runs')
 
 
+def test_the_files_of_a_process_are_read_for_its_first_snapshot_only(t):
+    """Unwind rules and names are kept: what five snapshots open of the process's files is what one does."""
+    def opened(count):
+        log = t.tmp / f'opened-{count}'
+        result = t.run([t.need('strace'), '-f', '-o', log, '-e', 'trace=openat', *t.tether, 'stack', '-q', '-p', str(process.pid),
+                        '--every', '0.02', '--count', str(count)])
+        t.equal(result.returncode, 0, f'{count} snapshots')
+        calls = re.findall(r'openat\(\S+ "([^"]*)".*= \d', log.read_text())
+        return sorted(path for path in calls if path.endswith('/exe') or '/map_files/' in path or '.so' in path)
+    with standing(t, [t.victim('stacks'), 'blocked', '3']) as process:
+        once = opened(1)
+        t.check(f'/proc/{process.pid}/exe' in once or any('/map_files/' in path for path in once), f'it opens {once}')
+        t.equal(opened(5), once, 'files that are opened')
+
+
 def test_again_and_again_until_the_process_ends_or_the_time_is_over(t):
     with standing(t, [t.victim('stacks'), 'blocked', '1']) as process:
         result = t.run([*t.tether, 'stack', '-p', str(process.pid), '--every', '0.05', '--timeout', '0.3', '-q'])
