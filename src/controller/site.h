@@ -10,7 +10,10 @@
 
 #include "controller/controller.h"
 
+/* ---- site_table.c ---- */
 struct site *site_find(const struct site_table *table, vaddr_t address);
+/* A new one, with its address only; there must be none yet. NULL: no memory, or MAX_SITES. */
+struct site *site_add(struct controller *c, struct site_table *table, vaddr_t address);
 void sites_clear(struct controller *c, struct site_table *table);
 /* The sites of from that to has not at their addresses. 0 or -ENOMEM. */
 int sites_add_all(struct controller *c, struct site_table *to, const struct site_table *from);
@@ -21,6 +24,7 @@ int sites_copy(struct controller *c, struct space *to, const struct space *from)
 	for (size_t i_ = 0; i_ < (table)->size; i_++) \
 		if (((site) = (table)->index[i_]) != NULL)
 
+/* ---- site.c ---- */
 /* Sites whose traps another has written already, before anything of the victim ran. 0, -ENOMEM, or of /proc. */
 int space_adopt(struct controller *c, struct space *s, const struct proto_site *sites, uint32_t count);
 /* Those that are PROTO_SITE_LATER. */

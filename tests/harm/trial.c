@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "trial.h"
+#include "scene.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -10,46 +10,6 @@
 #include <unistd.h>
 
 #include "family.h"
-
-enum {
-	HELD_MS = 15000,  /* for a client to say "held" on a busy machine */
-	ORDER_MS = 10000, /* for release and close to return */
-	SNAPSHOT_MS = 3000, /* for the first snapshot; not all get one */
-	GONE_MS = 4000,   /* for the controller to end after its client */
-	SETTLE_MS = 2000, /* for the last thread to be untraced */
-	EXIT_MS = 5000,   /* for the victim to end when told to */
-	EARLY_US = 8000,
-	CRASH_US = 6000, /* from the crash to the ending */
-	LATE_US = 40000,
-	QUESTION_MS = 300,       /* ENDING_FROZEN: the deadline of a question */
-	QUESTION_SLACK_MS = 250, /* two CPUs, up to nine busy threads */
-	FROZEN_MS = 1200,
-	USUAL_MS = 300,
-	MAX_FORKED = 4,
-};
-
-struct scene {
-	const struct lab *lab;
-	const struct trial *trial;
-	struct outcome *outcome;
-	struct scoreboard *board;
-	int board_fd;
-	pid_t victim;      /* child of ours when grabbed, else as the scoreboard says; 0: not known */
-	bool victim_ended; /* reaped by us */
-	int victim_status;
-	pid_t client, controller;
-	bool client_ended;
-	int client_status;
-	int orders, words; /* pipes to and from the client */
-	char line[2048];
-	size_t line_length;
-	char failure[1024]; /* what the client said before it gave up */
-	bool lost, late;    /* what the client said of its victim */
-	pid_t forked[MAX_FORKED];
-	unsigned forked_count;
-	struct signal_state signals;
-	int crash_status; /* trial.crashes: what it ends with when nobody holds it */
-};
 
 static const char *const hold_names[][2] = {
 #define X(name, text, what) [HOLD_##name] = { text, what },
@@ -82,11 +42,6 @@ const char *ending_text(enum ending ending)
 	return ending_names[ending][1];
 }
 
-static bool is_grabbed(const struct trial *trial)
-{
-	return trial->hold == HOLD_GRAB || trial->hold == HOLD_HANG;
-}
-
 /* splitmix64 */
 uint64_t random_next(uint64_t *state)
 {
@@ -97,244 +52,12 @@ uint64_t random_next(uint64_t *state)
 	return z ^ z >> 31;
 }
 
-#define blame(scene, harm, ...) finding_add(&(scene)->outcome->finding, harm, __VA_ARGS__)
-
-/* ---- processes ----------------------------------------------------------------------------------------- */
-
-static bool is_forked(const struct scene *scene, pid_t pid)
-{
-	for (unsigned i = 0; i < scene->forked_count; i++)
-		if (scene->forked[i] == pid)
-			return true;
-	return false;
-}
-
-static void reap(struct scene *scene)
-{
-	int status;
-	pid_t pid;
-
-	while ((pid = waitpid(-1, &status, WNOHANG | __WALL)) > 0) {
-		if (pid == scene->victim) {
-			scene->victim_ended = true;
-			scene->victim_status = status;
-		}
-		if (pid == scene->client) {
-			scene->client_ended = true;
-			scene->client_status = status;
-		}
-	}
-}
-
-/* Wait until no child is left but those that may be: the victim, its plain parent, forked children of the
- * client. */
-static void hear_rest(struct scene *scene);
-
-static bool await_nobody(struct scene *scene, bool victim_may_live, unsigned bound_ms)
-{
-	uint64_t end = now_ns() + bound_ms * UINT64_C(1000000);
-
-	for (;;) {
-		pid_t list[MAX_CHILDREN];
-		unsigned count, left = 0;
-
-		reap(scene);
-		/* A child of the client may tell of itself after the client's end. */
-		hear_rest(scene);
-		count = family_children(list, MAX_CHILDREN);
-		for (unsigned i = 0; i < count; i++)
-			left += !is_forked(scene, list[i]) && !(victim_may_live && list[i] == scene->victim);
-		if (!left)
-			return true;
-		if (now_ns() > end)
-			return false;
-		pause_us(100);
-	}
-}
-
-static void describe_left(struct scene *scene)
-{
-	pid_t list[MAX_CHILDREN];
-	unsigned count = family_children(list, MAX_CHILDREN);
-	char what[96];
-
-	for (unsigned i = 0; i < count; i++)
-		if (list[i] != scene->victim && !is_forked(scene, list[i]))
-			blame(scene, HARM_LEFT, "left over: %d (%s)", list[i],
-			      family_describe(list[i], what, sizeof(what)));
-}
-
-static bool await_flag(struct scene *scene, _Atomic uint32_t *flag, unsigned bound_ms)
-{
-	uint64_t end = now_ns() + bound_ms * UINT64_C(1000000);
-
-	while (!atomic_load(flag)) {
-		reap(scene);
-		if (scene->victim_ended || now_ns() > end)
-			return false;
-		pause_us(200);
-	}
-	return true;
-}
-
-/* ---- the client ---------------------------------------------------------------------------------------- */
-
-static void hear(struct scene *scene, const char *line)
-{
-	long long value = 0;
-	char word[32] = "";
-
-	sscanf(line, "%31s %lld", word, &value);
-	if (scene->lab->verbose)
-		fprintf(stderr, "# client: %s\n", line);
-	if (!strcmp(word, "controller"))
-		scene->controller = (pid_t)value;
-	else if (!strcmp(word, "child") && scene->forked_count < MAX_FORKED)
-		scene->forked[scene->forked_count++] = (pid_t)value;
-	else if (!strcmp(word, "held"))
-		scene->outcome->held = true;
-	else if (!strcmp(word, "failed"))
-		snprintf(scene->failure, sizeof(scene->failure), "%.*s", (int)sizeof(scene->failure) - 1,
-			 line);
-	else if (!strcmp(word, "lost") || !strcmp(word, "exit") || !strcmp(word, "release"))
-		scene->lost = true;
-	else if (!strcmp(word, "late"))
-		scene->late = true;
-	else if (!strcmp(word, "unpark"))
-		blame(scene, HARM_PARK, "parked, %s", line + strlen("unpark "));
-}
-
-/* Hear the client until it says a line that begins with word; false at its end or after bound_ms. */
-static bool await_word(struct scene *scene, const char *word, unsigned bound_ms)
-{
-	uint64_t end = now_ns() + bound_ms * UINT64_C(1000000);
-
-	for (;;) {
-		char *newline = memchr(scene->line, '\n', scene->line_length);
-		struct pollfd poll_words = { .fd = scene->words, .events = POLLIN };
-		int64_t left;
-		ssize_t length;
-
-		if (newline) {
-			bool found;
-
-			*newline = '\0';
-			hear(scene, scene->line);
-			found = !strncmp(scene->line, word, strlen(word));
-			scene->line_length -= (size_t)(newline + 1 - scene->line);
-			memmove(scene->line, newline + 1, scene->line_length);
-			if (found)
-				return true;
-			continue;
-		}
-		left = (int64_t)(end - now_ns()) / 1000000;
-		if (left < 0 || poll(&poll_words, 1, (int)left) <= 0)
-			return false;
-		if (scene->line_length == sizeof(scene->line))
-			scene->line_length = 0;
-		length = read(scene->words, scene->line + scene->line_length,
-			      sizeof(scene->line) - scene->line_length);
-		if (length <= 0)
-			return false;
-		scene->line_length += (size_t)length;
-	}
-}
-
-/* Hear what it has said so far. */
-static void hear_rest(struct scene *scene)
-{
-	await_word(scene, "\n", 0);
-}
-
-static void order(struct scene *scene, char letter)
-{
-	reap(scene);
-	if (scene->client_ended)
-		blame(scene, HARM_SILENT, "the client ended with status 0x%x before its order '%c'",
-		      scene->client_status, letter);
-	else if (write(scene->orders, &letter, 1) != 1)
-		blame(scene, HARM_SILENT, "the client does not take its order '%c'", letter);
-}
-
-static void start_client(struct scene *scene, uint64_t *random)
-{
-	static const char *const stops[] = { "main", "create", "none", "preinit" };
-	const struct lab *lab = scene->lab;
-	char board[16], pid[16], question[16], parks[32];
-	char *argv[24];
-	unsigned n = 0;
-	int in[2], out[2];
-	uint64_t bits = random_next(random);
-
-#define PUT(word) (argv[n++] = (char *)(uintptr_t)(word))
-	snprintf(board, sizeof(board), "%d", scene->board_fd);
-	snprintf(pid, sizeof(pid), "%d", scene->victim);
-	snprintf(question, sizeof(question), "%d", QUESTION_MS);
-	PUT(lab->holder);
-	PUT("--board");
-	PUT(board);
-	if (scene->trial->ending == ENDING_FROZEN) {
-		PUT("--question");
-		PUT(question);
-	} else if (bits & 1) {
-		PUT("--no-follow");
-	}
-	if (scene->trial->ending == ENDING_FORKED)
-		PUT("--fork");
-	if (scene->trial->parks) {
-		snprintf(parks, sizeof(parks), "%lu", bits);
-		PUT("--parks");
-		PUT(parks);
-	}
-	if (scene->trial->stacks) {
-		snprintf(parks, sizeof(parks), "%lu", bits);
-		PUT("--stacks");
-		PUT(parks);
-	}
-	if (scene->trial->events) {
-		snprintf(parks, sizeof(parks), "%lu", bits);
-		PUT("--events");
-		PUT(parks);
-	}
-	if (scene->trial->probes)
-		PUT("--probes");
-	if (is_grabbed(scene->trial)) {
-		if (scene->trial->hold == HOLD_HANG)
-			PUT("--hang");
-		if (bits & 2)
-			PUT("--no-park");
-		PUT("grab");
-		PUT(pid);
-	} else {
-		if (scene->trial->hold == HOLD_RUN)
-			PUT("--run");
-		PUT("--stop");
-		PUT(stops[bits >> 2 & 3]);
-		PUT("create");
-		PUT(lab->victim);
-		PUT(board);
-		PUT(scene->trial->kind);
-		PUT(lab->tiny);
-		PUT(lab->plugin[0]);
-		PUT(lab->plugin[1]);
-	}
-	PUT(NULL);
-#undef PUT
-	if (pipe2(in, O_CLOEXEC) || pipe2(out, O_CLOEXEC))
-		abort();
-	scene->client = family_start(argv, in[0], out[1]);
-	close(in[0]);
-	close(out[1]);
-	scene->orders = in[1];
-	scene->words = out[0];
-}
-
 /* ---- endings ------------------------------------------------------------------------------------------- */
 
 static void end_by_order(struct scene *scene, char letter, const char *answer)
 {
-	order(scene, letter);
-	if (!scene->client_ended && !await_word(scene, answer, ORDER_MS))
+	scene_order(scene, letter);
+	if (!scene->client_ended && !scene_await_word(scene, answer, ORDER_MS))
 		blame(scene, HARM_SILENT, "no '%s' within %d ms %s", answer, ORDER_MS, scene->failure);
 	/* Whether it let go is judged now; whether it leaves anything behind, after it has ended. */
 }
@@ -347,7 +70,7 @@ static void end_controller(struct scene *scene, int signal)
 	}
 	kill(scene->controller, signal);
 	for (uint64_t end = now_ns() + UINT64_C(3000000000); !scene->lost && now_ns() < end;)
-		await_word(scene, "lost", 50);
+		scene_await_word(scene, "lost", 50);
 	if (!scene->lost)
 		blame(scene, HARM_SILENT, "the client never heard that its hold is gone");
 }
@@ -412,7 +135,7 @@ static void end_hold(struct scene *scene)
 		end_by_order(scene, 'c', "closed");
 		break;
 	case ENDING_EXIT:
-		order(scene, 'q');
+		scene_order(scene, 'q');
 		break;
 	case ENDING_CONTROLLER_TERM:
 		end_controller(scene, SIGTERM);
@@ -451,7 +174,7 @@ static void finish_grabbed(struct scene *scene)
 	atomic_store(&scene->board->stop, 1);
 	end = now_ns() + EXIT_MS * UINT64_C(1000000);
 	do {
-		reap(scene);
+		scene_reap(scene);
 		if (!scene->victim_ended)
 			pause_us(200);
 	} while (!scene->victim_ended && now_ns() < end);
@@ -468,7 +191,7 @@ static void judge_crashed(struct scene *scene)
 {
 	uint64_t end = now_ns() + EXIT_MS * UINT64_C(1000000);
 
-	for (reap(scene); !scene->victim_ended && now_ns() < end; reap(scene))
+	for (scene_reap(scene); !scene->victim_ended && now_ns() < end; scene_reap(scene))
 		pause_us(200);
 	if (!scene->victim_ended)
 		blame(scene, HARM_STUCK, "it has crashed and did not end within %d ms", EXIT_MS);
@@ -482,13 +205,13 @@ static void judge_grabbed(struct scene *scene)
 		judge_crashed(scene);
 		return;
 	}
-	reap(scene);
+	scene_reap(scene);
 	if (scene->victim_ended) {
 		blame(scene, HARM_DIED, "ended with status 0x%x", scene->victim_status);
 		return;
 	}
 	judge_living(&scene->outcome->finding, scene->victim, scene->board, &scene->signals, SETTLE_MS);
-	reap(scene);
+	scene_reap(scene);
 	if (scene->victim_ended)
 		blame(scene, HARM_DIED, "ended with status 0x%x", scene->victim_status);
 }
@@ -503,7 +226,7 @@ static void judge_created_living(struct scene *scene)
 	pid_t list[MAX_CHILDREN];
 
 	while (!atomic_load(&scene->board->ready) && now_ns() < end) {
-		reap(scene);
+		scene_reap(scene);
 		if (scene->client_ended && family_children(list, MAX_CHILDREN) == scene->forked_count)
 			break;
 		if (scene->trial->crashes && atomic_load(&scene->board->pid) && is_gone(atomic_load(&scene->board->pid)))
@@ -572,7 +295,7 @@ static void judge_hanging(struct scene *scene)
 		stands = judge_stands(scene->victim);
 		if (!stands)
 			pause_us(200);
-		reap(scene);
+		scene_reap(scene);
 	} while (!stands && !scene->victim_ended && now_ns() < end &&
 		 (scene->outcome->held || judge_tasks(scene->victim)));
 	/* A client that was killed early may never have held it. */
@@ -636,7 +359,7 @@ static int crash_status(const struct lab *lab, const struct trial *trial)
 static bool start_victim(struct scene *scene)
 {
 	scene->victim = start_free(scene->lab, scene->trial, scene->board_fd);
-	if (!await_flag(scene, &scene->board->ready, EXIT_MS) ||
+	if (!scene_await_flag(scene, &scene->board->ready, EXIT_MS) ||
 	    signal_state_read(scene->victim, &scene->signals)) {
 		blame(scene, HARM_DIED, "the victim did not even start");
 		return false;
@@ -650,14 +373,14 @@ static void choose_moment(struct scene *scene, uint64_t *random)
 	uint64_t bits = random_next(random);
 
 	outcome->early = may_be_early(scene->trial->ending) && bits % 4 == 0;
-	if (!outcome->early && !await_word(scene, "held", HELD_MS))
+	if (!outcome->early && !scene_await_word(scene, "held", HELD_MS))
 		blame(scene, HARM_SILENT, "not held: %s", scene->failure[0] ? scene->failure : "no answer");
 	/*
 	 * A slow client would hardly ever be met with a snapshot behind it: every other one is given the time for its first, and
 	 * the moment is one of those after that. A victim that executes all the time may never be caught in one.
 	 */
 	if (scene->trial->stacks && !outcome->early && bits & 4)
-		(void)await_flag(scene, &scene->board->snapshots, SNAPSHOT_MS);
+		(void)scene_await_flag(scene, &scene->board->snapshots, SNAPSHOT_MS);
 	outcome->moment_us = (unsigned)(bits >> 8) % (outcome->early ? EARLY_US : LATE_US);
 	pause_us(outcome->moment_us);
 }
@@ -700,10 +423,10 @@ void trial_run(const struct lab *lab, const struct trial *trial, struct outcome 
 		leave(&scene);
 		return;
 	}
-	start_client(&scene, &random);
+	scene_start_client(&scene, &random);
 	choose_moment(&scene, &random);
 	/* Nobody has done anything to it yet. */
-	hear_rest(&scene);
+	scene_hear_rest(&scene);
 	if (scene.lost)
 		blame(&scene, HARM_DIED, "it was lost or ended while it was held");
 	crash_around(&scene, &random);
@@ -715,21 +438,21 @@ void trial_run(const struct lab *lab, const struct trial *trial, struct outcome 
 		/* With the client alive: it must have let go by itself. */
 		judge(&scene);
 		judged = true;
-		order(&scene, 'q');
+		scene_order(&scene, 'q');
 	}
 	if (trial->hold == HOLD_RUN && !judged) {
 		/* The plain parent lives as long as its victim: judged first, gone after. */
 		judge(&scene);
 		judged = true;
 	}
-	if (!await_nobody(&scene, is_grabbed(trial), GONE_MS))
-		describe_left(&scene);
+	if (!scene_await_nobody(&scene, is_grabbed(trial), GONE_MS))
+		scene_describe_left(&scene);
 	ret->let_go_ns = now_ns() - ended;
 	if (!judged)
 		judge(&scene);
 	if (is_grabbed(trial) && !scene.victim_ended)
 		finish_grabbed(&scene);
-	hear_rest(&scene);
+	scene_hear_rest(&scene);
 	/* One that has crashed before it was held cannot be held. */
 	if (scene.failure[0] && !(ret->finding.harms & HARM_SILENT) && !trial->crashes)
 		blame(&scene, HARM_SILENT, "%s", scene.failure);
