@@ -16,7 +16,8 @@
  *	tether_breakpoint_remove(breakpoint);
  *
  * A hit costs its thread one stop, in which it is counted and the instruction under the trap is run; the thread waits
- * for nobody. Eight breakpoints may stand at one address; which of them the victim came to is told for each.
+ * for nobody, unless `stop` is to be called for it: then it stands at the address, the instruction not run yet, until that
+ * has answered. Eight breakpoints may stand at one address; which of them the victim came to is told for each.
  *
  * Life: tether_breakpoint_add() -> enabled <-> disabled -> tether_breakpoint_remove(). It outlives its victim, for its
  * counts, and keeps a handle from being freed, but not the hold of it: after the last tether_release() nothing stands any
@@ -37,6 +38,8 @@ enum tether_breakpoint_flags {
 	TETHER_BREAKPOINT_ONCE = 1 << 0,     /* its first hit that is not ignored disables it, for good */
 	TETHER_BREAKPOINT_DISABLED = 1 << 1, /* does not stand until tether_breakpoint_enable() */
 	TETHER_BREAKPOINT_COUNT = 1 << 2,    /* only counted, no message a hit: no handler, no ignore, not ONCE */
+	/* With stop: its thread waits for the answer without bound, also while this process is stopped or frozen. */
+	TETHER_BREAKPOINT_FOREVER = 1 << 6,
 };
 
 enum { TETHER_HIT_ARGUMENTS = 2 };
@@ -66,6 +69,37 @@ struct tether_hit {
  */
 typedef void tether_hit_fn(const struct tether_hit *hit, void *data);
 
+/* What becomes of the thread that stands at a breakpoint. */
+enum tether_answer {
+	TETHER_ANSWER_GO = 0,   /* it runs on */
+	/* It alone stays there, until tether_thread_continue() or tether_continue(); others run, and traps stand in the text. */
+	TETHER_ANSWER_STAY = 1,
+	/* The process parks, as at a rendezvous: all threads stop, its text is whole, a PARKED event, until tether_continue(). */
+	TETHER_ANSWER_STOP_ALL = 2,
+};
+
+/*
+ * Called for a thread that stands at a breakpoint, on the session's handler thread, which is started when the first such
+ * breakpoint is added. It has the host's descriptors, blocks all signals, and calls one handler at a time, for all victims
+ * of the session; no lock of the library is held. Other threads of the victim run on. Registers (tether/registers.h) of
+ * the thread and memory of the process (tether_write()) may be read and written; a thread whose pc was moved goes on there,
+ * and the instruction under the trap is not run. Of several at one address each is called, and the strongest answer holds.
+ *
+ * It has the session's question_ms, from the hit on: what it waits for its turn counts. After that the thread runs on,
+ * and calls that need it to stand answer -TETHER_ESTATE; the answer, when it comes, makes a LATE_ANSWER event. Until then no
+ * thread is held for a handler: such hits are counted, and told only in `missed` (tether_breakpoint_info_get()). Not so with
+ * TETHER_BREAKPOINT_FOREVER.
+ *
+ * Any breakpoint may be added or removed in it, its own too. What waits for a victim to come somewhere, or for another
+ * thread, is -TETHER_EDEADLK: tether_dispatch(), tether_session_close(), tether_lock(), tether_create() but with
+ * TETHER_STOP_NONE, tether_grab() but with TETHER_OBSERVE or TETHER_NO_PARK, and what meets a handle that another thread
+ * has locked.
+ *
+ * The thread may end while it stands: its process exits, executes, or is killed. So may the client: then the thread runs on,
+ * as after tether_release(), from the instruction that stood there.
+ */
+typedef enum tether_answer tether_stop_fn(const struct tether_hit *hit, void *data);
+
 struct tether_breakpoint_opts {
 	size_t size;
 	/*
@@ -78,9 +112,11 @@ struct tether_breakpoint_opts {
 	uint32_t flags;         /* enum tether_breakpoint_flags */
 	uint32_t reserved;
 	uint64_t ignore;        /* so many hits first are counted only */
-	tether_hit_fn *handler; /* required, but with TETHER_BREAKPOINT_COUNT */
+	tether_hit_fn *handler; /* required, but with stop or TETHER_BREAKPOINT_COUNT */
 	void *data;             /* handed to the handler; the caller's */
 	const char *const *except; /* with where: functions that match one of these patterns are left out; ends with NULL */
+	tether_stop_fn *stop;   /* the thread stands while it is called; with handler: that one hears of it too */
+	int64_t tid;            /* only hits of this thread count, and are told; it ends with that thread. 0: of all */
 };
 
 /**
@@ -91,7 +127,7 @@ struct tether_breakpoint_opts {
  * Return: 0, wherever it stands by now (tether_breakpoint_info_get()); -TETHER_EINVALID (where is malformed, flags that
  *         nobody knows or that contradict each other), -TETHER_EMODE (an observe handle), -TETHER_EMONITOR,
  *         -TETHER_EMEMORY (no instruction begins at that address, or that far into the function), -TETHER_ELIMIT (too many at that address),
- *         -TETHER_EGONE, -TETHER_ELOST, -ENOMEM, -TETHER_EFORKED, -TETHER_ECLOSED
+ *         -TETHER_ENOTFOUND (the process has no such thread), -EAGAIN (no handler thread can be started), -TETHER_EGONE, -TETHER_ELOST, -ENOMEM, -TETHER_EFORKED, -TETHER_ECLOSED
  * Blocks: until it stands where it can; the names of files that nobody asked about before are read
  * Threads: any; in a handler: yes; in a forked child: -TETHER_EFORKED
  * Victim: runs on. Its text has a trap wherever it runs; never while it is parked, nor in what is let go. What is loaded
@@ -133,6 +169,7 @@ struct tether_breakpoint_info {
 	uint64_t inactive;  /* addresses where it should stand and could not be planted */
 	uint32_t enabled;   /* 1, or 0 */
 	uint32_t done;      /* TETHER_BREAKPOINT_ONCE: it has been hit */
+	uint64_t missed;    /* of the hits, those for which `stop` was not called: its turn came too late */
 };
 
 /**
@@ -186,6 +223,19 @@ TETHER_API int tether_breakpoint_places(struct tether_breakpoint *breakpoint, te
  * by a child is one. Counts stay when the victim has executed another program or has ended.
  */
 TETHER_API int tether_breakpoint_functions(struct tether_breakpoint *breakpoint, tether_place_fn *visit, void *data);
+
+/**
+ * tether_thread_continue - let a thread go on that stays at a breakpoint
+ * @process: a control handle   @tid: of a thread for which a handler has answered TETHER_ANSWER_STAY
+ * Return: 0, -TETHER_ESTATE (it does not stay: the answer has not arrived yet, or it was let go on), -TETHER_EGONE,
+ *         -TETHER_ELOST, -TETHER_EMODE, -TETHER_EFORKED, -TETHER_ECLOSED, -ENOMEM
+ * Blocks: until the controller has answered
+ * Threads: any; in a handler: yes; in a forked child: -TETHER_EFORKED
+ * Victim: the thread runs the instruction under the trap, or goes on where its pc was moved to; while the process is
+ *         parked it stands on, until tether_continue().
+ * See: tether_breakpoint_add(3), tether_continue(3)
+ */
+TETHER_API int tether_thread_continue(struct tether *process, int64_t tid);
 
 #ifdef __cplusplus
 }

@@ -12,6 +12,7 @@
 #include <tether/memory.h>
 #include <tether/object.h>
 #include <tether/process.h>
+#include <tether/registers.h>
 #include <tether/session.h>
 #include <tether/stack.h>
 #include <tether/symbol.h>

@@ -98,6 +98,9 @@ struct task {
 	vaddr_t over;            /* stands on this site, hit and counted: run its instruction first */
 	vaddr_t rehit, rehit_sp; /* was sent away from there by a signal: the next hit is not counted */
 	uint64_t question, asked_ns, deadline_ns;
+	bool handled;   /* that question is for a handler of the client's: registers may be read and written */
+	bool stands;    /* the handler's answer was so: until it is told to go on */
+	bool own_due;   /* it has hit a site whose own part comes after that question */
 	struct call *call; /* TASK_CALLING: what runs and what for */
 	siginfo_t held_info;
 };
@@ -157,9 +160,14 @@ struct site {
 	uint64_t guard;
 	uint64_t hits;
 	bool own;           /* the library's own part: id, flags and guard hold */
-	uint32_t probe;     /* the breakpoints' part: PROTO_SITE_PROBE and REPORT; 0: none */
+	bool probe;         /* the breakpoints' part holds: */
 	uint64_t probe_id;
-	uint32_t counter[MAX_SITE_COUNTERS];
+	struct probe {
+		uint32_t counter; /* 0: none */
+		uint32_t wants;   /* set of PROTO_PROBE_* */
+		pid_t thread;     /* 0: hits of all */
+		uint64_t serial;  /* of that thread: tids recur; 0: it was gone already */
+	} probes[MAX_SITE_COUNTERS];
 	bool planted; /* wanted: the trap is in memory, but for parks and steps; else a tombstone */
 	bool known;   /* original holds: it was planted once since exec */
 	unsigned char original[ARCH_TRAP_SIZE];
@@ -288,6 +296,7 @@ struct controller {
 	bool client_gone;            /* end-of-file, its death, or a signal to end */
 	bool client_dead;            /* it has certainly ended: its pidfd says so */
 	bool silent;                 /* it missed a deadline and has not spoken since */
+	bool handler_silent;         /* its handlers missed one and have not answered since */
 	bool broken;                 /* it broke the protocol */
 	bool finishing;              /* the last release is under way: exit when it is done */
 	bool created;                /* the family was created: mode kill means EXITKILL */
@@ -310,6 +319,7 @@ struct controller {
 	struct process_list processes;
 	struct space_list spaces;
 	struct task_list stopped, questions;
+	struct task_list open_questions; /* without a deadline */
 	unsigned early; /* tasks in TASK_EARLY */
 	struct early_end early_end[EARLY_ENDS];
 	unsigned early_end_next;
@@ -414,6 +424,8 @@ void snapshot_forget(struct controller *c, struct task *t);
 /* hit.c, step.c, slot.c, call.c */
 void hit_ours(struct controller *c, struct task *t);
 void hit(struct controller *c, struct task *t);
+/* The handlers have answered: what the library itself has there. */
+void hit_own_due(struct controller *c, struct task *t);
 void step_over(struct controller *c, struct task *t);
 /* The same with its registers at hand, the pc on the site, not written back yet. */
 void step_over_with(struct controller *c, struct task *t, struct site *site, struct arch_regs *regs);
@@ -484,8 +496,7 @@ void capture_cool(struct controller *c);
 
 /* counter.c: take the file that came along. 0, or why it is none that can be trusted. */
 int counters_take(struct controller *c, const struct proto_counters *body);
-/* One more hit of the breakpoints of a site. */
-void counters_add(struct controller *c, const struct site *site);
+void counters_add(struct controller *c, uint32_t index);
 
 /* image.c: 0, -EPROTO, -ENOMEM */
 int image_learn(struct controller *c, const struct proto_image *told, const struct proto_image_site *sites);
@@ -520,8 +531,20 @@ void sample_ending(struct controller *c, struct task *t);
 /* The event is a hit with a question of its own; regs as they are to be. */
 void sample_hit(struct controller *c, struct task *t, const struct arch_regs *regs);
 
+/* stand.c: a thread that stands for a handler, or for its answer */
+bool stand_for_handler(const struct task *t);
+/* A thread, or all that stand in a process (tid 0). How many. */
+uint32_t stand_no_more(struct controller *c, struct process *p, pid_t tid);
+int stand_get_regset(struct controller *c, const struct proto_get_regset *body, struct proto_regset *ret);
+int stand_set_regset(struct controller *c, const struct proto_set_regset *body, const unsigned char *bytes);
+int stand_write(struct controller *c, const struct proto_write *body, const unsigned char *bytes);
+/* The process goes on; its tasks are settled by who says so. */
+void stand_clear(struct process *p);
+
 /* question.c */
 bool ask(struct controller *c, struct task *t, struct proto_event *event);
+/* For a handler of the client's, which may take as long as it likes. */
+bool ask_handler(struct controller *c, struct task *t, struct proto_event *event, bool forever);
 void question_cancel(struct controller *c, struct task *t);
 /* Who waits for that answer; NULL: nobody any more. */
 struct process *question_process(struct controller *c, uint64_t question);

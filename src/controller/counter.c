@@ -60,14 +60,10 @@ int counters_take(struct controller *c, const struct proto_counters *body)
 	return 0;
 }
 
-void counters_add(struct controller *c, const struct site *site)
+void counters_add(struct controller *c, uint32_t index)
 {
-	for (size_t i = 0; i < MAX_SITE_COUNTERS; i++) {
-		uint32_t index = site->counter[i];
-
-		/* Nobody else writes; a client that does spoils its own counts. */
-		if (index && index < c->counter_count)
-			__atomic_store_n(&c->counters[index],
-					 __atomic_load_n(&c->counters[index], __ATOMIC_RELAXED) + 1, __ATOMIC_RELAXED);
-	}
+	/* Nobody else writes; a client that does spoils its own counts. */
+	if (index && index < c->counter_count)
+		__atomic_store_n(&c->counters[index], __atomic_load_n(&c->counters[index], __ATOMIC_RELAXED) + 1,
+				 __ATOMIC_RELAXED);
 }

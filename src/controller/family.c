@@ -376,6 +376,7 @@ static void forget_old_image(struct controller *c, struct task *t, pid_t old_tid
 	if (t->process->space->stepper == t || (caller && t->process->space->stepper == caller))
 		step_finish(c, t->process->space->stepper);
 	t->over = t->rehit = 0;
+	t->stands = t->own_due = false;
 	t->wound_back = false;
 	t->vfork_child = 0;
 	t->regroup = t->has_held_info = false;

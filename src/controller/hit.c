@@ -5,7 +5,7 @@
  *	whose is it? ──► the victim's own, delivered
  *	     │ ours
  *	     ├── lifted meanwhile (tombstone, park, release): set back to run what stands there now
- *	     └── planted: count, tell or ask, then run the instruction (step.c)
+ *	     └── planted: the breakpoints' part: count, tell or ask ──► the library's own: tell or ask ──► run the instruction (step.c)
  */
 #include "controller/controller.h"
 
@@ -54,9 +54,26 @@ static bool tell(struct controller *c, struct task *t, struct site *site, const 
 	return asked;
 }
 
-/* The breakpoints of a site have been hit: counted, and told of where somebody listens. Nobody waits for it. */
-static void probe_hit(struct controller *c, struct task *t, const struct site *site, const struct arch_regs *regs)
+/* What those want of this hit that are concerned; each of them counts it. */
+static uint32_t probes_count(struct controller *c, const struct task *t, const struct site *site)
 {
+	uint32_t wants = 0;
+
+	for (size_t i = 0; i < MAX_SITE_COUNTERS; i++) {
+		const struct probe *probe = &site->probes[i];
+
+		if (!probe->counter || (probe->thread && (probe->thread != t->tid || probe->serial != t->serial)))
+			continue;
+		counters_add(c, probe->counter);
+		wants |= probe->wants;
+	}
+	return wants;
+}
+
+/* The breakpoints of a site have been hit: counted, and told of where somebody listens. True: it waits for a handler. */
+static bool probe_hit(struct controller *c, struct task *t, const struct site *site, const struct arch_regs *regs)
+{
+	uint32_t wants = probes_count(c, t, site);
 	struct proto_ev_hit body = {
 		.site = site->probe_id,
 		.address = site->address,
@@ -65,11 +82,14 @@ static void probe_hit(struct controller *c, struct task *t, const struct site *s
 		.arg1 = arch_argument(regs, 1),
 	};
 
-	counters_add(c, site);
-	if (!(site->probe & PROTO_SITE_REPORT))
-		return;
+	bool asked;
+
+	if (!(wants & (PROTO_PROBE_REPORT | PROTO_PROBE_ASK)))
+		return false;
 	event_of(c, &body.event, t);
+	asked = wants & PROTO_PROBE_ASK && ask_handler(c, t, &body.event, wants & PROTO_PROBE_FOREVER);
 	out_event(c, PROTO_EV_hit, &body, sizeof(body));
+	return asked;
 }
 
 static void set_back(struct controller *c, struct task *t, struct arch_regs *regs)
@@ -89,20 +109,19 @@ static void go_over(struct controller *c, struct task *t, struct site *site, str
 		set_back(c, t, regs);
 }
 
-/* A trap of ours that stands: registers have the pc set back on it, and are not written yet. */
-static void hit_site(struct controller *c, struct task *t, struct site *site, struct arch_regs *regs)
+/* A question is out about it: it stands on the site. */
+static void wait_there(struct controller *c, struct task *t, struct arch_regs *regs)
 {
-	bool counted = t->rehit != site->address || t->rehit_sp != arch_sp(regs);
+	arch_not_in_syscall(regs);
+	trace_set_regs(t->tid, regs);
+	task_set_state(t, TASK_ASKING);
+	check_still(c, t->process->space);
+}
 
-	t->rehit = 0;
-	t->over = site->address;
-	if (counted) {
-		site->hits++;
-		c->stats.hits++;
-		if (site->probe && t->process->followed)
-			probe_hit(c, t, site, regs);
-	}
-	if (!counted || !site->own || site->flags & PROTO_SITE_LATER || !guard_matches(t, site)) {
+/* What the library itself wants there. */
+static void hit_own(struct controller *c, struct task *t, struct site *site, struct arch_regs *regs)
+{
+	if (!site->own || site->flags & PROTO_SITE_LATER || !guard_matches(t, site)) {
 		go_over(c, t, site, regs);
 		return;
 	}
@@ -115,10 +134,7 @@ static void hit_site(struct controller *c, struct task *t, struct site *site, st
 	}
 	if (site->flags & (PROTO_SITE_REPORT | PROTO_SITE_ASK) && t->process->followed &&
 	    tell(c, t, site, regs)) {
-		arch_not_in_syscall(regs);
-		trace_set_regs(t->tid, regs);
-		task_set_state(t, TASK_ASKING);
-		check_still(c, t->process->space);
+		wait_there(c, t, regs);
 		return;
 	}
 	if (site->flags & PROTO_SITE_PARK && t->process->followed) {
@@ -129,6 +145,40 @@ static void hit_site(struct controller *c, struct task *t, struct site *site, st
 		return;
 	}
 	go_over(c, t, site, regs);
+}
+
+/* A trap of ours that stands: registers have the pc set back on it, and are not written yet. */
+static void hit_site(struct controller *c, struct task *t, struct site *site, struct arch_regs *regs)
+{
+	bool counted = t->rehit != site->address || t->rehit_sp != arch_sp(regs);
+
+	t->rehit = 0;
+	t->over = site->address;
+	if (!counted) {
+		go_over(c, t, site, regs);
+		return;
+	}
+	site->hits++;
+	c->stats.hits++;
+	if (site->probe && t->process->followed && probe_hit(c, t, site, regs)) {
+		t->own_due = true;
+		wait_there(c, t, regs);
+	} else {
+		hit_own(c, t, site, regs);
+	}
+}
+
+/* A handler may have moved it, or lifted the site, meanwhile. */
+void hit_own_due(struct controller *c, struct task *t)
+{
+	struct site *site = site_find(&t->process->space->sites, t->over);
+	struct arch_regs regs;
+
+	t->own_due = false;
+	if (!site || !site->planted || trace_get_regs(t->tid, &regs) || arch_pc(&regs) != t->over)
+		step_over(c, t);
+	else
+		hit_own(c, t, site, &regs);
 }
 
 static void ours(struct controller *c, struct task *t, struct site *site, struct arch_regs *regs)

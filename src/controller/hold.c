@@ -31,7 +31,7 @@ static bool must_hold(const struct task *t)
 
 	const struct process *p = t->process;
 
-	return s->parks || s->stepper || !TAILQ_EMPTY(&s->steppers) || (p->crash_goes && p->crasher != t) ||
+	return t->stands || s->parks || s->stepper || !TAILQ_EMPTY(&s->steppers) || (p->crash_goes && p->crasher != t) ||
 	       (p->learner && p->learn_first && p->learner != t) || p->snapshot == SNAPSHOT_HOLDS_ALL ||
 	       (p->snapshot == SNAPSHOT_HOLDS_SOME && t->snapshot != SNAPSHOT_NOT);
 }
@@ -97,7 +97,9 @@ void settle(struct controller *c, struct task *t)
 		return;
 	if (signals_learn(c, t))
 		return;
-	if (t->over)
+	if (t->over && t->own_due)
+		hit_own_due(c, t);
+	else if (t->over)
 		step_over(c, t);
 	else
 		task_run(c, t);
@@ -331,6 +333,7 @@ void unpark(struct controller *c, struct process *p)
 		return;
 	p->parked = false;
 	p->space->parks--;
+	stand_clear(p);
 	crash_goes_on(p);
 	space_go_on(c, p->space);
 }

@@ -202,6 +202,7 @@ static void ending(struct controller *c, struct task *t)
 		step_finish(c, t);
 	t->deliver = 0;
 	t->over = 0;
+	t->stands = t->own_due = false;
 	t->crashing = t->regroup = t->has_held_info = false;
 	sample_ending(c, t);
 	settle(c, t);

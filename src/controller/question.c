@@ -12,18 +12,38 @@
 
 #include "os/sys.h"
 
+static struct task_list *list_of(struct controller *c, const struct task *t)
+{
+	return t->deadline_ns == UINT64_MAX ? &c->open_questions : &c->questions;
+}
+
+static void put(struct controller *c, struct task *t, struct proto_event *event, uint64_t wait_ns)
+{
+	t->question = ++c->next_question;
+	t->asked_ns = os_now_ns();
+	t->deadline_ns = wait_ns < UINT64_MAX - t->asked_ns ? t->asked_ns + wait_ns : UINT64_MAX;
+	/* One length for all, so the list is in the order of the deadlines. */
+	TAILQ_INSERT_TAIL(list_of(c, t), t, of_questions);
+	event->question = t->question;
+}
+
 /* False: nobody to ask; the event goes out as a mere record. */
 bool ask(struct controller *c, struct task *t, struct proto_event *event)
 {
 	if (c->client_gone || c->silent || t->process->release)
 		return false;
-	t->question = ++c->next_question;
-	t->asked_ns = os_now_ns();
-	t->deadline_ns = c->hold.question_ns < UINT64_MAX - t->asked_ns ? t->asked_ns + c->hold.question_ns
-									: UINT64_MAX;
-	/* One length for all, so the list is in the order of the deadlines. */
-	TAILQ_INSERT_TAIL(&c->questions, t, of_questions);
-	event->question = t->question;
+	t->handled = false;
+	put(c, t, event, c->hold.question_ns);
+	return true;
+}
+
+/* A handler that takes too long is no client that is stopped: the library's own questions go on. */
+bool ask_handler(struct controller *c, struct task *t, struct proto_event *event, bool forever)
+{
+	if (c->client_gone || t->process->release || (!forever && (c->silent || c->handler_silent)))
+		return false;
+	t->handled = true;
+	put(c, t, event, forever ? UINT64_MAX : c->hold.question_ns);
 	return true;
 }
 
@@ -31,8 +51,9 @@ void question_cancel(struct controller *c, struct task *t)
 {
 	if (!t->question)
 		return;
-	TAILQ_REMOVE(&c->questions, t, of_questions);
+	TAILQ_REMOVE(list_of(c, t), t, of_questions);
 	t->question = 0;
+	t->handled = false;
 }
 
 static void expire(struct controller *c, struct task *t)
@@ -55,13 +76,17 @@ void question_timers(struct controller *c, uint64_t now)
 	struct task *t;
 
 	while ((t = TAILQ_FIRST(&c->questions)) && t->deadline_ns <= now) {
-		c->silent = true;
+		if (t->handled)
+			c->handler_silent = true;
+		else
+			c->silent = true;
 		expire(c, t);
 	}
 }
 
 static int too_late(struct controller *c, uint64_t question)
 {
+	c->handler_silent = false;
 	for (size_t i = 0; i < LATE_KEPT; i++) {
 		struct late *late = &c->late[i];
 
@@ -80,9 +105,13 @@ static struct task *asker(struct controller *c, uint64_t question)
 
 	TAILQ_FOREACH(t, &c->questions, of_questions) {
 		if (t->question == question)
-			break;
+			return t;
 	}
-	return t;
+	TAILQ_FOREACH(t, &c->open_questions, of_questions) {
+		if (t->question == question)
+			return t;
+	}
+	return NULL;
 }
 
 struct process *question_process(struct controller *c, uint64_t question)
@@ -109,6 +138,10 @@ int question_answer(struct controller *c, uint64_t question, uint32_t action)
 	case PROTO_STAY:
 		task_set_state(t, TASK_HELD);
 		park(c, t->process, t->tid);
+		return 0;
+	case PROTO_STAND:
+		t->stands = true;
+		settle(c, t);
 		return 0;
 	case PROTO_LET_GO:
 		task_set_state(t, TASK_HELD);

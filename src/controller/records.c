@@ -13,6 +13,7 @@ void records_init(struct controller *c)
 	TAILQ_INIT(&c->spaces);
 	TAILQ_INIT(&c->stopped);
 	TAILQ_INIT(&c->questions);
+	TAILQ_INIT(&c->open_questions);
 	c->task_pool = (struct pool){ .size = sizeof(struct task), .limit = MAX_THREADS };
 	c->process_pool = (struct pool){ .size = sizeof(struct process), .limit = MAX_THREADS };
 	c->space_pool = (struct pool){ .size = sizeof(struct space), .limit = MAX_THREADS };

@@ -208,6 +208,7 @@ void release_stopped(struct controller *c, struct task *t)
 	space_lift(c, p->space);
 	slot_leave(c, t);
 	t->over = 0;
+	t->stands = t->own_due = false;
 	if (p->release == PROTO_KILL) {
 		task_set_state(t, TASK_RUNNING); /* SIGKILL is on its way and needs no leave of ours */
 		trace_go(t->tid, 0);

@@ -133,7 +133,7 @@ static int do_answer(struct controller *c, uint64_t id, const unsigned char *byt
 
 	(void)size;
 	memcpy(&body, bytes, sizeof(body));
-	if (body.action < PROTO_GO || body.action > PROTO_LET_GO)
+	if (body.action < PROTO_GO || body.action > PROTO_STAND)
 		return -EPROTO;
 	if (body.items) {
 		struct process *p = question_process(c, body.question);
@@ -215,6 +215,21 @@ static int do_release(struct controller *c, uint64_t id, const unsigned char *by
 	return 0;
 }
 
+/* Those that a handler has left standing. */
+static int do_go(struct controller *c, uint64_t id, const unsigned char *bytes, size_t size)
+{
+	struct proto_task body;
+	struct process *p;
+	uint32_t count;
+
+	(void)size;
+	memcpy(&body, bytes, sizeof(body));
+	p = process_find(c, (pid_t)body.pid);
+	count = p ? stand_no_more(c, p, (pid_t)body.tid) : 0;
+	out_result(c, id, PROTO_REQ_go, !p ? -ESRCH : body.tid && !count ? -TETHER_ESTATE : 0, count);
+	return 0;
+}
+
 static int do_set_mode(struct controller *c, uint64_t id, const unsigned char *bytes, size_t size)
 {
 	struct proto_pid body;
@@ -280,6 +295,40 @@ static int do_regs(struct controller *c, uint64_t id, const unsigned char *bytes
 		}
 	}
 	out_answer(c, id, PROTO_REQ_regs, &answer, sizeof(answer));
+	return 0;
+}
+
+static int do_get_regset(struct controller *c, uint64_t id, const unsigned char *bytes, size_t size)
+{
+	struct proto_get_regset body;
+	struct proto_regset *answer = (struct proto_regset *)(void *)c->scratch;
+
+	(void)size;
+	/* The request lies where the answer is made. */
+	memcpy(&body, bytes, sizeof(body));
+	memset(answer, 0, sizeof(*answer));
+	answer->result = stand_get_regset(c, &body, answer);
+	out_answer(c, id, PROTO_REQ_get_regset, answer, sizeof(*answer));
+	return 0;
+}
+
+static int do_set_regset(struct controller *c, uint64_t id, const unsigned char *bytes, size_t size)
+{
+	struct proto_set_regset body;
+
+	(void)size;
+	memcpy(&body, bytes, sizeof(body));
+	out_result(c, id, PROTO_REQ_set_regset, stand_set_regset(c, &body, bytes + sizeof(body)), 0);
+	return 0;
+}
+
+static int do_write(struct controller *c, uint64_t id, const unsigned char *bytes, size_t size)
+{
+	struct proto_write body;
+
+	(void)size;
+	memcpy(&body, bytes, sizeof(body));
+	out_result(c, id, PROTO_REQ_write, stand_write(c, &body, bytes + sizeof(body)), 0);
 	return 0;
 }
 

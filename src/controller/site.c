@@ -275,15 +275,48 @@ static void forget_parts(struct site *site)
 		return;
 	site->own = false;
 	site->flags = 0;
-	site->probe = 0;
+	site->probe = false;
 }
 
-static void describe(struct site *site, const struct proto_site *from)
+/* Tids recur: it is the thread that has this one when the breakpoint first stands here. */
+static uint64_t thread_serial(struct controller *c, const struct probe *before, pid_t tid, uint32_t counter)
+{
+	const struct task *t;
+
+	if (!tid)
+		return 0;
+	for (size_t i = 0; i < MAX_SITE_COUNTERS; i++)
+		if (before[i].counter == counter && before[i].thread == tid)
+			return before[i].serial;
+	t = task_find(c, tid);
+	return t ? t->serial : 0;
+}
+
+static void describe_probes(struct controller *c, struct site *site, const struct proto_site *from)
+{
+	struct probe before[MAX_SITE_COUNTERS];
+
+	memcpy(before, site->probes, sizeof(before));
+	if (!site->probe)
+		memset(before, 0, sizeof(before));
+	site->probe = true;
+	site->probe_id = from->id;
+	for (size_t i = 0; i < MAX_SITE_COUNTERS; i++) {
+		pid_t tid = (pid_t)from->thread[i];
+
+		site->probes[i] = (struct probe){
+			.counter = from->counter[i],
+			.wants = from->wants[i],
+			.thread = tid,
+			.serial = thread_serial(c, before, tid, from->counter[i]),
+		};
+	}
+}
+
+static void describe(struct controller *c, struct site *site, const struct proto_site *from)
 {
 	if (from->flags & PROTO_SITE_PROBE) {
-		site->probe = from->flags & (PROTO_SITE_PROBE | PROTO_SITE_REPORT);
-		site->probe_id = from->id;
-		memcpy(site->counter, from->counter, sizeof(site->counter));
+		describe_probes(c, site, from);
 		/* of an own part that has been looked at when it was told */
 		site->flags &= ~(uint32_t)PROTO_SITE_WITNESS;
 		return;
@@ -319,7 +352,7 @@ int space_plant(struct controller *c, struct process *p, const struct proto_site
 				site->planted = false;
 			if (site && site->planted) {
 				/* one trap, whatever it now stands for */
-				describe(site, &from);
+				describe(c, site, &from);
 				++*ret_planted;
 				continue;
 			}
@@ -330,7 +363,7 @@ int space_plant(struct controller *c, struct process *p, const struct proto_site
 				continue;
 			}
 			forget_parts(site);
-			describe(site, &from);
+			describe(c, site, &from);
 			/* What is planted again and again has one slot, not one each time. */
 			if (memcmp(&site->recipe, &from.recipe, sizeof(from.recipe))) {
 				site->slot = 0;
@@ -364,7 +397,7 @@ int space_adopt(struct controller *c, struct space *s, const struct proto_site *
 
 		if (!site)
 			return -ENOMEM;
-		describe(site, &sites[i]);
+		describe(c, site, &sites[i]);
 		site->recipe = sites[i].recipe;
 		memcpy(site->original, site->recipe.home, ARCH_TRAP_SIZE);
 		site->known = true;
@@ -416,7 +449,7 @@ int space_lift_site(struct controller *c, struct space *s, vaddr_t address, uint
 	(void)c;
 	if (!site || !site->planted)
 		return -ENOENT;
-	site->probe = 0;
+	site->probe = false;
 	if (parts & PROTO_SITE_PROBE && site->own && !(site->flags & PROTO_SITE_LATER))
 		return 0;
 	if (!(parts & PROTO_SITE_PROBE))

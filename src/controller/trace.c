@@ -128,6 +128,23 @@ int trace_set_regs(pid_t tid, const struct arch_regs *regs)
 	return trace(PTRACE_SETREGSET, tid, NT_PRSTATUS, &vector);
 }
 
+int trace_get_regset(pid_t tid, uint32_t set, void *bytes, size_t *size)
+{
+	struct iovec vector = { bytes, *size };
+	int r = trace(PTRACE_GETREGSET, tid, set, &vector);
+
+	if (!r)
+		*size = vector.iov_len;
+	return r;
+}
+
+int trace_set_regset(pid_t tid, uint32_t set, const void *bytes, size_t size)
+{
+	struct iovec vector = { (void *)(uintptr_t)bytes, size };
+
+	return trace(PTRACE_SETREGSET, tid, set, &vector);
+}
+
 int trace_trap_queued(pid_t tid)
 {
 	siginfo_t info[16];

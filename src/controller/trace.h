@@ -27,6 +27,9 @@ int trace_get_mask(pid_t tid, uint64_t *ret);
 int trace_set_mask(pid_t tid, uint64_t mask);
 int trace_get_regs(pid_t tid, struct arch_regs *ret);
 int trace_set_regs(pid_t tid, const struct arch_regs *regs);
+/* Any other set; size: of the buffer, then of what there is. -ENODEV, -EINVAL: this machine has none such. */
+int trace_get_regset(pid_t tid, uint32_t set, void *bytes, size_t *size);
+int trace_set_regset(pid_t tid, uint32_t set, const void *bytes, size_t size);
 /* 0: it runs on a shadow stack. -ENODEV: it does not; -EINVAL: no task of this machine can. */
 int trace_shadow_stack(pid_t tid);
 /* Is a SIGTRAP of a trap instruction in the task's own queue? 1, 0 or negative errno. */

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "os/procfs.h"
 #include "probe/inside.h"
 #include "process/answer.h"
 
@@ -46,6 +47,23 @@ void probe_deliver(const struct tether_hit *hit)
 	pthread_mutex_unlock(&table->lock);
 	breakpoint->handler(hit, breakpoint->data);
 	pthread_mutex_lock(&table->lock);
+}
+
+enum tether_answer probe_stop(const struct tether_hit *hit, bool late)
+{
+	struct tether_breakpoint *breakpoint = hit->breakpoint;
+	struct table *table = breakpoint->table;
+
+	if (breakpoint->removed)
+		return TETHER_ANSWER_GO;
+	if (late) {
+		breakpoint->missed++;
+		return TETHER_ANSWER_GO;
+	}
+	pthread_mutex_unlock(&table->lock);
+	enum tether_answer answer = breakpoint->stop(hit, breakpoint->data);
+	pthread_mutex_lock(&table->lock);
+	return answer;
 }
 
 static struct spot *spot_new(struct tether_breakpoint *breakpoint, const char *object, const struct found *found)
@@ -229,15 +247,29 @@ static int run(struct tether_breakpoint *breakpoint, void (*start)(struct operat
 
 static int check(const struct tether_breakpoint_opts *opts)
 {
-	const uint32_t flags = TETHER_BREAKPOINT_ONCE | TETHER_BREAKPOINT_DISABLED | TETHER_BREAKPOINT_COUNT;
-	bool counts = opts->flags & TETHER_BREAKPOINT_COUNT;
+	const uint32_t flags = TETHER_BREAKPOINT_ONCE | TETHER_BREAKPOINT_DISABLED | TETHER_BREAKPOINT_COUNT |
+			       TETHER_BREAKPOINT_FOREVER;
+	bool counts = opts->flags & TETHER_BREAKPOINT_COUNT, called = opts->handler || opts->stop;
 
 	if (opts->flags & ~flags || opts->reserved || (opts->where != NULL) == (opts->address != 0) ||
 	    (opts->except && !opts->where))
 		return -TETHER_EINVALID;
-	if (counts && (opts->handler || opts->ignore || opts->flags & TETHER_BREAKPOINT_ONCE))
+	if (opts->tid < 0 || opts->tid > INT32_MAX || (opts->flags & TETHER_BREAKPOINT_FOREVER && !opts->stop))
 		return -TETHER_EINVALID;
-	return counts || opts->handler ? 0 : -TETHER_EINVALID;
+	if (counts && (called || opts->ignore || opts->flags & TETHER_BREAKPOINT_ONCE))
+		return -TETHER_EINVALID;
+	return counts || called ? 0 : -TETHER_EINVALID;
+}
+
+/* Its thread is there, and somebody to call its handler. */
+static int ready(const struct tether *process, const struct tether_breakpoint_opts *opts)
+{
+	struct host *host = process->table->host;
+	struct os_task_status status;
+
+	if (opts->tid && (os_task_status(opts->tid, &status) < 0 || status.tgid != process->pid))
+		return -TETHER_ENOTFOUND;
+	return opts->stop && !process->observe ? host->start_handler(host) : 0;
 }
 
 /* Files are read by who asks, not by the thread that all victims depend on. */
@@ -267,6 +299,8 @@ static struct tether_breakpoint *breakpoint_new(struct tether *process, const st
 	breakpoint->flags = opts->flags;
 	breakpoint->ignore = opts->ignore;
 	breakpoint->handler = opts->handler;
+	breakpoint->stop = opts->stop;
+	breakpoint->tid = opts->tid;
 	breakpoint->data = opts->data;
 	breakpoint->users = 1;
 	breakpoint->enabled = !(opts->flags & TETHER_BREAKPOINT_DISABLED);
@@ -338,7 +372,9 @@ int tether_breakpoint_add(struct tether *process, const struct tether_breakpoint
 	if (options_copy(&opts, sizeof(opts), given) < 0 || check(&opts) < 0)
 		return error_fill(err, TETHER_EINVALID, &details, "cannot add a breakpoint to %lld",
 				  (long long)process->pid);
-	result = opts.where ? where_parse(&where, opts.where, opts.except) : 0;
+	result = ready(process, &opts);
+	if (result == 0 && opts.where)
+		result = where_parse(&where, opts.where, opts.except);
 	if (result == -TETHER_EINVALID)
 		details.cure = "give OBJECT:FUNCTION or OBJECT:FUNCTION+OFFSET";
 	if (result == 0)
@@ -445,6 +481,7 @@ int tether_breakpoint_info_get(struct tether_breakpoint *breakpoint, struct teth
 	info.functions = breakpoint->spot_count;
 	info.enabled = breakpoint->enabled;
 	info.done = breakpoint->done;
+	info.missed = breakpoint->missed;
 	each_use(breakpoint, count_use, &info);
 	table_leave(breakpoint->table);
 	info.size = size;

@@ -51,13 +51,19 @@ static void forked(struct tether *child, struct tether *parent, bool shares_memo
 		host->log(host, 1, "breakpoints of %lld: %s", (long long)child->pid, tether_strerror(result));
 }
 
-/* A hit of one breakpoint: is it told? Lock held. */
-static bool tell(struct tether *process, const struct proto_ev_hit *from, const struct use *use)
+static bool concerns(const struct tether_breakpoint *breakpoint, int64_t tid)
+{
+	return (breakpoint->handler || breakpoint->stop) && breakpoint->enabled && !breakpoint->removed &&
+	       (!breakpoint->tid || breakpoint->tid == tid);
+}
+
+/* A hit of one breakpoint: is it told? stop: of its thread, which stands; NULL: it does not. Lock held. */
+static bool tell(struct tether *process, const struct proto_ev_hit *from, const struct use *use, struct stop *stop)
 {
 	struct tether_breakpoint *breakpoint = use->breakpoint;
 	struct host *host = process->table->host;
 
-	if (!breakpoint->handler || !breakpoint->enabled || breakpoint->removed)
+	if (!concerns(breakpoint, from->event.tid))
 		return false;
 	struct tether_hit hit = {
 		.size = sizeof(hit),
@@ -75,14 +81,35 @@ static bool tell(struct tether *process, const struct proto_ev_hit *from, const 
 	};
 	if (hit.number <= breakpoint->ignore)
 		return false;
-	host->post_hit(host, &hit);
+	if (breakpoint->handler)
+		host->post_hit(host, &hit);
+	if (breakpoint->stop && stop) {
+		probe_get(breakpoint);
+		stop->hit[stop->count++] = hit;
+		if (breakpoint->flags & TETHER_BREAKPOINT_FOREVER)
+			stop->missed_ns = UINT64_MAX;
+	} else if (breakpoint->stop) {
+		breakpoint->missed++;
+	}
+	return breakpoint->handler || stop;
+}
+
+/* Lock held. True: it is the handler thread's now. */
+static bool hand_on(struct table *table, struct stop *stop)
+{
+	if (!stop || !stop->count)
+		return false;
+	table->host->post_stop(table->host, stop);
 	return true;
 }
 
-static void hit(struct tether *process, const struct proto_ev_hit *from)
+static bool hit(struct tether *process, const struct proto_ev_hit *from)
 {
 	struct table *table = process->table;
 	struct tether_breakpoint *done[MAX_SITE_COUNTERS];
+	uint64_t missed_ns = from->event.t_ns + table->host->question_ns;
+	struct stop *stop = from->event.question ? stop_new(process, from->event.question, missed_ns) : NULL;
+	bool stands;
 	struct point *point;
 	size_t count = 0;
 
@@ -91,20 +118,24 @@ static void hit(struct tether *process, const struct proto_ev_hit *from)
 	for (size_t i = 0; point && i < point->uses; i++) {
 		struct tether_breakpoint *breakpoint = point->use[i].breakpoint;
 
-		if (!tell(process, from, &point->use[i]) || !(breakpoint->flags & TETHER_BREAKPOINT_ONCE))
+		if (!tell(process, from, &point->use[i], stop) || !(breakpoint->flags & TETHER_BREAKPOINT_ONCE))
 			continue;
 		breakpoint->done = true;
 		breakpoint->enabled = false;
 		probe_get(breakpoint);
 		done[count++] = breakpoint;
 	}
+	stands = hand_on(table, stop);
 	pthread_mutex_unlock(&table->lock);
+	if (stop && !stands)
+		operation_put(&stop->operation);
 	for (size_t i = 0; i < count; i++) {
 		breakpoint_take_out(done[i], NULL);
 		pthread_mutex_lock(&table->lock);
 		probe_put(done[i]);
 		pthread_mutex_unlock(&table->lock);
 	}
+	return stands;
 }
 
 static void gone(struct tether *process)

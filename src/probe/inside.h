@@ -49,11 +49,14 @@ struct tether_breakpoint {
 	uint32_t flags;
 	uint64_t ignore;
 	tether_hit_fn *handler;
+	tether_stop_fn *stop;
+	int64_t tid;                 /* 0: of all threads */
 	void *data;
 	/* under table->lock */
 	unsigned users;              /* the client, queued records, running calls */
 	bool enabled, done, removed, listed;
 	uint64_t seen;               /* hits that were told of, one after the other */
+	uint64_t missed;             /* of these, stop was not called */
 	STAILQ_HEAD(, spot) spots;
 	struct spot *by_name;        /* uthash */
 	uint32_t spot_count;

@@ -134,8 +134,12 @@ static bool describe(const struct space *space, vaddr_t address, struct probe_si
 		return false;
 	*ret = (struct probe_site){ .address = address };
 	for (size_t i = 0; i < point->uses; i++) {
+		const struct tether_breakpoint *breakpoint = point->use[i].breakpoint;
+
 		ret->counter[i] = point->use[i].spot->counter;
-		ret->report = ret->report || point->use[i].breakpoint->handler;
+		ret->thread[i] = (uint32_t)breakpoint->tid;
+		ret->wants[i] = (breakpoint->handler ? PROTO_PROBE_REPORT : 0) | (breakpoint->stop ? PROTO_PROBE_ASK : 0) |
+				(breakpoint->flags & TETHER_BREAKPOINT_FOREVER ? PROTO_PROBE_FOREVER : 0);
 	}
 	return true;
 }

@@ -24,5 +24,7 @@ void probe_get(struct tether_breakpoint *breakpoint);
 void probe_put(struct tether_breakpoint *breakpoint);
 /* Call its handler, unless it was removed. Lock held, given up meanwhile. */
 void probe_deliver(const struct tether_hit *hit);
+/* The same of a hit whose thread stands, or stands no more: late. */
+enum tether_answer probe_stop(const struct tether_hit *hit, bool late);
 
 #endif

@@ -460,6 +460,10 @@ int tether_create(struct tether_session *session, const struct tether_create_opt
 	if (result < 0)
 		return result;
 	result = table_enter(table);
+	if (result == 0 && table_in_stop(table) && opts.stop != TETHER_STOP_NONE) {
+		table_leave(table);
+		result = -TETHER_EDEADLK;
+	}
 	if (result < 0)
 		return error_fill(err, result, NULL, "cannot create '%s'", opts.file);
 

@@ -365,14 +365,15 @@ static void event_hit(struct family *family, struct tether *process, const void 
 {
 	const struct proto_ev_hit *from = body;
 	enum proto_action action = PROTO_GO;
+	bool stands = false;
 
 	if (from->site == SITE_LINKER)
 		action = linker_hit(process, from);
 	else if (from->site == SITE_MAIN)
 		main_hit(process, from);
 	else if (from->site == SITE_PROBE && process->members)
-		process->table->hooks->hit(process, from);
-	if (from->event.question)
+		stands = process->table->hooks->hit(process, from);
+	if (from->event.question && !stands)
 		family_answer(family, from->event.question, action);
 }
 

@@ -540,6 +540,18 @@ static int observe_anew(struct table *table, int64_t pid, struct tether **ret, s
 	return 0;
 }
 
+/* For a park. */
+static int may_wait(struct table *table)
+{
+	int result = table_enter(table);
+
+	if (result < 0)
+		return result;
+	result = table_in_stop(table) ? -TETHER_EDEADLK : 0;
+	table_leave(table);
+	return result;
+}
+
 int tether_grab(struct tether_session *session, int64_t pid, const struct tether_grab_opts *given,
 		struct tether **ret, struct tether_error *err)
 {
@@ -558,6 +570,9 @@ int tether_grab(struct tether_session *session, int64_t pid, const struct tether
 	if (table_forked(table))
 		return error_fill(err, TETHER_EFORKED, &(struct error_details){ .pid = pid }, "cannot grab %lld",
 				  (long long)pid);
+	result = opts.flags & (TETHER_OBSERVE | TETHER_NO_PARK) ? 0 : may_wait(table);
+	if (result < 0)
+		return error_fill(err, result, &(struct error_details){ .pid = pid }, "cannot grab %lld", (long long)pid);
 	if (opts.flags & TETHER_OBSERVE && observe_known(table, pid, ret))
 		return 0;
 	result = check_victim(pid, opts.flags, err);

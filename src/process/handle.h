@@ -210,6 +210,20 @@ struct operation {
 	LIST_ENTRY(operation) birth; /* in table->births, from before its controller starts to the call's end */
 };
 
+/*
+ * A thread that stands at a breakpoint, for one or more handlers. The handler thread calls them, and hands the operation,
+ * which carries the answer, to the control thread. Allocated whole: an answer must not fail for want of memory.
+ */
+struct stop {
+	struct operation operation; /* process: pinned */
+	STAILQ_ENTRY(stop) next;
+	uint64_t question;
+	uint64_t missed_ns;         /* when the controller has stopped waiting; UINT64_MAX: never */
+	uint32_t action;            /* enum proto_action */
+	size_t count;
+	struct tether_hit hit[MAX_SITE_COUNTERS]; /* each with a reference of its breakpoint's */
+};
+
 /* What the session gives to this room. */
 struct host {
 	/* Wake the control thread; any thread. */
@@ -227,6 +241,10 @@ struct host {
 	/* Queue a hit of a breakpoint; take back those of one. Lock held. */
 	void (*post_hit)(struct host *host, const struct tether_hit *hit);
 	void (*purge_hits)(struct host *host, const struct tether_breakpoint *breakpoint);
+	/* Have the handlers of a stop called; takes it. Lock held. */
+	void (*post_stop)(struct host *host, struct stop *stop);
+	/* Before the first breakpoint that has such a handler; client thread, lock not held. 0, -EAGAIN. */
+	int (*start_handler)(struct host *host);
 	void (*log)(struct host *host, int level, const char *format, ...) PRINTF_LIKE(3, 4);
 	uint64_t question_ns;
 	uint64_t ignored;            /* signals that were ignored when the session was opened */
@@ -240,6 +258,8 @@ struct table {
 	int64_t owner;               /* pid that opened the session: others are forked children */
 	const volatile uint32_t *here; /* not 0 in that process; 0 in its forked children; NULL: by the pid */
 	pthread_t control;           /* the control thread, set before anybody has the session: it waits for nobody */
+	pthread_t handler;           /* who calls the handlers of stops, if has_handler */
+	bool has_handler;
 	struct tether *handles;      /* uthash by pid and kind; only live processes, so a recycled pid is never taken for its forerunner */
 	LIST_HEAD(, tether) all;     /* ended ones too, while somebody keeps them */
 	struct operation_queue queue;
@@ -280,6 +300,8 @@ bool table_forked(const struct table *table);
  */
 int table_enter(struct table *table);
 void table_leave(struct table *table);
+/* Lock held. Is this the handler thread, for which a victim's thread stands? What it would wait for might never come. */
+bool table_in_stop(const struct table *table);
 /*
  * Lock held: wait for the next change, at most until a moment of CLOCK_MONOTONIC (0: without bound). 0,
  * -TETHER_ETIMEDOUT or -TETHER_ECLOSED.
@@ -394,6 +416,12 @@ void family_remove(struct tether *process);
 struct tether *family_member(struct family *family, int64_t pid);
 void family_answer(struct family *family, uint64_t question, enum proto_action action);
 
+/* ---- stand.c ---- */
+/* For a thread of process that waits for the answer to that question. NULL: no memory. Control thread. */
+struct stop *stop_new(struct tether *process, uint64_t question, uint64_t missed_ns);
+/* Control thread: those that handlers have left standing go on (tid 0: all of them). */
+void stand_send_go(struct operation *operation, int64_t tid, answer_fn *answered);
+
 /* ---- follow.c (control thread): what each event means ---- */
 void follow_event(struct family *family, const struct proto_header *header, const void *body);
 /* The linker's breakpoint, and main's for a fresh image. How many. */
@@ -484,11 +512,14 @@ void plant_hide(const struct tether *process, vaddr_t address, uint8_t *bytes, s
  */
 struct probe_site {
 	vaddr_t address;
-	bool report;
 	uint32_t counter[MAX_SITE_COUNTERS];
+	uint32_t thread[MAX_SITE_COUNTERS]; /* 0: any */
+	uint8_t wants[MAX_SITE_COUNTERS];   /* set of PROTO_PROBE_* */
 };
 int plant_probe(struct tether *process, const struct probe_site *sites, size_t count, bool *bad, answer_fn *answered,
 		struct operation *operation);
+/* Lock held: these bytes of the victim's are others now, under its traps too. */
+void plant_changed(struct space *space, vaddr_t address, const uint8_t *bytes, size_t length);
 /* A site of that kind is lifted, and the victim's bytes stand. Lock held. */
 void plant_forget(struct space *space, vaddr_t address);
 

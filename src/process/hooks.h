@@ -53,7 +53,8 @@ struct probe_hooks {
 	void (*executed)(struct tether *process);
 	/* A followed child, in its space already. late: other answers may have come since it was made. */
 	void (*forked)(struct tether *child, struct tether *parent, bool shares_memory, bool late);
-	void (*hit)(struct tether *process, const struct proto_ev_hit *from);
+	/* True: its thread stands until a handler has answered (host->post_stop). */
+	bool (*hit)(struct tether *process, const struct proto_ev_hit *from);
 	/* Ended, lost or let go: lock held. */
 	void (*gone)(struct tether *process);
 	/* A family that has no member any more. */

@@ -160,7 +160,7 @@ int lock_wait(struct tether *process)
 	int result = 0;
 
 	while (result == 0 && process->locked && !is_mine(process))
-		result = table_wait(process->table, 0);
+		result = table_in_stop(process->table) ? -TETHER_EDEADLK : table_wait(process->table, 0);
 	return result;
 }
 
@@ -170,7 +170,7 @@ static int take(struct tether *process)
 	struct operation *unlocking;
 	int result = 0;
 
-	if (is_mine(process))
+	if (is_mine(process) || table_in_stop(table))
 		return -TETHER_EDEADLK;
 	/* Made now, so that unlocking does not fail for want of memory. */
 	unlocking = operation_new(table, start_unlock);

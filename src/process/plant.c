@@ -239,11 +239,17 @@ int plant_probe(struct tether *process, const struct probe_site *sites, size_t c
 		struct site_request request = {
 			.address = sites[i].address,
 			.id = SITE_PROBE,
-			.flags = PROTO_SITE_PROBE | (sites[i].report ? PROTO_SITE_REPORT : 0),
+			.flags = PROTO_SITE_PROBE,
 		};
-		bad[i] = prepare(process, &request, &batch[plant.items]) < 0;
-		if (!bad[i])
-			memcpy(batch[plant.items++].counter, sites[i].counter, sizeof(sites[i].counter));
+		struct proto_site *site = &batch[plant.items];
+
+		bad[i] = prepare(process, &request, site) < 0;
+		if (bad[i])
+			continue;
+		memcpy(site->counter, sites[i].counter, sizeof(site->counter));
+		memcpy(site->thread, sites[i].thread, sizeof(site->thread));
+		memcpy(site->wants, sites[i].wants, sizeof(site->wants));
+		plant.items++;
 	}
 	if (plant.items)
 		result = process->family ? family_send(process->family, PROTO_REQ_plant, &plant, batch, plant.items,
@@ -251,6 +257,17 @@ int plant_probe(struct tether *process, const struct probe_site *sites, size_t c
 					 : -TETHER_EGONE;
 	free(batch);
 	return result < 0 ? result : (int)plant.items;
+}
+
+void plant_changed(struct space *space, vaddr_t address, const uint8_t *bytes, size_t length)
+{
+	struct site *site, *next;
+
+	HASH_ITER(hh, space->sites, site, next)
+	{
+		if (site->address >= address && site->address - address < length)
+			memcpy(site->home, bytes + (site->address - address), ARCH_TRAP_SIZE);
+	}
 }
 
 void plant_forget(struct space *space, vaddr_t address)

@@ -32,7 +32,7 @@ static void start_continue(struct operation *operation)
 	struct tether *process = operation->process;
 
 	if (process->state != TETHER_STATE_PARKED) {
-		operation_finish(operation, process->family ? 0 : -TETHER_EGONE);
+		stand_send_go(operation, 0, answered);
 		return;
 	}
 	handle_set_state(process, TETHER_STATE_RUNNING);

@@ -113,6 +113,11 @@ void table_leave(struct table *table)
 	pthread_mutex_unlock(&table->lock);
 }
 
+bool table_in_stop(const struct table *table)
+{
+	return table->has_handler && pthread_equal(pthread_self(), table->handler);
+}
+
 int table_wait(struct table *table, uint64_t until_ns)
 {
 	const struct timespec until = { (time_t)(until_ns / 1000000000u), (long)(until_ns % 1000000000u) };

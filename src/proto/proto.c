@@ -71,6 +71,18 @@ static uint32_t items_of(uint32_t type, const void *body)
 		memcpy(&snapshot, body, sizeof(snapshot));
 		return snapshot.items;
 	}
+	case PROTO_REQ_set_regset: {
+		struct proto_set_regset set;
+
+		memcpy(&set, body, sizeof(set));
+		return set.items;
+	}
+	case PROTO_REQ_write: {
+		struct proto_write write;
+
+		memcpy(&write, body, sizeof(write));
+		return write.items;
+	}
 	case PROTO_EV_exec: {
 		struct proto_ev_exec exec;
 

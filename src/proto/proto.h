@@ -140,10 +140,16 @@ enum {
 	PROTO_SITE_LATER = 1 << 8,  /* planted when one that is ONCE is hit in its address space */
 	PROTO_SITE_WITNESS = 1 << 6, /* planted only where all of recipe.home stands, whatever its length */
 	/*
-	 * The part that the client's breakpoints have in a site, beside the library's own: counters, and with REPORT a hit
-	 * event of its own (of the id that it was planted with) that never asks. One plant or lift of a part leaves the other.
+	 * The part that the client's breakpoints have in a site, beside the library's own: who counts there, and a hit event of
+	 * its own (of the id that it was planted with) where one of them wants it. One plant or lift of a part leaves the other.
 	 */
 	PROTO_SITE_PROBE = 1 << 9,
+};
+/* What one breakpoint of a site wants of a hit, beside being counted. */
+enum {
+	PROTO_PROBE_REPORT = 1 << 0, /* a hit event */
+	PROTO_PROBE_ASK = 1 << 1,    /* with a question: one for all that stand there, before the library's own part is told */
+	PROTO_PROBE_FOREVER = 1 << 2, /* with ASK: without a deadline */
 };
 struct proto_site {
 	uint64_t address;
@@ -152,6 +158,8 @@ struct proto_site {
 	uint32_t guard_value;
 	uint64_t guard;
 	uint32_t counter[MAX_SITE_COUNTERS]; /* PROBE: indexes into the shared counters; 0: none */
+	uint32_t thread[MAX_SITE_COUNTERS];  /* only hits of this one concern the counter beside it; 0: of all */
+	uint8_t wants[MAX_SITE_COUNTERS];    /* set of PROTO_PROBE_* */
 	struct recipe recipe;
 };
 /* Sites of the address space of pid. A site planted twice at one address replaces id, flags and recipe. */
@@ -201,6 +209,7 @@ enum proto_action {
 	PROTO_GO = 1,               /* the thread runs on */
 	PROTO_STAY = 2,             /* the process parks: all its threads stop, traps are lifted */
 	PROTO_LET_GO = 3,           /* detach this process, in mode run; its text is whole */
+	PROTO_STAND = 4,            /* the thread stays as it is, until `go` or `resume`; all others run */
 };
 /* Sites that come with it are planted in the thread's address space before it goes on, as by `plant`. */
 struct proto_answer {
@@ -233,6 +242,39 @@ struct proto_regs {
 	int32_t result;
 	uint32_t tag, size, reserved;
 	uint8_t bytes[PROTO_REGS];
+};
+/*
+ * One register set (NT_* of <elf.h>) of a thread that stands for a `wants` question, for STAND, or in a process that is
+ * parked. As PTRACE_GETREGSET has it; a thread that runs an instruction elsewhere is told to be at home.
+ */
+enum { PROTO_REGSET_MAX = 16384 };
+struct proto_get_regset {
+	uint32_t pid, tid;
+	uint32_t set;
+	uint32_t reserved;
+};
+struct proto_regset {
+	int32_t result;             /* -TETHER_ESTATE: it does not stand so */
+	uint32_t tag;               /* enum arch_tag, of the general ones */
+	uint32_t size;              /* bytes valid */
+	uint32_t reserved;
+	uint8_t bytes[PROTO_REGSET_MAX];
+};
+/* All of it, or nothing. */
+struct proto_set_regset {
+	uint32_t pid, tid;
+	uint32_t set;
+	uint32_t items;             /* bytes */
+};
+/*
+ * Memory of a process of which a thread stands so: all of it, or nothing. Where a trap stands the trap stays, and what is
+ * under it is changed.
+ */
+enum { PROTO_WRITE_MAX = 32768 };
+struct proto_write {
+	uint32_t pid;
+	uint32_t items;             /* bytes */
+	uint64_t address;
 };
 /*
  * Copies of the threads of one process, one record (struct proto_stack) behind the other from its start on, into the
@@ -308,7 +350,11 @@ struct proto_stack {
 	X(30, monitor, struct proto_empty, 0, struct proto_result, PROTO_S_HOLDING | PROTO_S_PARENT)   \
 	X(32, snapshot, struct proto_snapshot, sizeof(uint32_t), struct proto_snapshot_taken,          \
 	  PROTO_S_HOLDING | PROTO_S_PARENT)                                                            \
-	X(34, counters, struct proto_counters, 0, struct proto_result, PROTO_S_HOLDING | PROTO_S_PARENT)
+	X(34, counters, struct proto_counters, 0, struct proto_result, PROTO_S_HOLDING | PROTO_S_PARENT) \
+	X(40, go, struct proto_task, 0, struct proto_result, PROTO_S_HOLDING | PROTO_S_PARENT)         \
+	X(42, get_regset, struct proto_get_regset, 0, struct proto_regset, PROTO_S_HOLDING | PROTO_S_PARENT) \
+	X(44, set_regset, struct proto_set_regset, 1, struct proto_result, PROTO_S_HOLDING | PROTO_S_PARENT) \
+	X(46, write, struct proto_write, 1, struct proto_result, PROTO_S_HOLDING | PROTO_S_PARENT)
 
 /* ---- events -------------------------------------------------------------------------------------------- */
 

@@ -366,9 +366,10 @@ int tether_dispatch(struct tether_session *session, int timeout_ms)
 
 	if (result < 0)
 		return result;
-	if (session->dispatching) {
+	if (session->dispatching || table_in_stop(&session->table)) {
+		result = table_in_stop(&session->table) ? -TETHER_EDEADLK : -TETHER_EBUSY;
 		table_leave(&session->table);
-		return -TETHER_EBUSY;
+		return result;
 	}
 	session->dispatching = true;
 	session->dispatcher = pthread_self();

@@ -111,6 +111,7 @@ static void controller_arguments(struct tether_session *session)
 static void session_free(struct tether_session *session)
 {
 	queue_destroy(session);
+	handler_destroy(session);
 	table_destroy(&session->table);
 	close(session->event_fd);
 	free(session->controller_path);
@@ -125,6 +126,8 @@ static int session_fill(struct tether_session *session, const struct tether_sess
 	session->host.post = queue_post;
 	session->host.post_hit = queue_post_hit;
 	session->host.purge_hits = queue_purge_hits;
+	session->host.post_stop = handler_post;
+	session->host.start_handler = handler_start;
 	session->host.log = log_line;
 	session->host.ignored = ignored_signals();
 	controller_arguments(session);
@@ -143,6 +146,7 @@ static int session_fill(struct tether_session *session, const struct tether_sess
 	session->table.hooks = &probe_hooks;
 	session->table.idle_limit = opts->cache_limit ? opts->cache_limit : DEFAULT_CACHE;
 	queue_init(session);
+	handler_init(session);
 	return 0;
 }
 
@@ -187,7 +191,7 @@ int tether_session_close(struct tether_session *session)
 	result = table_enter(table);
 	if (result < 0)
 		return result;
-	if (session->dispatching && pthread_equal(session->dispatcher, pthread_self())) {
+	if (table_in_stop(table) || (session->dispatching && pthread_equal(session->dispatcher, pthread_self()))) {
 		table_leave(table);
 		return -TETHER_EDEADLK;
 	}
@@ -195,10 +199,12 @@ int tether_session_close(struct tether_session *session)
 	table->closing = true;
 	pthread_cond_broadcast(&table->changed);
 	pthread_cond_broadcast(&session->arrived);
+	pthread_cond_broadcast(&session->stopped);
 	while (table->calls)
 		pthread_cond_wait(&table->changed, &table->lock);
 	pthread_mutex_unlock(&table->lock);
 	control_end(session);
+	handler_end(session);
 	session_free(session);
 	return 0;
 }

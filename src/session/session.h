@@ -54,6 +54,10 @@ struct tether_session {
 	bool dispatching;
 	pthread_t dispatcher;
 
+	/* handler.c, under table.lock */
+	STAILQ_HEAD(, stop) stops;
+	pthread_cond_t stopped;     /* one more, or the session closes */
+
 	char arguments_text[256];   /* of the controller, in builds for fault injection */
 	const char *arguments[8];
 
@@ -63,6 +67,14 @@ struct tether_session {
 
 int control_start(struct tether_session *session);
 void control_end(struct tether_session *session);
+
+/* ---- handler.c: the thread that calls the handlers of stops; started at first use ---- */
+void handler_init(struct tether_session *session);
+int handler_start(struct host *host);
+void handler_post(struct host *host, struct stop *stop);
+/* The session is closing, and every victim was let go: waits for the handler that runs. */
+void handler_end(struct tether_session *session);
+void handler_destroy(struct tether_session *session);
 
 void queue_init(struct tether_session *session);
 void queue_destroy(struct tether_session *session);
