@@ -207,6 +207,7 @@ struct space {
 	vaddr_t gadget;            /* a syscall instruction, for the mmap of slots; 0: none */
 	struct slot_area area[SPACE_AREAS_MAX];
 	unsigned areas;
+	struct listed *listed; /* capture.c: what its linker had listed when it was looked at last; NULL: it was not */
 	struct task *caller; /* maps an area */
 	bool no_areas;       /* seccomp, or the call failed: step in place */
 };
@@ -224,6 +225,9 @@ struct out {
 	bool urgent;      /* somebody waits for what is in the ring */
 	bool full;        /* the socket did not take it all */
 };
+
+/* More than that unsent: a client that lags behind is asked, so that it sets the pace. */
+enum { UNSENT_MAX = 64 << 10 };
 
 struct late {
 	uint64_t question, asked_ns, serial;
@@ -328,7 +332,7 @@ struct controller {
 	unsigned ghost_next;
 	pid_t kept_child;  /* the created victim after its release: ours to reap */
 	unsigned freezing; /* spaces that are freezing */
-	struct pool task_pool, process_pool, space_pool, site_pool, call_pool, image_pool;
+	struct pool task_pool, process_pool, space_pool, site_pool, call_pool, image_pool, listed_pool;
 	struct image *image[IMAGES]; /* image.c */
 	uint64_t image_clock;
 	unsigned char *scratch; /* PROTO_MESSAGE_MAX bytes, free between two stops and between two requests */
@@ -490,6 +494,8 @@ void exit_task(struct controller *c, struct task *t);
 
 /* capture.c: what is listed, into the scratch memory, as windows (proto_ev_hit). Bytes; 0: it is to be read by the library. */
 size_t capture_list(struct controller *c, struct task *t, const struct site *site);
+/* The space goes, or has another image. */
+void capture_forget(struct controller *c, struct space *s);
 /* Touch the scratch memory that it takes, before somebody stands for that; and give it back. */
 void capture_warm(struct controller *c);
 void capture_cool(struct controller *c);
@@ -592,6 +598,8 @@ void out_event(struct controller *c, uint32_t type, const void *body, size_t siz
 void out_event_with(struct controller *c, uint32_t type, const void *body, size_t size, const void *items,
 		    size_t items_size);
 void out_plain(struct controller *c, uint32_t type, pid_t pid, pid_t tid, uint64_t serial, uint64_t value);
+/* What goes next, and all before it, waits for less than a start without constructors takes. */
+void out_soon(struct controller *c);
 /* Have room for what a created victim's linker lists, before it stands for that; and give it back. */
 void out_warm(struct controller *c);
 void out_cool(struct controller *c);

@@ -413,6 +413,7 @@ void exec_event(struct controller *c, struct task *t)
 	} else {
 		/* No memory for a record: without sites it may keep the old one, if that is its own. */
 		sites_clear(c, &old->sites);
+		capture_forget(c, old);
 	}
 	if (shared) {
 		space_go_on(c, old);

@@ -31,6 +31,19 @@ static bool guard_matches(struct task *t, const struct site *site)
 	       (!task_read(t, site->guard, &word, sizeof(word)) && word == site->guard_value);
 }
 
+/*
+ * May what the linker lists be told by a copy? Not where somebody waits for it before its code runs: a breakpoint, or who
+ * wants the stack that it was loaded by. A client that lags behind is asked, so that it sets the pace.
+ */
+static bool may_copy(const struct controller *c, const struct site *site)
+{
+	if (c->asks)
+		return false;
+	return site->flags & PROTO_SITE_CAPTURE ||
+	       (site->flags & PROTO_SITE_NEWS && !(c->hold.stacks & PROTO_SAMPLE_AT_LINKER) &&
+		c->out.used <= UNSENT_MAX);
+}
+
 /* A record or a question of this hit; true when the thread now waits for the answer. */
 static bool tell(struct controller *c, struct task *t, struct site *site, const struct arch_regs *regs)
 {
@@ -41,13 +54,15 @@ static bool tell(struct controller *c, struct task *t, struct site *site, const 
 		.arg0 = arch_argument(regs, 0),
 		.arg1 = arch_argument(regs, 1),
 	};
-	bool asked;
+	bool copied = may_copy(c, site), asked;
 
-	if (site->flags & PROTO_SITE_ASK && (c->asks || !(site->flags & PROTO_SITE_CAPTURE)))
+	if (site->flags & PROTO_SITE_ASK && !copied)
 		sample_hit(c, t, regs);
 	event_of(c, &body.event, t);
-	if (site->flags & PROTO_SITE_CAPTURE && !c->asks)
+	if (copied)
 		body.items = (uint32_t)capture_list(c, t, site);
+	if (body.items && site->flags & PROTO_SITE_CAPTURE)
+		out_soon(c);
 	site->flags &= ~(uint32_t)PROTO_SITE_CAPTURE;
 	asked = !body.items && site->flags & PROTO_SITE_ASK && ask(c, t, &body.event);
 	out_event_with(c, PROTO_EV_hit, &body, sizeof(body), c->scratch, body.items);

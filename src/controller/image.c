@@ -26,9 +26,6 @@ static_assert(STACK_MAX + CWD_MAX <= PAGES_AT && PAGES_AT + 2 * PROTO_KEY_PAGE <
 static_assert(sizeof(struct proto_header) + sizeof(struct proto_ev_exec) + STACK_MAX + CWD_MAX <= PROTO_MESSAGE_MAX,
 	      "an exec event does not fit");
 
-/* More than that unsent: a client that lags behind is asked, so that it sets the pace. */
-enum { UNSENT_MAX = 64 << 10 };
-
 struct image {
 	struct proto_image told;
 	struct proto_image_site site[PROTO_IMAGE_SITES];

@@ -300,8 +300,12 @@ void out_event_with(struct controller *c, uint32_t type, const void *body, size_
 		return;
 	c->stats.events++;
 	out_message(c, 0, type, body, size, items, items_size, urgent(type) || event->question);
-	/* A copy of memory is read while its victim goes on; but where that is at main by then, all is read at once. */
-	if (type == PROTO_EV_hit && items_size && !c->out.soon_ns)
+}
+
+/* A copy of memory is read while its victim goes on; but where that is at main by then, all is read at once. */
+void out_soon(struct controller *c)
+{
+	if (!c->out.soon_ns)
 		c->out.soon_ns = os_now_ns() + COPY_NS;
 }
 

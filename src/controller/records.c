@@ -200,6 +200,7 @@ static void space_unused(struct controller *c, struct space *s, bool swallowed)
 	if (swallowed)
 		keep_ghost(c, s);
 	sites_clear(c, &s->sites);
+	capture_forget(c, s);
 	TAILQ_REMOVE(&c->spaces, s, entry);
 	c->stats.spaces--;
 	pool_put(&c->space_pool, s);

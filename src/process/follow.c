@@ -96,7 +96,7 @@ size_t follow_sites(const struct rtld *rtld, bool fresh, bool parks, struct site
 			.address = rtld->r_brk,
 			.id = SITE_LINKER,
 			.flags = PROTO_SITE_ASK | (rtld->r_state ? PROTO_SITE_GUARD : 0) |
-				 (begins ? PROTO_SITE_LATER : 0),
+				 (begins ? PROTO_SITE_LATER | PROTO_SITE_NEWS : 0),
 			.guard = rtld->r_state,
 			.guard_value = rtld->consistent,
 		};

@@ -137,6 +137,7 @@ enum {
 	PROTO_SITE_PARK = 1 << 5,   /* with REPORT: the process parks there, as by PROTO_STAY, without being asked for */
 	PROTO_SITE_GUARD = 1 << 4,  /* report or ask only when the 32-bit word at guard equals guard_value */
 	PROTO_SITE_CAPTURE = 1 << 7, /* with ASK: the first time tell what the linker lists, not ask; guard: its r_state */
+	PROTO_SITE_NEWS = 1 << 10, /* with ASK: as CAPTURE, but each time, and of known objects only that they are the same */
 	PROTO_SITE_LATER = 1 << 8,  /* planted when one that is ONCE is hit in its address space */
 	PROTO_SITE_WITNESS = 1 << 6, /* planted only where all of recipe.home stands, whatever its length */
 	/*
