@@ -135,8 +135,8 @@ static bool ended_before(struct controller *c, struct task *maker, pid_t tid, en
 static struct task *child_of(struct controller *c, struct task *maker, pid_t tid, enum stop_kind kind)
 {
 	struct task *child = task_find(c, tid);
-	bool thread = same_group(maker, tid);
 	struct process *p = maker->process;
+	bool shares, thread;
 
 	if (child && child->state != TASK_EARLY)
 		return NULL; /* seized by a grab that met it first */
@@ -148,8 +148,12 @@ static struct task *child_of(struct controller *c, struct task *maker, pid_t tid
 		return NULL;
 	child->options = maker->options; /* the kernel's children inherit them */
 	mask_saw(child, maker->last_mask);
+	/* Threads share their memory, so one question is enough for what fork makes. */
+	thread = kind == STOP_CLONE && same_group(maker, tid);
+	shares = thread || shares_memory(maker, tid, kind);
+	thread = thread || (kind != STOP_CLONE && shares && same_group(maker, tid));
 	if (!thread)
-		p = child_process(c, maker->process, tid, shares_memory(maker, tid, kind));
+		p = child_process(c, maker->process, tid, shares);
 	if (!p) {
 		if (child->state == TASK_NEW)
 			task_free(c, child);
@@ -393,7 +397,8 @@ void exec_event(struct controller *c, struct task *t)
 	bool swallowed;
 	uint64_t old_tid;
 
-	if (!trace_message(t->tid, &old_tid))
+	/* Of several threads one takes over the leader's tid. */
+	if (p->threaded && !trace_message(t->tid, &old_tid))
 		body.old_tid = (uint32_t)old_tid;
 	snapshot_abandon(c, p, -EAGAIN);
 	forget_old_image(c, t, (pid_t)body.old_tid);

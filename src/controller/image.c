@@ -66,7 +66,7 @@ static bool make_key(struct controller *c, pid_t tid, const struct stack *stack,
 /* Its stack and its working directory, in the scratch memory; 0: they are to be read by the library. */
 static void read_items(struct controller *c, pid_t tid, struct proto_ev_exec *body)
 {
-	ssize_t length = body->sp ? os_read_memory(tid, body->sp, c->scratch, STACK_MAX) : 0;
+	ssize_t length = body->sp ? os_read_to_end(tid, body->sp, c->scratch, STACK_MAX) : 0;
 	char *cwd = (char *)c->scratch + (length > 0 ? length : 0);
 	struct stack stack = { c->scratch, (size_t)length, body->sp };
 	int size;

@@ -29,9 +29,10 @@ enum { BATCH = 512 };
 /*
  * While stops come this fast, the next one is waited for without sleeping: a wake-up costs ten stops. What
  * has been gained so far is what may be lost: each stop that comes in time pays for one that does not. With a
- * question out, or the first process parked, it is the client that has to run, and perhaps on this very CPU.
+ * question out, or the first process parked, it is the client that has to run, and perhaps on this very CPU. Who waits
+ * awake yields: where that takes long, others want the processor, and who sleeps gets it back before them.
  */
-enum { SPIN_NS = 100000, CREDIT_MAX = 16 };
+enum { SPIN_NS = 250000, CREDIT_MAX = 16, TAKEN_NS = 50000 };
 /*
  * A created victim is waited for awake until it is at its main, but not for long (LAUNCH_NS). Who yields goes behind
  * all that want to run, and who wakes up before most: so where others took the processor for this long it sleeps too.
@@ -42,6 +43,7 @@ struct spin {
 	uint64_t yield_ns; /* the last turn awake for a launch */
 	unsigned credit;
 	bool spinning;
+	bool taken; /* the last time that it yielded, others took TAKEN_NS */
 };
 
 static void usage_of(struct process *p, const struct rusage *usage)
@@ -350,11 +352,20 @@ static bool spins(struct controller *c, struct spin *spin)
 		spin->stops = c->stats.stops;
 		spin->last_stop = now;
 		spin->spinning = spin->credit;
-	} else if (spin->spinning && now - spin->last_stop > SPIN_NS) {
+	} else if (spin->spinning && (spin->taken || now - spin->last_stop > SPIN_NS)) {
 		spin->credit--;
 		spin->spinning = false;
 	}
 	return spin->spinning;
+}
+
+/* The next stop may have to come from this very CPU. */
+static void yield(struct spin *spin)
+{
+	uint64_t from = os_now_ns();
+
+	sys(sched_yield, 0);
+	spin->taken = os_now_ns() - from > TAKEN_NS;
 }
 
 static void turns(struct controller *c)
@@ -391,7 +402,7 @@ static void turns(struct controller *c)
 		if (!swept)
 			continue;
 		if (spins(c, &spin)) {
-			sys(sched_yield, 0); /* the next stop may have to come from this very CPU */
+			yield(&spin);
 			if (c->launch_ns)
 				arch_relax();
 		} else {

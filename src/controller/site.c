@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/uio.h>
 
 #include <tether/error.h>
 
@@ -523,16 +524,55 @@ void space_replant(struct controller *c, struct space *s)
 	}
 }
 
+/* Which of so many have the trap in memory? By one call, where that can read them all. */
+static void see_traps(struct space *s, struct site *const *site, size_t count, bool *stands)
+{
+	unsigned char byte[BATCH][ARCH_TRAP_SIZE];
+	struct iovec into[BATCH], from[BATCH];
+	const struct task *t = space_task(s, false);
+	long got = -ESRCH;
+
+	for (size_t i = 0; i < count; i++) {
+		into[i] = (struct iovec){ byte[i], ARCH_TRAP_SIZE };
+		from[i] = (struct iovec){ (void *)(uintptr_t)site[i]->address, ARCH_TRAP_SIZE };
+	}
+	if (t)
+		got = sys(process_vm_readv, t->tid, into, count, from, count, 0);
+	for (size_t i = 0; i < count; i++)
+		stands[i] = got == (long)(count * ARCH_TRAP_SIZE) ? !memcmp(byte[i], arch_trap, ARCH_TRAP_SIZE)
+								  : trap_stands(s, site[i]);
+}
+
+static void settle_sites(struct space *s, struct site *const *site, size_t count, bool scrub)
+{
+	bool stands[BATCH];
+
+	see_traps(s, site, count, stands);
+	for (size_t i = 0; i < count; i++) {
+		bool wanted = site[i]->planted && !scrub && !s->lifted;
+
+		if (stands[i] != wanted)
+			site_write(s, site[i], wanted);
+	}
+}
+
 void space_settle_copy(struct controller *c, struct space *s, bool scrub)
 {
-	struct site *site;
+	struct site *batch[BATCH], *site;
+	size_t count = 0;
 
 	(void)c;
 	SITES_EACH(&s->sites, site) {
-		bool wanted = site->planted && !scrub && !s->lifted;
-
-		if (site->known && trap_stands(s, site) != wanted)
-			site_write(s, site, wanted);
+		if (site->known)
+			batch[count++] = site;
+		if (count == BATCH) {
+			settle_sites(s, batch, count, scrub);
+			count = 0;
+		}
+	}
+	if (count)
+		settle_sites(s, batch, count, scrub);
+	SITES_EACH(&s->sites, site) {
 		if (scrub)
 			site->planted = false;
 	}

@@ -36,6 +36,16 @@ ssize_t os_read_memory(int64_t tid, vaddr_t address, void *buffer, size_t length
 	return transfer(false, tid, address, buffer, length);
 }
 
+ssize_t os_read_to_end(int64_t tid, vaddr_t address, void *buffer, size_t length)
+{
+	struct iovec here = { buffer, length }, there = { (void *)(uintptr_t)address, length };
+	long r = sys(process_vm_readv, tid, &here, 1, &there, 1, 0);
+
+	if (r == -EINTR || r == -ENOMEM)
+		r = sys(process_vm_readv, tid, &here, 1, &there, 1, 0);
+	return r;
+}
+
 ssize_t os_write_memory(int64_t tid, vaddr_t address, const void *buffer, size_t length)
 {
 	/* process_vm_writev(2) only reads from here; iovec has no const */

@@ -10,6 +10,8 @@
 /* Copy from another process: bytes read (short where the mapping ends), -EFAULT, -ESRCH, -EPERM. */
 ssize_t os_read_memory(int64_t tid, vaddr_t address, void *buffer, size_t length);
 /* Data (not text) of another process; writes only what is writable to it. Bytes written or negative errno. */
+/* The same by one call, where it is the mapping that ends before the buffer does. */
+ssize_t os_read_to_end(int64_t tid, vaddr_t address, void *buffer, size_t length);
 ssize_t os_write_memory(int64_t tid, vaddr_t address, const void *buffer, size_t length);
 /* /proc/TID/mem, O_RDWR|O_CLOEXEC or O_RDONLY: an fd or negative errno. */
 int os_open_memory(int64_t tid, bool writable);

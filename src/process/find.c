@@ -31,6 +31,7 @@ static bool object_matches(const struct view_object *object, const struct tether
 /* The image that is asked for. */
 static int look_for_names(struct tether *process, const struct tether_symbol_opts *opts, struct looking *looking)
 {
+	(void)names_catch_up(process);
 	int result = names_look(process, true, looking);
 
 	if (!(opts->flags & TETHER_SYMBOL_IMAGE))

@@ -77,13 +77,18 @@ static struct site_request main_site(const struct rtld *rtld, bool parks)
 	};
 }
 
+static bool begins(const struct rtld *rtld)
+{
+	return rtld->begin && !rtld->linker_is_program;
+}
+
 size_t follow_sites(const struct rtld *rtld, bool fresh, bool parks, struct site_request sites[OWN_SITES])
 {
 	/* Before it has begun, the linker passes r_brk for nothing. */
-	bool begins = fresh && rtld->begin && !rtld->linker_is_program;
+	bool later = fresh && begins(rtld);
 	size_t count = 0;
 
-	if (begins) {
+	if (later) {
 		sites[count++] = (struct site_request){
 			.address = rtld->begin,
 			.id = SITE_LINKER,
@@ -96,7 +101,7 @@ size_t follow_sites(const struct rtld *rtld, bool fresh, bool parks, struct site
 			.address = rtld->r_brk,
 			.id = SITE_LINKER,
 			.flags = PROTO_SITE_ASK | (rtld->r_state ? PROTO_SITE_GUARD : 0) |
-				 (begins ? PROTO_SITE_LATER | PROTO_SITE_NEWS : 0),
+				 (later ? PROTO_SITE_LATER | PROTO_SITE_NEWS : 0),
 			.guard = rtld->r_state,
 			.guard_value = rtld->consistent,
 		};
@@ -106,11 +111,19 @@ size_t follow_sites(const struct rtld *rtld, bool fresh, bool parks, struct site
 	return count;
 }
 
+/* Is the rest of what it loads told of by copies? */
+void follow_copies(struct tether *process)
+{
+	__atomic_store_n(&process->copies, begins(&process->rtld), __ATOMIC_RELAXED);
+}
+
 static size_t own_sites(struct tether *process, bool fresh, struct site_request sites[OWN_SITES])
 {
 	if (!process->monitored)
 		return 0;
 	process->main_planted = process->main_planted || (fresh && process->rtld.main);
+	if (fresh)
+		follow_copies(process);
 	return follow_sites(&process->rtld, fresh, stops_at_main(process), sites);
 }
 
@@ -205,6 +218,7 @@ static void forget_image(struct tether *process)
 		process->table->hooks->executed(process);
 	memset(&process->rtld, 0, sizeof(process->rtld));
 	process->preinit_seen = process->main_planted = process->main_seen = false;
+	__atomic_store_n(&process->copies, false, __ATOMIC_RELAXED);
 }
 
 /* Before it runs, if it waits. */
@@ -328,6 +342,22 @@ void follow_attended(struct tether *process, const struct proto_ev_exec *event)
 
 /* ---- hits ------------------------------------------------------------------------------------------------ */
 
+/*
+ * Where the linker's breakpoint was planted before it was known that its process has begun, the next ones ask until here:
+ * what is to be done at the beginning has been done.
+ */
+static void copy_from_now_on(struct tether *process)
+{
+	struct site_request sites[OWN_SITES];
+	size_t count = follow_sites(&process->rtld, false, false, sites);
+
+	if (__atomic_load_n(&process->copies, __ATOMIC_RELAXED) || !process->rtld.r_state || count != 1)
+		return;
+	sites[0].flags |= PROTO_SITE_NEWS;
+	if (plant_sites(process, sites, count, NULL, NULL) == 0)
+		__atomic_store_n(&process->copies, true, __ATOMIC_RELAXED);
+}
+
 static enum proto_action linker_hit(struct tether *process, const struct proto_ev_hit *from)
 {
 	struct captured captured = { process, (const unsigned char *)(from + 1), from->items };
@@ -340,6 +370,8 @@ static enum proto_action linker_hit(struct tether *process, const struct proto_e
 	if (follow_scan_by(process, from->event.tid, from->event.t_ns, &memory) <= 0)
 		return PROTO_GO;
 	new_code(process);
+	if (process->preinit_seen && process->rtld.started && from->event.question)
+		copy_from_now_on(process);
 	if (process->preinit_seen || !process->rtld.started)
 		return PROTO_GO;
 	post_preinit(process, &from->event);
@@ -387,6 +419,7 @@ static void inherit(struct tether *child, const struct tether *parent, bool shar
 	child->preinit_seen = parent->preinit_seen;
 	child->main_planted = parent->main_planted;
 	child->main_seen = parent->main_seen;
+	child->copies = parent->copies;
 	child->creator_environment = blob_get(parent->environment);
 	pthread_mutex_lock(&child->table->lock);
 	child->parent = parent->pid;

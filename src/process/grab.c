@@ -403,8 +403,7 @@ static int look(struct table *table, int64_t pid, uint64_t until_ns, struct teth
 	}
 }
 
-/* 1; 0: no such controller is ours; negative code. */
-static int settle(struct table *table, int64_t controller)
+int family_catch_up(struct table *table, int64_t controller)
 {
 	struct operation *operation = operation_new(table, family_settle);
 	int result;
@@ -430,7 +429,7 @@ static int confirm(struct tether *process)
 	if (os_start_time(process->pid, &start_time) == 0 && start_time == process->start_time)
 		return 1;
 	handle_pin(process);
-	result = settle(process->table, process->controller);
+	result = family_catch_up(process->table, process->controller);
 	/* It could not be read. It had the pid before it was read now, and has not been reaped since. */
 	if (process->listed && !process->start_time)
 		process->start_time = start_time;
@@ -465,7 +464,7 @@ static int take_shared(struct tether *process, uint32_t flags, struct tether **r
 static bool is_ours(struct table *table, int64_t pid, int64_t tracer)
 {
 	struct os_task_status status;
-	int settled = tracer ? settle(table, tracer) : 0;
+	int settled = tracer ? family_catch_up(table, tracer) : 0;
 
 	return settled > 0 || (settled == 0 && os_task_status(pid, &status) == 0 && status.tracer != tracer);
 }

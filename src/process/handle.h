@@ -110,6 +110,7 @@ struct tether {
 	uint64_t parked_question;
 	bool monitored;
 	bool preinit_seen, main_planted, main_seen;
+	bool copies; /* the list may lag behind: it is told of by copies that nobody waits for (atomic) */
 	bool let_go;                 /* released or to be released: further questions are answered go */
 	struct members *members;     /* src/probe: its breakpoints; NULL: none. Control thread, changed under the lock */
 };
@@ -386,6 +387,11 @@ void family_depart(struct family *family, struct tether *only, bool departing);
  * letting go: when it has ended. Count 0: no family has such a controller.
  */
 void family_settle(struct operation *operation);
+/*
+ * Calling thread, lock held, but for a moment: all that the controller had told of is acted on. 1; 0: no such controller is
+ * ours; negative code.
+ */
+int family_catch_up(struct table *table, int64_t controller);
 /* Finish the operation when the family's controller has ended. */
 void family_await_end(struct family *family, struct operation *operation);
 struct family *family_new(struct operation *birth);
@@ -424,6 +430,8 @@ void stand_send_go(struct operation *operation, int64_t tid, answer_fn *answered
 
 /* ---- follow.c (control thread): what each event means ---- */
 void follow_event(struct family *family, const struct proto_header *header, const void *body);
+/* Of an image whose linker has not run yet. Control thread. */
+void follow_copies(struct tether *process);
 /* The linker's breakpoint, and main's for a fresh image. How many. */
 enum { OWN_SITES = 3 };
 size_t follow_sites(const struct rtld *rtld, bool fresh, bool parks, struct site_request sites[OWN_SITES]);

@@ -74,6 +74,7 @@ void image_enter(struct tether *process, const struct image *image, const struct
 		rtld_begin(&process->rtld, &process->objects, image->program, image->linker);
 		pthread_mutex_unlock(&process->table->lock);
 	}
+	follow_copies(process);
 	for (uint32_t i = 0; i < image->told.items; i++) {
 		const struct proto_image_site *site = &image->site[i];
 		plant_note(process, site->site.address + from->base[site->base], site->site.id,

@@ -35,8 +35,9 @@ static int name_jit(const struct request *request, struct looking *looking, uint
 	return result == -ENOENT ? -TETHER_ENOTFOUND : result;
 }
 
-/* What runs now, or ran last. */
-static int name_current(const struct request *request, struct tether *process, const uint64_t *image, uint64_t address)
+/* What runs now, or ran last; late: the list may be. */
+static int name_as_listed(const struct request *request, struct tether *process, const uint64_t *image, uint64_t address,
+			  bool *late)
 {
 	struct looking looking;
 	int result = names_look(process, false, &looking);
@@ -53,13 +54,28 @@ static int name_current(const struct request *request, struct tether *process, c
 		if (object != NULL && looking.access.memory != NULL)
 			view_note_witness(object, &looking.memory);
 	}
-	if (image != NULL && looking.view->image != *image)
+	*late = looking.current && object != NULL && !names_listed(&looking, object);
+	if (*late || (image != NULL && looking.view->image != *image))
 		result = -TETHER_ENOTFOUND;
 	else if (object != NULL)
 		result = name_in(request, &looking, object, address);
 	else
 		result = name_jit(request, &looking, address);
 	names_put(&looking);
+	return result;
+}
+
+static int name_current(const struct request *request, struct tether *process, const uint64_t *image, uint64_t address)
+{
+	bool late;
+	int result = name_as_listed(request, process, image, address, &late);
+
+	/* Once more: what the victim shows now may be another change, of which nobody has told yet. */
+	for (int round = 0; result == -TETHER_ENOTFOUND && round < 2 && (round == 0 || late); round++) {
+		if (!names_catch_up(process))
+			break;
+		result = name_as_listed(request, process, image, address, &late);
+	}
 	return result;
 }
 

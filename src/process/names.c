@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/auxv.h>
 
+#include "base/linkmap.h"
 #include "os/memory.h"
 #include "os/procfs.h"
 #include "os/sys.h"
@@ -344,6 +345,33 @@ static void let_read(struct looking *looking)
 	looking->access.memory = &looking->memory;
 	looking->access.parked = process->state == TETHER_STATE_PARKED;
 	looking->access.may_park = !process->observe && process->flags & TETHER_PARK_ON_CRASH;
+}
+
+/* Who has locked it has asked for this very state. */
+static bool may_lag(const struct tether *process)
+{
+	return is_followed(process) && __atomic_load_n(&process->copies, __ATOMIC_RELAXED) &&
+	       process->state == TETHER_STATE_RUNNING && !process->locked;
+}
+
+bool names_catch_up(struct tether *process)
+{
+	pthread_mutex_lock(&process->table->lock);
+	bool lags = may_lag(process) && family_catch_up(process->table, process->controller) > 0;
+	pthread_mutex_unlock(&process->table->lock);
+	return lags;
+}
+
+bool names_listed(const struct looking *looking, const struct view_object *object)
+{
+	struct link_map_words words;
+	const struct reader *memory = looking->access.memory;
+
+	if (memory == NULL || object->stays || object->link_map == 0 ||
+	    !__atomic_load_n(&looking->process->copies, __ATOMIC_RELAXED))
+		return true;
+	return memory->read(memory->data, object->link_map, &words, sizeof(words)) == (ssize_t)sizeof(words) &&
+	       words.addr == object->bias && words.name == object->name && words.ld == object->dynamic;
 }
 
 /* Lock held. The list as it was when it ended. */

@@ -96,6 +96,13 @@ void names_exec(struct tether *process);
  * -TETHER_EPRIV, -TETHER_EMACHINE, -ENOMEM, ...
  */
 int names_look(struct tether *process, bool fresh, struct looking *ret);
+/*
+ * A followed victim that runs has its loads told of a moment later. Before its list is asked for by who may have been told
+ * otherwise: wait for that. False: nothing can have changed. Calling thread, lock not held.
+ */
+bool names_catch_up(struct tether *process);
+/* Of a view that is current: is the object still listed, or is the list late? */
+bool names_listed(const struct looking *looking, const struct view_object *object);
 /* Is the object still there as the view says, and the victim in the same image? By one system call at most. */
 bool names_check(const struct looking *looking, const struct view_object *object);
 /* What an image can be told by, that has just been surveyed. tid: a thread of it. */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "process/handle.h"
+#include "process/names.h"
 
 static void ignore_object(struct object *object, void *data)
 {
@@ -60,6 +61,9 @@ int tether_objects(struct tether *process, tether_object_fn *visit, void *data)
 
 	if (result < 0)
 		return result;
+	pthread_mutex_unlock(&table->lock);
+	(void)names_catch_up(process);
+	pthread_mutex_lock(&table->lock);
 	object_list_init(&list);
 	if (process->observe) {
 		/* Nothing of the session is looked at, and a list that lies is long: others need not wait for it. */

@@ -145,3 +145,53 @@ TEST(a_created_process_reports_its_initial_objects_before_main)
 	client_await(&c, "exit 3", 1);
 	client_close(&c);
 }
+
+struct told {
+	unsigned loads, unloads, named;
+};
+
+static void note_told(const struct tether_event *event, void *data)
+{
+	struct told *told = data;
+
+	if ((event->kind != TETHER_EVENT_LOAD && event->kind != TETHER_EVENT_UNLOAD) ||
+	    !strstr(event->u.object.path, "plugin-"))
+		return;
+	told->loads += event->kind == TETHER_EVENT_LOAD;
+	told->unloads += event->kind == TETHER_EVENT_UNLOAD;
+	told->named += event->u.object.high > event->u.object.low && event->u.object.build_id_size > 0;
+}
+
+/*
+ * The library acts on nothing of a locked handle, and a question would wait for ten minutes. By the time that it looks all is
+ * unloaded again, so what it tells is of the copies.
+ */
+TEST(who_loads_does_not_wait_for_the_library_and_is_told_of_all_the_same)
+{
+	struct tether_session_opts session_opts = { .size = sizeof(session_opts), .question_ms = 600000 };
+	struct tether_grab_opts opts = { .size = sizeof(opts), .flags = TETHER_NO_PARK };
+	struct victim v = victim_start("loads", NULL);
+	struct told told = { 0 };
+	struct tether_session *session;
+	struct tether *process;
+
+	check_int(tether_session_open(&session_opts, &session, NULL), 0);
+	tether_session_set_handler(session, note_told, &told);
+	check_int(tether_grab(session, v.pid, &opts, &process, NULL), 0);
+	/* From the first answer on. */
+	victim_ask(&v, "dlopen", "done");
+	check_int(tether_lock(process), 0);
+	for (int i = 0; i < 5; i++)
+		victim_ask(&v, "dlopen", "done");
+	check_int(tether_unlock(process), 0);
+	while (told.unloads < 12 && tether_dispatch(session, 10000) > 0)
+		;
+	check_int(told.loads, 12);
+	check_int(told.unloads, 12);
+	check_int(told.named, 24);
+	tether_release(process);
+	tether_session_close(session);
+	check_untraced(v.pid);
+	check_text_whole(v.pid);
+	check_int(victim_end(&v), 0);
+}
