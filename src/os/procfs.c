@@ -538,7 +538,7 @@ int os_mappings_at(int64_t tid, const vaddr_t *address, size_t count,
 vaddr_t os_stack_end(int maps, vaddr_t address)
 {
 	enum { PIECES = 256 };
-	struct os_mapping first, next;
+	struct os_mapping first = { 0 }, next = { 0 }; /* for compilers that do not see that mapping_at() fills them */
 	vaddr_t end;
 
 	if (maps < 0 || mapping_at(maps, address, &first))
