@@ -11,10 +11,14 @@
 
 #include "common.h"
 #include "running.h"
+#include "stop_at.h"
 
 struct run_options {
 	struct common_options common;
-	enum tether_stop stop;
+	struct stop_place {
+		enum tether_stop stop;
+		const char *function; /* NULL: at stop */
+	} stop;
 	enum tether_release_mode on_exit;
 	const char *stop_on_exec;
 	const char *then;
@@ -32,17 +36,20 @@ static bool read_stop(void *field, const char *argument, struct buffer *why)
 		{ "postinit", TETHER_STOP_POSTINIT },
 		{ "main", TETHER_STOP_MAIN },
 	};
+	const char *colon = strrchr(argument, ':');
+	struct stop_place *place = field;
 
 	for (size_t i = 0; i < sizeof(stops) / sizeof(stops[0]); i++) {
 		if (!strcmp(argument, stops[i].name)) {
-			*(enum tether_stop *)field = stops[i].stop;
+			*place = (struct stop_place){ .stop = stops[i].stop };
 			return true;
 		}
 	}
-	if (strchr(argument, ':'))
-		buffer_text(why, "a function cannot be a stop yet; give create, preinit, postinit or main");
-	else
-		buffer_text(why, "give create, preinit, postinit or main");
+	if (colon && colon != argument && colon[1]) {
+		*place = (struct stop_place){ .stop = TETHER_STOP_NONE, .function = argument };
+		return true;
+	}
+	buffer_text(why, "give create, preinit, postinit, main, or OBJECT:FUNCTION");
 	return false;
 }
 
@@ -74,7 +81,7 @@ static bool read_on_crash(void *field, const char *argument, struct buffer *why)
 #define FIELD(name) offsetof(struct run_options, name)
 
 static const struct option_row rows[] = {
-	{ 0, "stop-at", "PLACE", "stop it at create, preinit, postinit or main", read_stop, FIELD(stop) },
+	{ 0, "stop-at", "PLACE", "stop it at create, preinit, postinit, main, or OBJECT:FUNCTION", read_stop, FIELD(stop) },
 	{ 0, "stop-on-exec", "GLOB", "stop any process that executes a matching file", option_string,
 	  FIELD(stop_on_exec) },
 	{ 0, "then", "CMD", "what is stopped goes to this command; {pid} is its pid", option_string,
@@ -110,13 +117,13 @@ static int create(struct timeline *timeline, const struct run_options *options, 
 		.size = sizeof(create),
 		.file = argv[0],
 		.argv = argv,
-		.stop = options->stop,
+		.stop = options->stop.function ? TETHER_STOP_CREATE : options->stop.stop,
 		.mode = options->on_exit,
 		.events = timeline_events(timeline->output),
 		.stacks = timeline_stacks(timeline->output),
 		.park_on_exec = options->stop_on_exec,
 	};
-	bool early = options->stop == TETHER_STOP_NONE || options->stop == TETHER_STOP_CREATE;
+	bool early = !options->stop.function && (create.stop == TETHER_STOP_NONE || create.stop == TETHER_STOP_CREATE);
 	struct tether *handle;
 	int result;
 
@@ -129,9 +136,15 @@ static int create(struct timeline *timeline, const struct run_options *options, 
 	if (early && !timeline_needs_monitor(timeline->output))
 		create.flags |= TETHER_NO_MONITOR;
 	result = tether_create(timeline->session, &create, &handle, error);
-	if (result == 0)
-		timeline_hold(timeline, handle, true);
-	return result;
+	if (result < 0)
+		return result;
+	timeline_hold(timeline, handle, true);
+	return options->stop.function ? stop_at_function(timeline, handle, options->stop.function, error) : 0;
+}
+
+static bool stops(const struct run_options *options)
+{
+	return options->stop.stop != TETHER_STOP_NONE || options->stop.function || options->stop_on_exec;
 }
 
 /* Of the processes that are left: those of a victim that has ended are none of our business any more. */
@@ -150,7 +163,7 @@ static int run(const struct run_options *options, struct output *output, char *c
 	*signal = 0;
 	if (!timeline_open(&timeline, output, options->common.timeout_ns))
 		return STATUS_TETHER;
-	timeline.hands_over = options->stop != TETHER_STOP_NONE || options->stop_on_exec;
+	timeline.hands_over = stops(options);
 	timeline.then = options->then;
 	signals_step_aside();
 	result = create(&timeline, options, argv, &error);
@@ -172,7 +185,7 @@ static int run(const struct run_options *options, struct output *output, char *c
 
 int command_run(const struct invocation *invocation)
 {
-	struct run_options options = { .stop = TETHER_STOP_NONE, .on_exit = TETHER_MODE_KILL };
+	struct run_options options = { .stop.stop = TETHER_STOP_NONE, .on_exit = TETHER_MODE_KILL };
 	struct output output;
 	int operands, status, signal;
 
@@ -180,7 +193,7 @@ int command_run(const struct invocation *invocation)
 		return status;
 	if (!invocation->argv[operands])
 		return common_misuse(invocation, "no command is given");
-	if (options.then && options.stop == TETHER_STOP_NONE && !options.stop_on_exec)
+	if (options.then && !stops(&options))
 		return common_misuse(invocation, "--then needs --stop-at or --stop-on-exec");
 	if (!output_open(&output, &options.common.output, invocation->whole_argv))
 		return STATUS_TETHER;

@@ -17,6 +17,7 @@ struct process {
 	unsigned depth;          /* steps below the first process */
 	uint64_t directory;      /* hash of the working directory last seen, 0: not known */
 	int64_t crashed;         /* the thread for which a signal is about to end it: it is to be looked at before; 0: none */
+	int64_t stopped;         /* the thread that has come to the function of --stop-at; 0: none */
 	char name[PROCESS_NAME]; /* base name of its program, cut */
 };
 

@@ -12,6 +12,7 @@
 #include "caller.h"
 #include "ending.h"
 #include "output_stack.h"
+#include "stop_at.h"
 
 #define BIT(kind) TETHER_EVENT_BIT(TETHER_EVENT_##kind)
 
@@ -69,6 +70,15 @@ static void park_crashed(struct timeline *timeline, struct tether *handle, int64
 	timeline->crashed = parked;
 }
 
+static bool is_parked(const struct timeline *timeline, int64_t pid)
+{
+	for (const struct parked *parked = timeline->parked; parked; parked = parked->next) {
+		if (parked->pid == pid)
+			return true;
+	}
+	return false;
+}
+
 /* It stands at a place where it is to be handed over, and waits for its turn. */
 static void park(struct timeline *timeline, struct tether *handle)
 {
@@ -86,16 +96,15 @@ static void park(struct timeline *timeline, struct tether *handle)
 		return;
 	}
 	/* An exec that parks and the park itself are two events. */
-	for (parked = timeline->parked; parked; parked = parked->next) {
-		if (parked->pid == pid)
-			return;
-	}
+	if (is_parked(timeline, pid))
+		return;
 	parked = calloc(1, sizeof(*parked));
 	if (!parked) {
 		tether_continue(handle);
 		return;
 	}
 	parked->pid = pid;
+	parked->stopped = process ? process->stopped : 0;
 	parked->handle = tether_ref(handle);
 	*timeline->parked_end = parked;
 	timeline->parked_end = &parked->next;
@@ -204,6 +213,18 @@ static void show(struct timeline *timeline, const struct tether_event *event, co
 	stacks_end(&stacks);
 }
 
+/* To have a breakpoint it was parked before its first instruction; unless it is to stop there anyway. */
+static bool goes_on(struct timeline *timeline, const struct tether_event *event)
+{
+	if (event->kind != TETHER_EVENT_PARKED || !timeline->start_due)
+		return false;
+	timeline->start_due = false;
+	if (is_parked(timeline, event->pid))
+		return false;
+	tether_continue(event->process);
+	return true;
+}
+
 static void on_event(const struct tether_event *event, void *data)
 {
 	struct timeline *timeline = data;
@@ -211,6 +232,8 @@ static void on_event(const struct tether_event *event, void *data)
 
 	before(timeline, event);
 	process = family_find(&timeline->family, event->pid);
+	if (goes_on(timeline, event))
+		return;
 	/* That it stands is what its crash has said already. */
 	if (event->kind != TETHER_EVENT_PARKED || !process || !process->crashed)
 		show(timeline, event, process);
@@ -233,6 +256,8 @@ static struct parked *next_parked(struct timeline *timeline)
 
 static void hand_over(struct timeline *timeline, const struct parked *parked)
 {
+	if (parked->stopped)
+		stop_at_show(timeline, parked->handle, parked->stopped);
 	/* Before it is let go its pid is surely still its own. */
 	int pidfd = timeline->then ? pidfd_open((pid_t)parked->pid, 0) : -1;
 	int result = tether_detach(parked->handle, TETHER_MODE_HANG);
@@ -550,6 +575,7 @@ void timeline_close(struct timeline *timeline, uint32_t mode)
 {
 	struct tether_stats stats = { .size = sizeof(stats) };
 
+	stop_at_end(timeline);
 	let_go(timeline, mode);
 	while (tether_dispatch(timeline->session, 0) > 0)
 		;

@@ -39,6 +39,7 @@ struct parked {
 	struct tether *handle; /* a reference */
 	int64_t pid;
 	int64_t crashed; /* the thread that a signal is about to end */
+	int64_t stopped; /* the thread that has come to a function; 0: it stands for another reason */
 };
 
 struct timeline {
@@ -61,6 +62,9 @@ struct timeline {
 	int first_code, first_signal;
 	uint64_t nudge_ns; /* when to continue the first process unless it has gone on; 0: never */
 	bool hands_over;   /* parked processes are let go, to `then` or to nobody */
+	const char *stop_where; /* function where they park; NULL: nowhere */
+	struct tether_breakpoint *stop_at; /* there */
+	bool start_due;    /* the first park is that before the first instruction, for the breakpoint */
 	const char *then;  /* command to hand parked processes to */
 	struct parked *parked, **parked_end;
 	struct parked *crashed; /* parked before a signal ends them, the last one first */

@@ -72,9 +72,14 @@ enum tether_answer answer(const struct tether_hit *hit, void *data)
 	return told;
 }
 
+unsigned calls(struct script *s)
+{
+	return __atomic_load_n(&s->calls, __ATOMIC_SEQ_CST);
+}
+
 bool was_called(void *data)
 {
-	return __atomic_load_n(&((struct script *)data)->calls, __ATOMIC_SEQ_CST) != 0;
+	return calls(data) != 0;
 }
 
 uint64_t reg(const struct tether_hit *hit, const char *name)

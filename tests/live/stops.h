@@ -10,7 +10,7 @@
 /* What a handler is to do, and what it has seen; read by the test's thread when the victim has answered. */
 struct script {
 	struct client *client;
-	struct tether_breakpoint *breakpoint; /* its own, where it needs it */
+	struct tether_breakpoint *breakpoint; /* one that it has added */
 	enum tether_answer answer;
 	unsigned calls, at_once, most_at_once;
 	int64_t tid, pid;
@@ -32,6 +32,8 @@ void end(struct client *c, struct victim *v);
 void note(struct script *s, const struct tether_hit *hit);
 /* A handler that does just this, and answers as its script says. */
 enum tether_answer answer(const struct tether_hit *hit, void *data);
+/* How often it was called; what it has noted until then may be read afterwards. */
+unsigned calls(struct script *s);
 /* For eventually(). */
 bool was_called(void *data);
 uint64_t reg(const struct tether_hit *hit, const char *name);
