@@ -114,15 +114,8 @@ static int do_lift(struct controller *c, uint64_t id, const unsigned char *bytes
 	(void)size;
 	memcpy(&body, bytes, sizeof(body));
 	p = process_find(c, (pid_t)body.pid);
-	for (uint32_t i = 0; p && i < body.items; i++) {
-		uint64_t address;
-		int r;
-
-		memcpy(&address, bytes + sizeof(body) + i * sizeof(address), sizeof(address));
-		r = space_lift_site(c, p->space, address, body.parts);
-		lifted += r == 0;
-		result = result ? result : r;
-	}
+	if (p)
+		result = space_lift_sites(p->space, bytes + sizeof(body), body.items, body.parts, &lifted);
 	out_result(c, id, PROTO_REQ_lift, p ? result : -ESRCH, lifted);
 	return 0;
 }

@@ -3,116 +3,10 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/uio.h>
 
 #include <tether/error.h>
 
-#include "controller/trace.h"
-#include "os/memory.h"
 #include "os/procfs.h"
-#include "os/sys.h"
-
-/* ---- memory ------------------------------------------------------------------------------ */
-
-static int open_memory(struct space *s)
-{
-	struct process *p;
-	struct task *t;
-
-	if (s->memory >= 0)
-		return 0;
-	/* The file belongs to the memory it was opened on, so any living task of the space will do, for good.
-	 */
-	TAILQ_FOREACH(p, &s->processes, of_space)
-		TAILQ_FOREACH(t, &p->tasks, of_process) {
-			int fd = t->unhashed ? -ESRCH : os_open_memory(t->tid, true);
-
-			if (fd == -EINTR || fd == -ENOMEM)
-				fd = os_open_memory(t->tid, true);
-			if (fd >= 0) {
-				s->memory = fd;
-				return 0;
-			}
-			if (fd != -ESRCH && fd != -ENOENT)
-				return fd;
-		}
-	return -ESRCH;
-}
-
-void space_ready(struct space *s)
-{
-	(void)open_memory(s);
-}
-
-/* Text that may only be executed is read through the file alone; most processes never need it opened. */
-int space_read(struct space *s, vaddr_t address, void *buffer, size_t length)
-{
-	struct task *t = space_task(s, false);
-	long n = s->memory < 0 && t ? os_read_memory(t->tid, address, buffer, length) : -EFAULT;
-	int r;
-
-	if (n == (long)length)
-		return 0;
-	r = open_memory(s);
-	if (r)
-		return n < 0 && n != -EFAULT ? (int)n : r;
-	n = sys(pread64, s->memory, buffer, length, address);
-	if (n == -EINTR || n == -ENOMEM)
-		n = sys(pread64, s->memory, buffer, length, address);
-	if (n == (long)length)
-		return 0;
-	/* 0: the memory has no user any more */
-	return n < 0 ? (int)n : n ? -EFAULT : -ESRCH;
-}
-
-static int poke(struct space *s, vaddr_t address, const unsigned char *bytes, size_t length)
-{
-	struct task *t = space_task(s, true);
-	int r = t ? 0 : -EAGAIN;
-
-	for (size_t i = 0; i < length && !r; i++)
-		r = trace_poke_byte(t->tid, address + i, bytes[i]);
-	return r;
-}
-
-int space_write(struct space *s, vaddr_t address, const unsigned char *bytes, size_t length)
-{
-	long n;
-	int r = s->poke ? -EPERM : open_memory(s);
-
-	if (r && r != -ESRCH)
-		return poke(s, address, bytes, length);
-	if (r)
-		return r;
-	n = sys(pwrite64, s->memory, bytes, length, address);
-	if (n == -EINTR || n == -ENOMEM)
-		n = sys(pwrite64, s->memory, bytes, length, address);
-	if (n == (long)length)
-		return 0;
-	if (n == 0)
-		return -ESRCH;
-	/* proc_mem.force_override=never answers EIO where the victim itself may not write */
-	r = poke(s, address, bytes, length);
-	if (!r)
-		s->poke = true;
-	return r == -EAGAIN ? (n < 0 ? (int)n : -EFAULT) : r;
-}
-
-int task_read(void *task, vaddr_t address, void *buffer, size_t length)
-{
-	struct task *t = task;
-	ssize_t n = os_read_memory(t->tid, address, buffer, length);
-
-	return n == (ssize_t)length ? 0 : n < 0 ? (int)n : -EFAULT;
-}
-
-int task_write(void *task, vaddr_t address, const void *buffer, size_t length)
-{
-	struct task *t = task;
-	ssize_t n = os_write_memory(t->tid, address, buffer, length);
-
-	return n == (ssize_t)length ? 0 : n < 0 ? (int)n : -EFAULT;
-}
 
 int site_write(struct space *s, const struct site *site, bool trap)
 {
@@ -128,28 +22,58 @@ static bool trap_stands(struct space *s, const struct site *site)
 
 /* ---- mappings ---------------------------------------------------------------------------- */
 
-/* Sites looked for among the mappings of a space. */
+/*
+ * Sites of a space, looked for in its text and among its mappings. What is decided by these is written soon after: the
+ * more sites at once, the longer another thread has for an unmap that is not seen.
+ */
+enum { BATCH = 128 };
 struct search {
-	struct site **site;
 	size_t count;
+	struct site *site[BATCH];
+	struct text text[BATCH];
 	struct found {
 		uint64_t offset, inode;
 		uint32_t device_major, device_minor;
 		bool mapped, shared, executable;
-	} * found;
+	} found[BATCH];
 };
+
+/* By address; as they come they mostly are. */
+static void sort(struct search *search)
+{
+	for (size_t i = 1; i < search->count; i++) {
+		struct site *site = search->site[i];
+		size_t at = i;
+
+		for (; at && search->site[at - 1]->address > site->address; at--)
+			search->site[at] = search->site[at - 1];
+		search->site[at] = site;
+	}
+}
+
+/* The first site that is not below address. */
+static size_t first_from(const struct search *search, vaddr_t address)
+{
+	size_t low = 0, high = search->count;
+
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+
+		if (search->site[middle]->address < address)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
 
 static int look(const struct os_mapping *m, void *data)
 {
 	struct search *search = data;
 
-	for (size_t i = 0; i < search->count; i++) {
-		vaddr_t address = search->site[i]->address;
-
-		if (address < m->start || address >= m->end)
-			continue;
+	for (size_t i = first_from(search, m->start); i < search->count && search->site[i]->address < m->end; i++)
 		search->found[i] = (struct found){
-			.offset = m->offset + (address - m->start),
+			.offset = m->offset + (search->site[i]->address - m->start),
 			.inode = m->inode,
 			.device_major = m->device_major,
 			.device_minor = m->device_minor,
@@ -157,30 +81,48 @@ static int look(const struct os_mapping *m, void *data)
 			.shared = m->shared,
 			.executable = m->executable,
 		};
-	}
 	return 0;
 }
 
+/* Of sites that are sorted. */
 static int find_mappings(struct space *s, struct search *search)
 {
-	enum { FEW = 8 };
 	struct task *t = space_task(s, false);
-	vaddr_t address[FEW];
+	vaddr_t address[BATCH];
 	int r;
 
 	memset(search->found, 0, search->count * sizeof(*search->found));
 	if (!t)
 		return -ESRCH;
-	if (search->count <= FEW) {
-		for (size_t i = 0; i < search->count; i++)
-			address[i] = search->site[i]->address;
-		r = os_mappings_at(t->tid, address, search->count, look, search);
-		if (!r)
-			return 0;
-		memset(search->found, 0, search->count * sizeof(*search->found));
-	}
+	for (size_t i = 0; i < search->count; i++)
+		address[i] = search->site[i]->address;
+	r = os_mappings_at(t->tid, address, search->count, look, search);
+	if (!r)
+		return 0;
+	memset(search->found, 0, search->count * sizeof(*search->found));
 	r = os_each_mapping(t->tid, look, search);
 	return r == -EINTR || r == -ENOMEM ? os_each_mapping(t->tid, look, search) : r;
+}
+
+/* What stands at sites that are sorted, as many bytes as wanted() says of each. */
+static void read_sites(struct space *s, struct search *search, size_t (*wanted)(const struct site *))
+{
+	for (size_t i = 0; i < search->count; i++) {
+		search->text[i].address = search->site[i]->address;
+		search->text[i].wanted = wanted(search->site[i]);
+	}
+	space_read_text(s, search->text, search->count);
+}
+
+static size_t wants_byte(const struct site *site)
+{
+	(void)site;
+	return ARCH_TRAP_SIZE;
+}
+
+static bool shows(const struct text *text, const unsigned char bytes[ARCH_TRAP_SIZE])
+{
+	return !text->error && !memcmp(text->bytes, bytes, ARCH_TRAP_SIZE);
 }
 
 static bool same_mapping(const struct site *site, const struct found *found)
@@ -192,8 +134,6 @@ static bool same_mapping(const struct site *site, const struct found *found)
 }
 
 /* ---- planting ---------------------------------------------------------------------------- */
-
-enum { BATCH = 64 };
 
 static void identify(struct site *site, const struct found *found)
 {
@@ -212,31 +152,29 @@ static bool is_stepped(const struct space *s, const struct site *site)
 	return s->stepper && s->stepper->over == site->address;
 }
 
-static int plant_one(struct space *s, struct site *site, const struct found *found)
+static size_t wants_instruction(const struct site *site)
 {
-	unsigned char bytes[RECIPE_INSN_MAX + ARCH_TRAP_SIZE];
-	size_t length = site->recipe.length;
-	int r;
+	size_t length = site->flags & PROTO_SITE_WITNESS ? RECIPE_INSN_MAX : site->recipe.length;
+
+	return length < ARCH_TRAP_SIZE ? ARCH_TRAP_SIZE : length;
+}
+
+static int plant_one(struct space *s, struct site *site, const struct found *found, const struct text *text)
+{
+	int r = text->error;
 
 	if (!found->mapped || !found->executable)
 		return -TETHER_EMEMORY;
 	/* Rule 13: writing here would write into the file, or into another process. */
 	if (found->shared)
 		return -TETHER_ESHARED;
-	if (length > RECIPE_INSN_MAX)
-		return -EINVAL;
-	if (site->flags & PROTO_SITE_WITNESS)
-		length = RECIPE_INSN_MAX;
-	if (length < ARCH_TRAP_SIZE)
-		length = ARCH_TRAP_SIZE;
-	r = space_read(s, site->address, bytes, length);
 	if (r)
 		return r == -ESRCH ? r : -TETHER_EMEMORY;
-	if (site->recipe.length && memcmp(bytes, site->recipe.home, length))
+	if (site->recipe.length && memcmp(text->bytes, site->recipe.home, text->wanted))
 		return -ESTALE; /* the text has changed since the recipe was made */
-	if (!memcmp(bytes, arch_trap, ARCH_TRAP_SIZE))
+	if (shows(text, arch_trap))
 		return -EEXIST; /* the victim's own, or another tool's */
-	memcpy(site->original, bytes, ARCH_TRAP_SIZE);
+	memcpy(site->original, text->bytes, ARCH_TRAP_SIZE);
 	site->known = true;
 	identify(site, found);
 	if (site->flags & PROTO_SITE_LATER && !site->probe)
@@ -329,58 +267,83 @@ static void describe(struct controller *c, struct site *site, const struct proto
 	site->guard_value = from->guard_value;
 }
 
+/* Its record, as it is to be; NULL: nothing is left to do, or it failed with *ret_error. */
+static struct site *take(struct controller *c, struct space *s, const struct proto_site *from, int *ret_error)
+{
+	struct site *site = site_find(&s->sites, from->address);
+
+	*ret_error = from->recipe.length > RECIPE_INSN_MAX ? -EINVAL : 0;
+	if (*ret_error)
+		return NULL;
+	/* Its object may have been unmapped and mapped anew without a word to us. */
+	if (site && site->planted && from->flags & PROTO_SITE_PROBE && !s->lifted && !is_stepped(s, site) &&
+	    !trap_stands(s, site))
+		site->planted = false;
+	if (site && site->planted) {
+		/* one trap, whatever it now stands for */
+		describe(c, site, from);
+		return NULL;
+	}
+	if (!site)
+		site = site_add(c, &s->sites, from->address);
+	if (!site) {
+		*ret_error = -ENOMEM;
+		return NULL;
+	}
+	forget_parts(site);
+	describe(c, site, from);
+	/* What is planted again and again has one slot, not one each time. */
+	if (memcmp(&site->recipe, &from->recipe, sizeof(from->recipe))) {
+		site->slot = 0;
+		site->no_slot = false;
+	}
+	site->recipe = from->recipe;
+	site->hits = 0;
+	return site;
+}
+
+static int plant_batch(struct space *s, struct search *search, uint32_t *ret_planted)
+{
+	int result = 0, r;
+
+	if (!search->count)
+		return 0;
+	sort(search);
+	r = find_mappings(s, search);
+	if (!r)
+		read_sites(s, search, wants_instruction);
+	for (size_t i = 0; i < search->count; i++) {
+		int error = r ? r : plant_one(s, search->site[i], &search->found[i], &search->text[i]);
+
+		*ret_planted += error == 0;
+		result = result ? result : error;
+	}
+	return result;
+}
+
 int space_plant(struct controller *c, struct process *p, const struct proto_site *sites, uint32_t count,
 		uint32_t *ret_planted)
 {
-	struct space *s = p->space;
-	struct site *batch[BATCH];
-	struct found found[BATCH];
+	struct search search;
 	int result = 0;
 
 	for (uint32_t at = 0; at < count;) {
-		struct search search = { .site = batch, .found = found };
-		int r;
+		int error;
 
-		for (; at < count && search.count < BATCH; at++) {
+		for (search.count = 0; at < count && search.count < BATCH; at++) {
 			struct proto_site from;
 			struct site *site;
 
 			memcpy(&from, &sites[at], sizeof(from));
-			site = site_find(&s->sites, from.address);
-			/* Its object may have been unmapped and mapped anew without a word to us. */
-			if (site && site->planted && from.flags & PROTO_SITE_PROBE && !s->lifted && !is_stepped(s, site) &&
-			    !trap_stands(s, site))
-				site->planted = false;
-			if (site && site->planted) {
-				/* one trap, whatever it now stands for */
-				describe(c, site, &from);
-				++*ret_planted;
-				continue;
-			}
-			if (!site)
-				site = site_add(c, &s->sites, from.address);
-			if (!site) {
-				result = result ? result : -ENOMEM;
-				continue;
-			}
-			forget_parts(site);
-			describe(c, site, &from);
-			/* What is planted again and again has one slot, not one each time. */
-			if (memcmp(&site->recipe, &from.recipe, sizeof(from.recipe))) {
-				site->slot = 0;
-				site->no_slot = false;
-			}
-			site->recipe = from.recipe;
-			site->hits = 0;
-			batch[search.count++] = site;
-		}
-		r = search.count ? find_mappings(s, &search) : 0;
-		for (size_t i = 0; i < search.count; i++) {
-			int error = r ? r : plant_one(s, batch[i], &found[i]);
-
-			*ret_planted += error == 0;
+			site = take(c, p->space, &from, &error);
+			if (site)
+				search.site[search.count++] = site;
+			else
+				*ret_planted += error == 0;
 			result = result ? result : error;
 		}
+		error = plant_batch(p->space, &search, ret_planted);
+		result = result ? result : error;
 	}
 	return result;
 }
@@ -388,11 +351,10 @@ int space_plant(struct controller *c, struct process *p, const struct proto_site
 /* In what mapping they are is learned while it runs: too early for it to have mapped anything else there. */
 int space_adopt(struct controller *c, struct space *s, const struct proto_site *sites, uint32_t count)
 {
-	struct site *batch[BATCH];
-	struct found found[BATCH];
-	struct search search = { .site = batch, .found = found };
+	struct search search;
 	int r;
 
+	search.count = 0;
 	for (uint32_t i = 0; i < count && i < BATCH; i++) {
 		struct site *site = site_add(c, &s->sites, sites[i].address);
 
@@ -403,11 +365,12 @@ int space_adopt(struct controller *c, struct space *s, const struct proto_site *
 		memcpy(site->original, site->recipe.home, ARCH_TRAP_SIZE);
 		site->known = true;
 		site->planted = !(site->flags & PROTO_SITE_LATER);
-		batch[search.count++] = site;
+		search.site[search.count++] = site;
 	}
+	sort(&search);
 	r = search.count ? find_mappings(s, &search) : 0;
 	for (size_t i = 0; !r && i < search.count; i++)
-		identify(batch[i], &found[i]);
+		identify(search.site[i], &search.found[i]);
 	/* Its end, which comes as any other, is no failure. */
 	return r == -ESRCH || r == -ENOENT ? 0 : r;
 }
@@ -420,8 +383,11 @@ static void lift_batch(struct space *s, struct search *search, bool forget)
 	size_t kept = 0;
 	bool unread;
 
+	sort(search);
+	if (!s->lifted)
+		read_sites(s, search, wants_byte);
 	for (size_t i = 0; i < search->count; i++) {
-		if (s->lifted || trap_stands(s, search->site[i]))
+		if (s->lifted || shows(&search->text[i], arch_trap))
 			search->site[kept++] = search->site[i];
 		else
 			search->site[i]->planted = false;
@@ -441,22 +407,43 @@ static void lift_batch(struct space *s, struct search *search, bool forget)
 		search->site[i]->planted = false;
 }
 
-int space_lift_site(struct controller *c, struct space *s, vaddr_t address, uint64_t parts)
+/* Only its parts that are meant; true: no other is left, the trap is to go. */
+static bool part_with(struct site *site, uint64_t parts)
 {
-	struct site *site = site_find(&s->sites, address);
-	struct found found;
-	struct search search = { .site = &site, .count = 1, .found = &found };
-
-	(void)c;
-	if (!site || !site->planted)
-		return -ENOENT;
 	site->probe = false;
 	if (parts & PROTO_SITE_PROBE && site->own && !(site->flags & PROTO_SITE_LATER))
-		return 0;
+		return false;
 	if (!(parts & PROTO_SITE_PROBE))
 		site->own = false;
-	lift_batch(s, &search, true);
-	return 0;
+	return true;
+}
+
+int space_lift_sites(struct space *s, const unsigned char *addresses, uint32_t count, uint64_t parts,
+		     uint32_t *ret_lifted)
+{
+	struct search search;
+	int result = 0;
+
+	search.count = 0;
+	for (uint32_t i = 0; i < count; i++) {
+		vaddr_t address;
+		struct site *site;
+
+		memcpy(&address, addresses + i * sizeof(address), sizeof(address));
+		site = site_find(&s->sites, address);
+		if (site && site->planted) {
+			++*ret_lifted;
+			if (part_with(site, parts))
+				search.site[search.count++] = site;
+		} else {
+			result = -ENOENT;
+		}
+		if (search.count == BATCH || i + 1 == count) {
+			lift_batch(s, &search, true);
+			search.count = 0;
+		}
+	}
+	return result;
 }
 
 void space_lift_hit(struct space *s, struct site *site)
@@ -471,109 +458,91 @@ void space_lift_hit(struct space *s, struct site *site)
 
 void space_lift(struct controller *c, struct space *s)
 {
-	struct site *batch[BATCH], *site;
-	struct found found[BATCH];
-	struct search search = { .site = batch, .found = found };
+	struct search search;
+	struct site *site;
 
 	(void)c;
 	if (s->lifted)
 		return;
+	search.count = 0;
 	SITES_EACH(&s->sites, site) {
 		if (!site->planted)
 			continue;
-		batch[search.count++] = site;
+		search.site[search.count++] = site;
 		if (search.count == BATCH) {
 			lift_batch(s, &search, false);
 			search.count = 0;
 		}
 	}
-	if (search.count)
-		lift_batch(s, &search, false);
+	lift_batch(s, &search, false);
 	s->lifted = true;
+}
+
+/* A debugger or the victim may have changed the text meanwhile: plant only over the byte we know. */
+static void replant_batch(struct space *s, struct search *search)
+{
+	sort(search);
+	if (!search->count || find_mappings(s, search))
+		return;
+	read_sites(s, search, wants_byte);
+	for (size_t i = 0; i < search->count; i++) {
+		struct site *site = search->site[i];
+
+		site->planted = same_mapping(site, &search->found[i]) && shows(&search->text[i], site->original) &&
+				!site_write(s, site, true);
+	}
 }
 
 void space_replant(struct controller *c, struct space *s)
 {
-	struct site *batch[BATCH], *site;
-	struct found found[BATCH];
-	struct search search = { .site = batch, .found = found };
+	struct search search;
 	size_t at = 0;
 
 	(void)c;
 	if (!s->lifted)
 		return;
 	s->lifted = false;
-	/* A debugger or the victim may have changed the text meanwhile: plant only over the byte we know. */
 	while (at < s->sites.size) {
 		for (search.count = 0; at < s->sites.size && search.count < BATCH; at++) {
-			site = s->sites.index[at];
+			struct site *site = s->sites.index[at];
+
 			if (site && site->planted)
-				batch[search.count++] = site;
+				search.site[search.count++] = site;
 		}
-		if (!search.count || find_mappings(s, &search))
-			continue;
-		for (size_t i = 0; i < search.count; i++) {
-			unsigned char byte[ARCH_TRAP_SIZE];
-
-			site = batch[i];
-			site->planted = same_mapping(site, &found[i]) &&
-					!space_read(s, site->address, byte, sizeof(byte)) &&
-					!memcmp(byte, site->original, sizeof(byte)) &&
-					!site_write(s, site, true);
-		}
+		replant_batch(s, &search);
 	}
 }
 
-/* Which of so many have the trap in memory? By one call, where that can read them all. */
-static void see_traps(struct space *s, struct site *const *site, size_t count, bool *stands)
+static void settle_batch(struct space *s, struct search *search, bool scrub)
 {
-	unsigned char byte[BATCH][ARCH_TRAP_SIZE];
-	struct iovec into[BATCH], from[BATCH];
-	const struct task *t = space_task(s, false);
-	long got = -ESRCH;
+	sort(search);
+	read_sites(s, search, wants_byte);
+	for (size_t i = 0; i < search->count; i++) {
+		struct site *site = search->site[i];
+		bool wanted = site->planted && !scrub && !s->lifted;
 
-	for (size_t i = 0; i < count; i++) {
-		into[i] = (struct iovec){ byte[i], ARCH_TRAP_SIZE };
-		from[i] = (struct iovec){ (void *)(uintptr_t)site[i]->address, ARCH_TRAP_SIZE };
-	}
-	if (t)
-		got = sys(process_vm_readv, t->tid, into, count, from, count, 0);
-	for (size_t i = 0; i < count; i++)
-		stands[i] = got == (long)(count * ARCH_TRAP_SIZE) ? !memcmp(byte[i], arch_trap, ARCH_TRAP_SIZE)
-								  : trap_stands(s, site[i]);
-}
-
-static void settle_sites(struct space *s, struct site *const *site, size_t count, bool scrub)
-{
-	bool stands[BATCH];
-
-	see_traps(s, site, count, stands);
-	for (size_t i = 0; i < count; i++) {
-		bool wanted = site[i]->planted && !scrub && !s->lifted;
-
-		if (stands[i] != wanted)
-			site_write(s, site[i], wanted);
+		if (shows(&search->text[i], arch_trap) != wanted)
+			site_write(s, site, wanted);
 	}
 }
 
 void space_settle_copy(struct controller *c, struct space *s, bool scrub)
 {
-	struct site *batch[BATCH], *site;
-	size_t count = 0;
+	struct search search;
+	struct site *site;
 
 	(void)c;
+	search.count = 0;
 	SITES_EACH(&s->sites, site) {
 		if (site->known)
-			batch[count++] = site;
-		if (count == BATCH) {
-			settle_sites(s, batch, count, scrub);
-			count = 0;
+			search.site[search.count++] = site;
+		if (search.count == BATCH) {
+			settle_batch(s, &search, scrub);
+			search.count = 0;
 		}
 	}
-	if (count)
-		settle_sites(s, batch, count, scrub);
+	settle_batch(s, &search, scrub);
 	SITES_EACH(&s->sites, site) {
-		if (scrub)
-			site->planted = false;
+		site->planted = site->planted && !scrub;
 	}
 }

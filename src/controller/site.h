@@ -29,13 +29,15 @@ int sites_copy(struct controller *c, struct space *to, const struct space *from)
 int space_adopt(struct controller *c, struct space *s, const struct proto_site *sites, uint32_t count);
 /* Those that are PROTO_SITE_LATER. */
 void space_plant_later(struct space *s);
-/* What the first lift will need, before the victim stands and waits for it. */
-void space_ready(struct space *s);
 /* Plant count sites in the space of p. 0, or the first failure; *ret_planted counts what stands. */
 int space_plant(struct controller *c, struct process *p, const struct proto_site *sites, uint32_t count,
 		uint32_t *ret_planted);
-/* parts: PROTO_SITE_PROBE: only that one, and the trap when no other is left; 0: all. */
-int space_lift_site(struct controller *c, struct space *s, vaddr_t address, uint64_t parts);
+/*
+ * parts: PROTO_SITE_PROBE: only that one, and the trap when no other is left; 0: all. 0, or the first failure; *ret_lifted
+ * counts what there was to lift. The addresses may be misaligned, as they came.
+ */
+int space_lift_sites(struct space *s, const unsigned char *addresses, uint32_t count, uint64_t parts,
+		     uint32_t *ret_lifted);
 /* The library's own part of a site that a thread has run into this very moment: it is still in its mapping. */
 void space_lift_hit(struct space *s, struct site *site);
 /* All traps out of memory / back in again; the table stays. */
@@ -49,7 +51,20 @@ void space_settle_copy(struct controller *c, struct space *s, bool scrub);
 
 /* One site's byte: the trap, or the original. 0, -ESRCH, ... */
 int site_write(struct space *s, const struct site *site, bool trap);
+
+/* ---- memory.c ---- */
+/* What the first lift will need, before the victim stands and waits for it. */
+void space_ready(struct space *s);
 int space_read(struct space *s, vaddr_t address, void *buffer, size_t length);
+/* The text at ascending addresses, neighbours read together: each with its error (0, -EFAULT, -ESRCH ...). */
+enum { TEXT_NEAR = 2048, TEXT_WINDOW = 16384 };
+struct text {
+	vaddr_t address;
+	size_t wanted; /* bytes, at most all */
+	int error;
+	unsigned char bytes[RECIPE_INSN_MAX + ARCH_TRAP_SIZE];
+};
+void space_read_text(struct space *s, struct text *text, size_t count);
 /* For emulation, through a task of the space. */
 int task_read(void *task, vaddr_t address, void *buffer, size_t length);
 int task_write(void *task, vaddr_t address, const void *buffer, size_t length);

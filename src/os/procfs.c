@@ -518,13 +518,14 @@ static int mapping_at(int maps, vaddr_t address, struct os_mapping *ret)
 int os_mappings_at(int64_t tid, const vaddr_t *address, size_t count,
 		   int (*visit)(const struct os_mapping *mapping, void *data), void *data)
 {
+	struct os_mapping mapping = { 0 };
 	int maps = os_open_maps(tid), r = 0;
 
 	if (maps < 0)
 		return maps;
 	for (size_t i = 0; i < count && r == 0; i++) {
-		struct os_mapping mapping;
-
+		if (address[i] >= mapping.start && address[i] < mapping.end)
+			continue;
 		r = mapping_at(maps, address[i], &mapping);
 		if (r == -ENOENT)
 			r = 0;

@@ -86,8 +86,8 @@ struct os_mapping {
 int os_each_mapping(int64_t tid, int (*visit)(const struct os_mapping *mapping, void *data), void *data);
 
 /*
- * Only the mappings that cover these addresses, asked one by one (PROCMAP_QUERY, 6.11): cheaper than the whole
- * list where they are few. Paths are not told (""). -ENOTTY: this kernel cannot.
+ * Only the mappings that cover these addresses, asked one by one (PROCMAP_QUERY, 6.11): cheaper than the whole list where
+ * they are few. Of addresses that ascend each mapping is told once. Paths are not told (""). -ENOTTY: this kernel cannot.
  */
 int os_mappings_at(int64_t tid, const vaddr_t *address, size_t count,
 		   int (*visit)(const struct os_mapping *mapping, void *data), void *data);

@@ -111,17 +111,50 @@ void plant_note(struct tether *process, vaddr_t address, uint64_t id, const uint
 	(void)note(process, address, id, home);
 }
 
-/* Read the instruction (without the traps of this library) and make the recipe for it. */
-static int prepare(struct tether *process, const struct site_request *request, struct proto_site *ret)
+/* The text at some sites, without the traps of this library. */
+struct text {
+	ssize_t length; /* or negative errno */
+	uint8_t bytes[RECIPE_INSN_MAX];
+};
+
+static void read_one(struct tether *process, vaddr_t address, struct text *ret)
 {
 	struct reader memory = process_reader(process);
-	uint8_t bytes[RECIPE_INSN_MAX];
-	ssize_t length = memory.read(memory.data, request->address, bytes, sizeof(bytes));
 
-	if (length < ARCH_TRAP_SIZE)
-		return length == -ESRCH ? -TETHER_EGONE : -TETHER_EMEMORY;
+	ret->length = memory.read(memory.data, address, ret->bytes, sizeof(ret->bytes));
+}
+
+/* Most of it by few calls; at what cannot be read whole that ends, and goes on behind it. */
+static void read_text(struct tether *process, const vaddr_t *address, size_t count, struct text *ret)
+{
+	struct reader memory = process_reader(process);
+	struct reader_piece *piece = count > 1 ? calloc(count, sizeof(*piece)) : NULL;
+
+	for (size_t i = 0; piece && i < count; i++)
+		piece[i] = (struct reader_piece){ address[i], ret[i].bytes, sizeof(ret[i].bytes) };
+	for (size_t at = 0; at < count;) {
+		ssize_t whole = piece ? memory.read_many(memory.data, piece + at, count - at) : 0;
+
+		for (; whole > 0; whole--, at++) {
+			ret[at].length = (ssize_t)sizeof(ret[at].bytes);
+			plant_hide(process, address[at], ret[at].bytes, sizeof(ret[at].bytes));
+		}
+		if (at < count) {
+			read_one(process, address[at], &ret[at]);
+			at++;
+		}
+	}
+	free(piece);
+}
+
+/* Make the recipe for the instruction. */
+static int prepare(struct tether *process, const struct site_request *request, const struct text *text,
+		   struct proto_site *ret)
+{
+	if (text->length < ARCH_TRAP_SIZE)
+		return text->length == -ESRCH ? -TETHER_EGONE : -TETHER_EMEMORY;
 	memset(ret, 0, sizeof(*ret));
-	int result = decode_recipe(bytes, (size_t)length, request->address, &ret->recipe);
+	int result = decode_recipe(text->bytes, (size_t)text->length, request->address, &ret->recipe);
 	if (result < 0)
 		return -TETHER_EMEMORY;
 	ret->address = request->address;
@@ -129,7 +162,15 @@ static int prepare(struct tether *process, const struct site_request *request, s
 	ret->flags = request->flags;
 	ret->guard = request->guard;
 	ret->guard_value = request->guard_value;
-	return note(process, request->address, request->id, bytes) ? 0 : -ENOMEM;
+	return note(process, request->address, request->id, text->bytes) ? 0 : -ENOMEM;
+}
+
+static int read_and_prepare(struct tether *process, const struct site_request *request, struct proto_site *ret)
+{
+	struct text text = { 0 };
+
+	read_one(process, request->address, &text);
+	return prepare(process, request, &text, ret);
 }
 
 int plant_sites(struct tether *process, const struct site_request *sites, size_t count, answer_fn *answered,
@@ -146,7 +187,7 @@ int plant_sites(struct tether *process, const struct site_request *sites, size_t
 	if (!batch)
 		return -ENOMEM;
 	for (size_t i = 0; i < count && result == 0; i++) {
-		result = prepare(process, &sites[i], &batch[plant.items]);
+		result = read_and_prepare(process, &sites[i], &batch[plant.items]);
 		if (result == 0)
 			plant.items++;
 		if (plant.items && (plant.items == room || i + 1 == count || result < 0)) {
@@ -171,7 +212,7 @@ void plant_and_answer(struct tether *process, const struct site_request *sites, 
 	struct proto_answer answer = { .question = question, .action = action, .gadget = process->rtld.gadget };
 
 	for (size_t i = 0; i < count && i < MOST; i++)
-		if (prepare(process, &sites[i], &batch[answer.items]) == 0)
+		if (read_and_prepare(process, &sites[i], &batch[answer.items]) == 0)
 			answer.items++;
 	/* A broken line shows itself by end-of-file: the controller then lets everything go by itself. */
 	(void)family_send(process->family, PROTO_REQ_answer, &answer, batch, answer.items, NULL, NULL);
@@ -226,36 +267,49 @@ void plant_hide(const struct tether *process, vaddr_t address, uint8_t *bytes, s
 	}
 }
 
-int plant_probe(struct tether *process, const struct probe_site *sites, size_t count, bool *bad, answer_fn *answered,
-		struct operation *operation)
+static void prepare_probes(struct tether *process, const struct probe_site *sites, const struct text *text, size_t count,
+			   bool *bad, struct proto_site *batch, uint32_t *items)
 {
-	struct proto_plant plant = { .pid = (uint32_t)process->pid, .gadget = process->rtld.gadget };
-	struct proto_site *batch = calloc(count, sizeof(*batch));
-	int result = 0;
-
-	if (!batch)
-		return -ENOMEM;
 	for (size_t i = 0; i < count; i++) {
 		struct site_request request = {
 			.address = sites[i].address,
 			.id = SITE_PROBE,
 			.flags = PROTO_SITE_PROBE,
 		};
-		struct proto_site *site = &batch[plant.items];
+		struct proto_site *site = &batch[*items];
 
-		bad[i] = prepare(process, &request, site) < 0;
+		bad[i] = prepare(process, &request, &text[i], site) < 0;
 		if (bad[i])
 			continue;
 		memcpy(site->counter, sites[i].counter, sizeof(site->counter));
 		memcpy(site->thread, sites[i].thread, sizeof(site->thread));
 		memcpy(site->wants, sites[i].wants, sizeof(site->wants));
-		plant.items++;
+		++*items;
 	}
-	if (plant.items)
-		result = process->family ? family_send(process->family, PROTO_REQ_plant, &plant, batch, plant.items,
-						       answered, operation)
-					 : -TETHER_EGONE;
+}
+
+int plant_probe(struct tether *process, const struct probe_site *sites, size_t count, bool *bad, answer_fn *answered,
+		struct operation *operation)
+{
+	struct proto_plant plant = { .pid = (uint32_t)process->pid, .gadget = process->rtld.gadget };
+	struct proto_site *batch = calloc(count, sizeof(*batch));
+	vaddr_t *address = calloc(count, sizeof(*address));
+	struct text *text = calloc(count, sizeof(*text));
+	int result = batch && address && text ? 0 : -ENOMEM;
+
+	if (result == 0) {
+		for (size_t i = 0; i < count; i++)
+			address[i] = sites[i].address;
+		read_text(process, address, count, text);
+		prepare_probes(process, sites, text, count, bad, batch, &plant.items);
+		if (plant.items)
+			result = process->family ? family_send(process->family, PROTO_REQ_plant, &plant, batch,
+							       plant.items, answered, operation)
+						 : -TETHER_EGONE;
+	}
 	free(batch);
+	free(address);
+	free(text);
 	return result < 0 ? result : (int)plant.items;
 }
 
