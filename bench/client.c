@@ -6,6 +6,7 @@
  *	                                           is preloaded into a program that does not measure itself
  *	bench-client follow VICTIM ARG...          hold it to its end, count the events
  *	bench-client grab PID ROUNDS [no-park]     grab and release
+ *	bench-client plant PID OBJECT:FUNCTION FILE    count functions, and not any more; FILE: gets their addresses
  *	bench-client many COUNT TURNS VICTIM PLUGIN    so many victims at once: memory, cost of an event
  *
  * Each prints one line of JSON on stderr (stdout is the victim's).
@@ -281,6 +282,47 @@ static int many(unsigned count, unsigned turns, const char *path, const char *pl
 	return 0;
 }
 
+static int write_place(const struct tether_breakpoint_place *place, void *data)
+{
+	return fwrite(&place->address, sizeof(place->address), 1, data) != 1;
+}
+
+/* Count functions of a running process, and not any more: {"plant_ns", "lift_ns", "functions"}; their addresses into path. */
+static int plant(int64_t pid, const char *where, const char *path)
+{
+	struct counter counter = { .pid = 0 };
+	struct tether_session *session = session_new(&counter);
+	struct tether_grab_opts opts = { .size = sizeof(opts), .flags = TETHER_NO_PARK };
+	struct tether_breakpoint_opts wish = { .size = sizeof(wish), .where = "*:no function is called this",
+					       .flags = TETHER_BREAKPOINT_COUNT };
+	struct tether_breakpoint_info info = { .size = sizeof(info) };
+	struct tether_error error = TETHER_ERROR_INIT;
+	struct tether_breakpoint *breakpoint;
+	FILE *file = fopen(path, "we");
+	struct tether *victim;
+	int result = tether_grab(session, pid, &opts, &victim, &error);
+
+	/* Tables of names are built by the first who asks, and have a row of their own. */
+	if (!result)
+		result = tether_breakpoint_add(victim, &wish, &breakpoint, &error);
+	wish.where = where;
+	uint64_t begun = now_ns();
+	if (!result)
+		result = tether_breakpoint_add(victim, &wish, &breakpoint, &error);
+	uint64_t planted = now_ns();
+	if (result || !file)
+		give_up("plant", result, &error);
+	tether_breakpoint_info_get(breakpoint, &info);
+	tether_breakpoint_places(breakpoint, write_place, file);
+	fclose(file);
+	uint64_t lifting = now_ns();
+	tether_breakpoint_remove(breakpoint);
+	fprintf(stderr, "{\"plant_ns\": %lu, \"lift_ns\": %lu, \"functions\": %lu}\n", planted - begun,
+		now_ns() - lifting, info.standing);
+	tether_session_close(session);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	if ((argc == 4 || argc == 5) && !strcmp(argv[1], "launch"))
@@ -291,6 +333,8 @@ int main(int argc, char **argv)
 		return grab(atoll(argv[2]), atol(argv[3]), argc == 4);
 	if (argc == 6 && !strcmp(argv[1], "many"))
 		return many((unsigned)atoi(argv[2]), (unsigned)atoi(argv[3]), argv[4], argv[5]);
-	fputs("usage: bench-client launch|follow|grab|many ...\n", stderr);
+	if (argc == 5 && !strcmp(argv[1], "plant"))
+		return plant(atoll(argv[2]), argv[3], argv[4]);
+	fputs("usage: bench-client launch|follow|grab|many|plant ...\n", stderr);
 	return 2;
 }

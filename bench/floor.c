@@ -5,6 +5,7 @@
  *	bench-floor fork VICTIM ARG...    follow fork and exec
  *	bench-floor dl VICTIM ARG...      trap the linker, emulate its `ret`, read the link map when consistent
  *	bench-floor grab PID ROUNDS       seize, stop and detach all threads; prints {"grab_release_ns": median}
+ *	bench-floor plant PID FILE        write a trap at each address of FILE (uint64_t each) and the old byte again
  *	bench-floor stacks PID            stop all threads, copy registers and stacks of one instant, let go; no frame, no name
  *
  * x86-64 only, no error handling beyond giving up, no safety of any kind: a floor, not an example.
@@ -245,6 +246,33 @@ static int copy_stacks(pid_t pid)
 	return count ? 0 : 2;
 }
 
+/* {"plant_ns", "lift_ns"}: the old byte read and a trap written at each; and back. Nobody is stopped for it. */
+static int write_traps(pid_t pid, const char *path)
+{
+	static uint64_t address[1 << 18];
+	static unsigned char old[1 << 18];
+	const unsigned char trap = 0xcc;
+	FILE *file = fopen(path, "re");
+	size_t count = file ? fread(address, sizeof(*address), sizeof(old), file) : 0;
+	char memory_path[64];
+
+	snprintf(memory_path, sizeof(memory_path), "/proc/%d/mem", pid);
+	int memory = open(memory_path, O_RDWR | O_CLOEXEC);
+	if (memory < 0 || !count || ptrace(PTRACE_SEIZE, pid, NULL, NULL))
+		give_up("plant");
+	fclose(file);
+	uint64_t begun = now_ns();
+	for (size_t i = 0; i < count; i++)
+		if (pread(memory, &old[i], 1, (off_t)address[i]) != 1 || pwrite(memory, &trap, 1, (off_t)address[i]) != 1)
+			give_up("plant");
+	uint64_t planted = now_ns();
+	for (size_t i = 0; i < count; i++)
+		if (pwrite(memory, &old[i], 1, (off_t)address[i]) != 1)
+			give_up("lift");
+	printf("{\"plant_ns\": %lu, \"lift_ns\": %lu}\n", planted - begun, now_ns() - planted);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	if (argc > 4 && !strcmp(argv[1], "fork"))
@@ -255,6 +283,8 @@ int main(int argc, char **argv)
 		return grab(atoi(argv[2]), atol(argv[3]));
 	if (argc == 3 && !strcmp(argv[1], "stacks"))
 		return copy_stacks(atoi(argv[2]));
-	fputs("usage: bench-floor fork|dl VICTIM ARG... | grab PID ROUNDS | stacks PID\n", stderr);
+	if (argc == 4 && !strcmp(argv[1], "plant"))
+		return write_traps(atoi(argv[2]), argv[3]);
+	fputs("usage: bench-floor fork|dl VICTIM ARG... | grab PID ROUNDS | plant PID FILE | stacks PID\n", stderr);
 	return 2;
 }

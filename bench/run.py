@@ -16,6 +16,7 @@ import signal
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -189,6 +190,38 @@ def grab(bench):
                       f'{median_ratio(values[name], values["floor"]):.2f}')
 
 
+def plant(bench):
+    """Functions of a large library, all at once, in a process that runs; the floor writes as many bytes at the same places."""
+    library = next((path for path in sorted(pathlib.Path('/usr/lib').glob('*-linux-gnu/libLLVM-1?.so.1'), reverse=True)), None)
+    if not library:
+        return
+    def beside(*command):
+        """What it says of a fresh victim: who writes first into a page pays for it. All have one layout."""
+        victim = subprocess.Popen(['setarch', '-R', bench.victim, 'threads', '-1', '1'], stdin=subprocess.DEVNULL,
+                                  env=dict(os.environ, LD_PRELOAD=str(library)))
+        try:
+            time.sleep(0.5)
+            return bench.run(*[victim.pid if word == 'PID' else word for word in command])[1]
+        finally:
+            victim.kill()
+            victim.wait()
+
+    for functions in ('_ZN4llvm[2-9]*', '*'):
+        values = {'tether': [], 'floor': []}
+        for _ in range(bench.rounds):
+            with tempfile.NamedTemporaryFile() as places:
+                values['tether'].append(beside(bench.client, 'plant', 'PID', f'{library.name}:{functions}', places.name))
+                values['floor'].append(beside(bench.floor, 'plant', 'PID', places.name))
+        count = values['tether'][0]['functions']
+        work = f'{count} functions of {library.name}'
+        for what, key in (('planted', 'plant_ns'), ('lifted', 'lift_ns')):
+            mine, floor = ([one[key] for one in values[who]] for who in ('tether', 'floor'))
+            bench.row(work, f'floor: {what}', f'{statistics.median(floor) / 1e6:.0f} ms', '1.00')
+            bench.row(work, f'tether: {what}', f'{statistics.median(mine) / 1e6:.0f} ms', f'{median_ratio(mine, floor):.2f}')
+        both = statistics.median(one['plant_ns'] + one['lift_ns'] for one in values['tether']) / 1e9
+        bench.row(work, 'tether: both, of 10000', f'{both * 10000 / count:.2f} s', '', '1 s', verdict(both * 10000 / count, 1))
+
+
 def many(bench):
     count = 200
     said = [bench.run(bench.client, 'many', count, 500, bench.victim, bench.plugin, timeout=300)[1]
@@ -357,8 +390,8 @@ def sampling(bench):
         clock.end()
 
 
-SECTIONS = {'launch': launch, 'fork': fork_exec, 'dlopen': dlopen, 'grab': grab, 'many': many, 'names': names, 'cached': cached,
-            'stacks': stacks, 'sampling': sampling}
+SECTIONS = {'launch': launch, 'fork': fork_exec, 'dlopen': dlopen, 'grab': grab, 'plant': plant, 'many': many,
+            'names': names, 'cached': cached, 'stacks': stacks, 'sampling': sampling}
 
 
 def write_results(bench, path, words):
