@@ -13,6 +13,7 @@
 
 #include "common.h"
 #include "output_count.h"
+#include "progress.h"
 #include "refusal.h"
 #include "running.h"
 #include "select.h"
@@ -141,7 +142,7 @@ static bool add(struct calls *calls, struct tether *handle, const char *where)
 	};
 	struct tether_error error = TETHER_ERROR_INIT;
 	struct counted *counted = calloc(1, sizeof(*counted));
-	int result = counted ? tether_breakpoint_add(handle, &opts, &counted->breakpoint, &error) : -ENOMEM;
+	int result = counted ? progress_breakpoint_add(handle, &opts, &counted->breakpoint, &error) : -ENOMEM;
 
 	if (result < 0) {
 		free(counted);

@@ -131,7 +131,7 @@ struct tether_breakpoint_opts {
  * Blocks: until it stands where it can; the names of files that nobody asked about before are read
  * Threads: any; in a handler: yes; in a forked child: -TETHER_EFORKED
  * Victim: runs on. Its text has a trap wherever it runs; never while it is parked, nor in what is let go. What is loaded
- *         later waits, for at most the session's question_ms, until its breakpoints stand.
+ *         later waits until its breakpoints stand, for at most the session's question_ms since one was planted last.
  * Release: tether_breakpoint_remove()
  * See: tether_dispatch(3), fnmatch(3), dlopen(3), elf(5)
  *
@@ -236,6 +236,15 @@ TETHER_API int tether_breakpoint_functions(struct tether_breakpoint *breakpoint,
  * See: tether_breakpoint_add(3), tether_continue(3)
  */
 TETHER_API int tether_thread_continue(struct tether *process, int64_t tid);
+
+/**
+ * tether_breakpoint_progress - how far the planting is that tether_breakpoint_add() or tether_breakpoint_enable() waits for
+ * @process: a control handle   @ret_done: addresses that are planted, about   @ret_total: of how many; 0: of none yet
+ * Return: 0, -TETHER_EFORKED, -TETHER_ECLOSED
+ * Threads: any, so one that shows it while another waits; in a handler: yes; in a forked child: -TETHER_EFORKED
+ * See: tether_breakpoint_add(3)
+ */
+TETHER_API int tether_breakpoint_progress(struct tether *process, uint64_t *ret_done, uint64_t *ret_total);
 
 #ifdef __cplusplus
 }

@@ -555,6 +555,8 @@ void question_cancel(struct controller *c, struct task *t);
 /* Who waits for that answer; NULL: nobody any more. */
 struct process *question_process(struct controller *c, uint64_t question);
 int question_answer(struct controller *c, uint64_t question, uint32_t action);
+/* Whoever waits for an answer waits no longer than a whole question time from now. */
+void questions_postpone(struct controller *c);
 void question_timers(struct controller *c, uint64_t now);
 
 /* create.c, grab.c, release.c */

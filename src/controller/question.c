@@ -84,6 +84,18 @@ void question_timers(struct controller *c, uint64_t now)
 	}
 }
 
+/* Its client works at what it was asked for. All of them, for the list is in the order of the deadlines. */
+void questions_postpone(struct controller *c)
+{
+	uint64_t now = TAILQ_EMPTY(&c->questions) ? 0 : os_now_ns();
+	uint64_t until = c->hold.question_ns < UINT64_MAX - now ? now + c->hold.question_ns : UINT64_MAX;
+	struct task *t;
+
+	TAILQ_FOREACH(t, &c->questions, of_questions) {
+		t->deadline_ns = until;
+	}
+}
+
 static int too_late(struct controller *c, uint64_t question)
 {
 	c->handler_silent = false;

@@ -98,6 +98,7 @@ static int do_plant(struct controller *c, uint64_t id, const unsigned char *byte
 
 	(void)size;
 	memcpy(&body, bytes, sizeof(body));
+	questions_postpone(c);
 	result.result = plant(c, process_find(c, (pid_t)body.pid), bytes + sizeof(body), body.items, body.gadget,
 			      &result.planted);
 	out_answer(c, id, PROTO_REQ_plant, &result, sizeof(result));
@@ -114,6 +115,7 @@ static int do_lift(struct controller *c, uint64_t id, const unsigned char *bytes
 	(void)size;
 	memcpy(&body, bytes, sizeof(body));
 	p = process_find(c, (pid_t)body.pid);
+	questions_postpone(c);
 	if (p)
 		result = space_lift_sites(p->space, bytes + sizeof(body), body.items, body.parts, &lifted);
 	out_result(c, id, PROTO_REQ_lift, p ? result : -ESRCH, lifted);

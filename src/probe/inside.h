@@ -110,6 +110,10 @@ void place_send(struct tether *process, struct operation *operation);
 /* A child's space: as its parent's; late: answers tell nothing of what the child has. 0, -ENOMEM. */
 int place_copy(struct tether *child, const struct tether *parent, bool late);
 
+/* ---- progress.c ---- */
+void progress_begin(struct tether *process, uint64_t total);
+void progress_add(struct tether *process, uint64_t count);
+
 /* ---- member.c ---- */
 /* Lock held. 0, -ENOMEM. */
 int member_add(struct tether *process, struct tether_breakpoint *breakpoint);

@@ -257,6 +257,8 @@ static void send(struct tether *process, bool plants, struct operation *operatio
 	size_t count;
 	vaddr_t *address = gather(process, plants, &count);
 
+	if (plants)
+		progress_begin(process, count);
 	for (size_t at = 0; at < count; at += SENT_AT_ONCE) {
 		size_t some = count - at < SENT_AT_ONCE ? count - at : SENT_AT_ONCE;
 
@@ -264,6 +266,8 @@ static void send(struct tether *process, bool plants, struct operation *operatio
 			send_plants(process, address + at, some, operation);
 		else
 			send_lifts(process, address + at, some, operation);
+		if (plants)
+			progress_add(process, some);
 	}
 	free(address);
 }

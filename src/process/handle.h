@@ -112,6 +112,7 @@ struct tether {
 	bool preinit_seen, main_planted, main_seen;
 	bool copies; /* the list may lag behind: it is told of by copies that nobody waits for (atomic) */
 	bool let_go;                 /* released or to be released: further questions are answered go */
+	uint64_t planting_done, planting_total; /* sites of the last or running plant, handed over; atomic */
 	struct members *members;     /* src/probe: its breakpoints; NULL: none. Control thread, changed under the lock */
 };
 

@@ -136,6 +136,8 @@ struct client {
 
 /* TETHER_CONTROLLER, or the one of this build. */
 struct client client_open(void);
+/* The same with options; their size is set. */
+struct client client_open_with(struct tether_session_opts opts);
 /* Grab with these flags and mode run; the handle is process[processes - 1]. */
 struct tether *client_grab(struct client *client, pid_t pid, uint32_t flags);
 /* The same in any session and mode. */

@@ -114,9 +114,15 @@ static const char *controller_path(void)
 
 struct client client_open(void)
 {
+	return client_open_with((struct tether_session_opts){ 0 });
+}
+
+struct client client_open_with(struct tether_session_opts opts)
+{
 	struct client client = { .log = calloc(1, sizeof(struct log)) };
-	struct tether_session_opts opts = { .size = sizeof(opts) };
 	struct tether_error err = TETHER_ERROR_INIT;
+
+	opts.size = sizeof(opts);
 	if (!getenv("TETHER_CONTROLLER"))
 		opts.controller = controller_path();
 	if (getenv("TETHER_TEST_LOG"))

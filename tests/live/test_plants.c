@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Many breakpoints at once: tens of thousands stand and go in moments, and whoever loads that many waits for them.
+ */
+#include "harness.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char *large_library(void)
+{
+	static const char *const paths[] = { "/usr/lib/x86_64-linux-gnu/libLLVM-15.so.1",
+					     "/usr/lib/x86_64-linux-gnu/libLLVM-14.so.1" };
+
+	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++)
+		if (access(paths[i], R_OK) == 0)
+			return paths[i];
+	skip("no libLLVM is installed");
+}
+
+static struct tether_breakpoint *count(struct tether *process, const char *where)
+{
+	struct tether_breakpoint_opts opts = { .size = sizeof(opts), .where = where, .flags = TETHER_BREAKPOINT_COUNT };
+	struct tether_error error = TETHER_ERROR_INIT;
+	struct tether_breakpoint *breakpoint = NULL;
+
+	if (tether_breakpoint_add(process, &opts, &breakpoint, &error) < 0)
+		fail("%s", error.message);
+	return breakpoint;
+}
+
+static struct tether_breakpoint_info info(struct tether_breakpoint *breakpoint)
+{
+	struct tether_breakpoint_info info = { .size = sizeof(info) };
+
+	check_int(tether_breakpoint_info_get(breakpoint, &info), 0);
+	return info;
+}
+
+TEST(ten_thousand_functions_stand_and_go_within_a_second)
+{
+	const char *path = large_library();
+	char word[256];
+	struct victim v = victim_start("opens", NULL);
+	struct client c = client_open();
+	struct tether *process = client_grab(&c, v.pid, TETHER_NO_PARK);
+	uint64_t done, total;
+
+	snprintf(word, sizeof(word), "open %s", path);
+	victim_ask(&v, word, "done");
+	/* The table of names is read by the first who asks. */
+	count(process, "libLLVM*:no such function");
+	uint64_t begun = now_ns();
+	struct tether_breakpoint *all = count(process, "libLLVM-1?.so.1:*");
+	uint64_t planted = now_ns();
+	struct tether_breakpoint_info stands = info(all);
+	check(stands.standing > 10000);
+	check_int(stands.inactive, 0);
+	check_int(tether_breakpoint_progress(process, &done, &total), 0);
+	check_int(done, total);
+	check(total >= stands.standing);
+	uint64_t removing = now_ns();
+	check_int(tether_breakpoint_remove(all), 0);
+	uint64_t all_ns = planted - begun + now_ns() - removing, of_ten_thousand = all_ns * 10000 / stands.standing;
+	if (of_ten_thousand > UINT64_C(1000000000))
+		fail("%llu functions took %llu ms", (unsigned long long)stands.standing, (unsigned long long)all_ns / 1000000);
+	client_close(&c);
+	check_untraced(v.pid);
+	check_text_whole(v.pid);
+	check_int(victim_end(&v), 0);
+}
+
+/* Parked, none stands; then all do. An unload takes them along, a load brings them. */
+TEST(tens_of_thousands_wait_for_the_end_of_a_park)
+{
+	const char *path = large_library();
+	char word[256];
+	struct victim v = victim_start("opens", NULL);
+	struct client c = client_open();
+
+	snprintf(word, sizeof(word), "open %s", path);
+	victim_ask(&v, word, "done");
+	struct tether *process = client_grab(&c, v.pid, 0);
+	struct tether_breakpoint *all = count(process, "libLLVM-1?.so.1:*");
+	check_int(state_of(process), TETHER_STATE_PARKED);
+	check_text_whole(v.pid);
+	check_int(tether_continue(process), 0);
+	victim_ask(&v, "close", "done");
+	victim_ask(&v, word, "done");
+	check(info(all).standing > 10000);
+	client_close(&c);
+	check_untraced(v.pid);
+	check_text_whole(v.pid);
+	check_int(victim_end(&v), 0);
+}
+
+static void note_late(const struct tether_event *event, void *data)
+{
+	*(unsigned *)data += event->kind == TETHER_EVENT_LATE_ANSWER;
+}
+
+/* More than a question's time of work, which goes on all the while: what is loaded does not run before its breakpoints stand. */
+TEST(who_loads_what_takes_long_to_plant_waits_for_all_of_it)
+{
+	const char *path = large_library();
+	char word[256];
+	unsigned late = 0;
+	struct victim v = victim_start("opens", NULL);
+	struct client c = client_open_with((struct tether_session_opts){ .question_ms = 60 });
+
+	check_int(tether_session_set_handler(c.session, note_late, &late), 0);
+	struct tether *process = grab(c.session, v.pid, TETHER_NO_PARK, TETHER_MODE_RUN);
+	snprintf(word, sizeof(word), "open %s", path);
+	/* So that the names are known. */
+	count(process, "libLLVM*:no such function");
+	victim_ask(&v, word, "done");
+	victim_ask(&v, "close", "done");
+	struct tether_breakpoint *all = count(process, "libLLVM-1?.so.1:*");
+	while (tether_dispatch(c.session, 100) > 0)
+		;
+	late = 0;
+	victim_ask(&v, word, "done");
+	while (tether_dispatch(c.session, 100) > 0)
+		;
+	check(info(all).standing > 10000);
+	check_int(late, 0);
+	client_close(&c);
+	check_untraced(v.pid);
+	check_text_whole(v.pid);
+	check_int(victim_end(&v), 0);
+}
