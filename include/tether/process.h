@@ -79,7 +79,7 @@ struct tether_grab_opts {
  * @ret: the handle, one reference of the caller's; untouched on failure   @err: may be NULL
  * Return: 0; -TETHER_EEXEC (errno and path in @err), -TETHER_EEXITED, -TETHER_ESIGNALED,
  *         -TETHER_EUNOBSERVABLE, -TETHER_ENOMAIN, -TETHER_ECONTROLLER, -TETHER_EVERSION, -TETHER_ETIMEDOUT,
- *         -TETHER_EINVALID, -ENOMEM
+ *         -TETHER_EINVALID, -TETHER_EDEADLK (in a tether_stop_fn, but with TETHER_STOP_NONE), -ENOMEM
  * Blocks: until the stop is reached
  * Threads: any; in a handler: yes; in a forked child: -TETHER_EFORKED
  * Victim: starts as an untraced child of the calling thread would: its cwd, fds, limits, credentials, signal
@@ -98,7 +98,8 @@ TETHER_API int tether_create(struct tether_session *session, const struct tether
  * @ret: the handle, one reference of the caller's; untouched on failure   @err: may be NULL
  * Return: 0; -TETHER_EGONE, -TETHER_ETRACED (by whom: in @err), -TETHER_EYAMA, -TETHER_EPRIV,
  *         -TETHER_EDUMPABLE, -TETHER_EKTHREAD, -TETHER_EZOMBIE, -TETHER_ESELF, -TETHER_ETHREAD,
- *         -TETHER_ESHARED, -TETHER_EMACHINE, -TETHER_ECONTROLLER, -TETHER_ETIMEDOUT, -TETHER_EINVALID, -ENOMEM
+ *         -TETHER_ESHARED, -TETHER_EMACHINE, -TETHER_ECONTROLLER, -TETHER_ETIMEDOUT, -TETHER_EINVALID,
+ *         -TETHER_EDEADLK (in a tether_stop_fn, but with TETHER_OBSERVE or TETHER_NO_PARK), -ENOMEM
  * Blocks: until all threads are held, at most opts->timeout_ms; a thread in vfork counts as held while its
  *         child is
  * Threads: any; in a handler: yes; in a forked child: -TETHER_EFORKED
@@ -144,9 +145,10 @@ TETHER_API int tether_release(struct tether *process);
 /**
  * tether_lock - keep a handle to this thread for several calls in one piece
  * @process: of any kind
- * Return: 0, -TETHER_EDEADLK (this thread has locked it already), -ENOMEM, -TETHER_EFORKED, -TETHER_ECLOSED
+ * Return: 0, -TETHER_EDEADLK (this thread has locked it already, or it is in a tether_stop_fn), -ENOMEM, -TETHER_EFORKED,
+ *         -TETHER_ECLOSED
  * Blocks: while another thread has it locked, and until the library is done with an event of it
- * Threads: any; in a handler: yes; in a forked child: -TETHER_EFORKED. The thread that locks is the one to unlock.
+ * Threads: any; in a handler: yes, but not in a tether_stop_fn; in a forked child: -TETHER_EFORKED. The thread that locks is the one to unlock.
  *         Who locks several handles takes them in one order everywhere.
  * Victim: one that needs the library while its handle is locked (it executes a program, or loads a library) waits for
  *         it, at most the session's question_ms, and then runs on without: lock briefly
@@ -174,7 +176,9 @@ TETHER_API int tether_unlock(struct tether *process);
 /**
  * tether_continue - let a parked victim run; one that is not parked is left as it is
  * @process: a control handle
- * Return: 0, -TETHER_EGONE, -TETHER_ELOST, -TETHER_EMODE, -TETHER_EFORKED, -TETHER_ECLOSED
+ * Return: 0, -TETHER_EGONE, -TETHER_ELOST, -TETHER_EMODE, -TETHER_EFORKED, -TETHER_ECLOSED; -TETHER_EDEADLK in a
+ *         tether_stop_fn while another thread has locked the handle
+ * Victim: threads that stay at a breakpoint (TETHER_ANSWER_STAY) go on too, of one that is not parked as well
  * Threads: any; in a handler: yes; in a forked child: -TETHER_EFORKED
  * See: ptrace(2) on PTRACE_CONT and group-stops
  */

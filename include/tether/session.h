@@ -76,7 +76,7 @@ TETHER_API int tether_session_open(const struct tether_session_opts *opts, struc
 /**
  * tether_session_close - let every victim go in its release mode and end the session
  * @session: NULL is allowed
- * Blocks: until every controller has let go, at most the question time
+ * Blocks: until every controller has let go, at most the question time; and until a tether_stop_fn that runs has returned
  * Threads: any but inside a handler (-TETHER_EDEADLK, nothing closed); calls running in other threads end
  *          with -TETHER_ECLOSED. Handles die with the session, references or not.
  * Return: 0, -TETHER_EDEADLK, -TETHER_EFORKED (a forked child: nothing is touched)
@@ -98,7 +98,7 @@ TETHER_API int tether_fd(struct tether_session *session);
  * @session: an open session
  * @timeout_ms: milliseconds to wait for the first event; 0 returns at once, -1 waits without bound
  * Return: number of events handled, 0 on time-out, -TETHER_EBUSY (another thread dispatches, or called from
- *         a handler), -TETHER_EFORKED, -TETHER_ECLOSED
+ *         a handler), -TETHER_EDEADLK (called from a tether_stop_fn), -TETHER_EFORKED, -TETHER_ECLOSED
  * Blocks: until the first event, at most @timeout_ms
  * Threads: any, one at a time
  * See: poll(2)

@@ -70,8 +70,14 @@ int table_init(struct table *table, struct host *host, uint64_t idle_bytes)
 
 void table_destroy(struct table *table)
 {
+	struct operation *operation;
 	struct tether *process;
 
+	/* Answers of handlers that came when the control thread had ended: nobody waits for them. */
+	while ((operation = STAILQ_FIRST(&table->queue))) {
+		STAILQ_REMOVE_HEAD(&table->queue, queued);
+		operation_put(operation);
+	}
 	if (table->hooks)
 		table->hooks->end(table);
 	while ((process = LIST_FIRST(&table->all))) {

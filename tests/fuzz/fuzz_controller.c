@@ -446,7 +446,7 @@ static size_t compose(struct round *r, uint32_t type, unsigned char *bytes)
 		memcpy(body + i, &value, sizeof(value));
 	}
 	if (type == PROTO_REQ_answer) {
-		struct proto_answer answer = { .question = r->question, .action = 1 + (uint32_t)(draw(&r->dice) % 3), .items = count };
+		struct proto_answer answer = { .question = r->question, .action = 1 + (uint32_t)(draw(&r->dice) % 4), .items = count };
 		memcpy(body, &answer, sizeof(answer));
 	} else if (type == PROTO_REQ_plant || type == PROTO_REQ_lift) {
 		struct proto_lift head = { .pid = (uint32_t)r->victim, .items = count };
@@ -462,6 +462,19 @@ static size_t compose(struct round *r, uint32_t type, unsigned char *bytes)
 		struct proto_image image = { .id = some_value(r), .items = count };
 		fill(&r->dice, &image.key, sizeof(image.key));
 		memcpy(body, &image, sizeof(image));
+	} else if (type == PROTO_REQ_get_regset || type == PROTO_REQ_set_regset) {
+		static const uint32_t sets[] = { 1, 2, 0x202, 0x201 };
+		struct proto_set_regset set = {
+			(uint32_t)r->victim, (uint32_t)r->victim, sets[draw(&r->dice) % 4], type == PROTO_REQ_set_regset ? count : 0,
+		};
+		static_assert(sizeof(set) == sizeof(struct proto_get_regset), "one head for both");
+		memcpy(body, &set, sizeof(set));
+	} else if (type == PROTO_REQ_write) {
+		struct proto_write write = { (uint32_t)r->victim, count, some_value(r) };
+		memcpy(body, &write, sizeof(write));
+	} else if (type == PROTO_REQ_go) {
+		struct proto_task task = { (uint32_t)r->victim, chance(&r->dice, 1, 2) ? (uint32_t)r->victim : 0 };
+		memcpy(body, &task, sizeof(task));
 	} else if (size == sizeof(struct proto_pid) && type < 256) {
 		struct proto_pid pid = { .pid = chance(&r->dice, 1, 4) ? 0 : (uint32_t)r->victim, .mode = (uint32_t)(draw(&r->dice) % 5) };
 		memcpy(body, &pid, sizeof(pid));
@@ -527,6 +540,8 @@ static void tame(struct round *r, unsigned char *bytes, size_t length)
 		create->payload_fd |= 1 << 20; /* no file of ours is a list of programs to run */
 	} else if (header.type == PROTO_REQ_plant) {
 		tame_sites(r, body + sizeof(struct proto_plant), ((struct proto_plant *)body)->items);
+	} else if (header.type == PROTO_REQ_write && !r->disposable) {
+		((struct proto_write *)body)->address |= UINT64_C(1) << 62; /* nowhere */
 	} else if (header.type == PROTO_REQ_answer) {
 		tame_sites(r, body + sizeof(struct proto_answer), ((struct proto_answer *)body)->items);
 	}
