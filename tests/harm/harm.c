@@ -14,7 +14,8 @@
  * --events: the client has the stack of every event, and what is about to crash parks.
  * --crashes: the same with victims that crash by themselves around the ending. They have to end by the signal, and with the core,
  * of a victim that nobody holds.
- * --probes: what the client plants are public breakpoints (tether/breakpoint.h), with and without a handler.
+ * --probes: what the client plants are public breakpoints (tether/breakpoint.h), with and without a handler,
+ *    which may hold the thread.
  * --sabotage H takes a client that does this harm on purpose and passes when each victim is judged so.
  */
 #include <errno.h>

@@ -154,7 +154,18 @@ static void on_hit(const struct tether_hit *hit, void *data)
 	(void)data;
 }
 
-/* Every second one is told of; they are removed by the ending, whatever it is. */
+/* Its thread stands meanwhile: what it has is looked at, and written as it was. */
+static enum tether_answer on_stop(const struct tether_hit *hit, void *data)
+{
+	uint64_t pc;
+
+	(void)data;
+	if (hit->number % 4 == 0 && tether_register_get(hit->process, hit->tid, "pc", &pc, sizeof(pc)) > 0)
+		(void)tether_register_set(hit->process, hit->tid, "pc", &pc, sizeof(pc));
+	return TETHER_ANSWER_GO;
+}
+
+/* Every second one is told of, every fourth holds who comes; they are removed by the ending, whatever it is. */
 static void add_breakpoints(struct holder *holder)
 {
 	for (uint32_t i = 0; i < holder->board->sites; i++) {
@@ -162,7 +173,8 @@ static void add_breakpoints(struct holder *holder)
 			.size = sizeof(opts),
 			.address = holder->board->site[i],
 			.flags = i % 2 ? 0 : TETHER_BREAKPOINT_COUNT,
-			.handler = i % 2 ? on_hit : NULL,
+			.handler = i % 4 == 1 ? on_hit : NULL,
+			.stop = i % 4 == 3 ? on_stop : NULL,
 		};
 		struct tether_breakpoint *breakpoint;
 		struct tether_error error = TETHER_ERROR_INIT;
