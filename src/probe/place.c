@@ -357,6 +357,9 @@ static bool begins_instruction(struct tether *process, const struct found *found
 	return at == found->address;
 }
 
+/* So many functions take some milliseconds to be looked at. */
+enum { COMES_EVERY = 4096 };
+
 static int use_found(const struct found *found, void *data)
 {
 	struct placing *placing = data;
@@ -367,6 +370,8 @@ static int use_found(const struct found *found, void *data)
 	pthread_mutex_lock(&table->lock);
 	int result = use(placing, found);
 	pthread_mutex_unlock(&table->lock);
+	if (placing->count % COMES_EVERY == 1)
+		plant_comes(placing->process);
 	if (result < 0)
 		table->host->log(table->host, 1, "a breakpoint at %s in %s: %s", found->name, placing->object,
 				 tether_strerror(result));

@@ -531,6 +531,8 @@ int plant_probe(struct tether *process, const struct probe_site *sites, size_t c
 void plant_changed(struct space *space, vaddr_t address, const uint8_t *bytes, size_t length);
 /* A site of that kind is lifted, and the victim's bytes stand. Lock held. */
 void plant_forget(struct space *space, vaddr_t address);
+/* Long before the first plant: who waits for an answer is to wait on. */
+void plant_comes(struct tether *process);
 
 /* ---- stats.c ---- */
 void stats_add(struct proto_stats *sum, const struct proto_stats *more);

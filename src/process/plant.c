@@ -324,6 +324,14 @@ void plant_changed(struct space *space, vaddr_t address, const uint8_t *bytes, s
 	}
 }
 
+void plant_comes(struct tether *process)
+{
+	const struct proto_plant nothing = { 0 };
+
+	if (process->family)
+		(void)family_send(process->family, PROTO_REQ_plant, &nothing, NULL, 0, NULL, NULL);
+}
+
 void plant_forget(struct space *space, vaddr_t address)
 {
 	struct site *site = site_at(space, address);
