@@ -186,6 +186,19 @@ void slot_home(struct space *s, struct arch_regs *regs)
 		arch_set_pc(regs, site->address + (pc == site->slot + site->recipe.boundary ? site->recipe.length : 0));
 }
 
+/* A fault of which the kernel tells the address of the instruction: it is to be its home's. False: it is none. */
+static bool mend_fault(const struct task *t, const struct site *site)
+{
+	siginfo_t info;
+
+	if ((t->deliver != SIGFPE && t->deliver != SIGILL) || trace_get_info(t->tid, &info) || info.si_code <= 0 ||
+	    (vaddr_t)(uintptr_t)info.si_addr != site->slot)
+		return false;
+	info.si_addr = (void *)(uintptr_t)site->address;
+	trace_set_info(t->tid, &info);
+	return true;
+}
+
 /* A stop inside a slot, for a signal, or to be let go: the pc is set to where it would stand without us. */
 bool slot_leave(struct controller *c, struct task *t)
 {
@@ -204,8 +217,11 @@ bool slot_leave(struct controller *c, struct task *t)
 	if (pc == site->slot) {
 		/* not run yet: it comes back to the trap, which is then no new hit */
 		arch_set_pc(&regs, site->address);
-		t->rehit = site->address;
-		t->rehit_sp = arch_sp(&regs);
+		/* But who handles these faults goes on elsewhere, and what comes next is one. */
+		if (!mend_fault(t, site)) {
+			t->rehit = site->address;
+			t->rehit_sp = arch_sp(&regs);
+		}
 	} else if (pc == site->slot + site->recipe.boundary) {
 		arch_set_pc(&regs, site->address + site->recipe.length);
 	} else {

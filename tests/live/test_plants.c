@@ -138,3 +138,20 @@ TEST_SECONDS(who_loads_what_takes_long_to_plant_waits_for_all_of_it, 60)
 		late = late_answers(path);
 	check_int(late, 0);
 }
+
+/* It has run in a slot, and must look as if it had run at home. */
+TEST(a_fault_of_a_displaced_instruction_tells_its_own_address)
+{
+	struct tether_stats stats = { .size = sizeof(stats) };
+	struct victim v = victim_start("opens", NULL);
+	struct client c = client_open();
+	struct tether_breakpoint *divides = count(client_grab(&c, v.pid, TETHER_NO_PARK), "a.out:divide_by_zero");
+
+	victim_ask(&v, "divide 100", "done");
+	check_int(info(divides).hits, 100);
+	check_int(tether_stats_get(c.session, &stats), 0);
+	check(stats.steps_slot >= 100);
+	client_close(&c);
+	check_untraced(v.pid);
+	check_int(victim_end(&v), 0);
+}

@@ -5,6 +5,7 @@
  *	"open PATH"      dlopen
  *	"close"          dlclose of the last that is open
  *	"wander N PATH"  N times opened and closed, each time at another address
+ *	"divide N"       N divisions by zero, by the first instruction of divide_by_zero(); each fault is looked at
  *	"ifunc N"        strlen, memcpy and strchr of the C library are called N times each, by way of this program's own table
  *
  * Each ends with "done".
@@ -12,8 +13,10 @@
 #include "victim.h"
 
 #include <dlfcn.h>
+#include <signal.h>
 #include <stdint.h>
 #include <sys/mman.h>
+#include <ucontext.h>
 
 static size_t (*volatile length_of)(const char *) = strlen;
 static void *(*volatile copy)(void *, const void *, size_t) = memcpy;
@@ -50,6 +53,44 @@ static void wander(const char *rest)
 	}
 }
 
+/* ---- a fault of a function's first instruction ------------------------------------------------------------ */
+
+int divide_by_zero(const int *numbers);
+__asm__(".globl divide_by_zero\n.type divide_by_zero, @function\ndivide_by_zero:\n"
+	"	idivl 4(%rdi)\n"
+	"	movl $7, %eax\n"
+	"	ret\n"
+	".size divide_by_zero, . - divide_by_zero");
+
+static int faults;
+
+static void on_fault(int signal, siginfo_t *info, void *data)
+{
+	enum { LENGTH = 3 };
+	greg_t *regs = ((ucontext_t *)data)->uc_mcontext.gregs;
+
+	if (info->si_code != FPE_INTDIV || info->si_addr != (void *)(uintptr_t)divide_by_zero ||
+	    regs[REG_RIP] != (greg_t)(uintptr_t)divide_by_zero)
+		say("wrong: fault %d at %p, pc %llx, not at %p", signal, info->si_addr, regs[REG_RIP],
+		    (void *)(uintptr_t)divide_by_zero);
+	faults++;
+	regs[REG_RIP] += LENGTH;
+}
+
+static void divide(int times)
+{
+	static const int zeros[2];
+	const struct sigaction action = { .sa_sigaction = on_fault, .sa_flags = SA_SIGINFO };
+	int (*volatile call)(const int *) = divide_by_zero;
+
+	sigaction(SIGFPE, &action, NULL);
+	for (int i = 0; i < times; i++)
+		if (call(zeros) != 7)
+			say("wrong: result");
+	if (faults != times)
+		say("wrong: %d faults", faults);
+}
+
 int main(void)
 {
 	void *open[16];
@@ -67,6 +108,8 @@ int main(void)
 			dlclose(open[--used]);
 		} else if (!strncmp(word, "wander ", 7)) {
 			wander(word + 7);
+		} else if (!strncmp(word, "divide ", 7)) {
+			divide(atoi(word + 7));
 		} else if (!strncmp(word, "ifunc ", 6)) {
 			call_chosen(atol(word + 6));
 		}
