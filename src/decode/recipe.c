@@ -10,6 +10,7 @@
  *	jmp, ret             the instruction; nothing behind it is reached
  *	call T, call *%reg   push the true return address (a literal behind the code), jmp T or *%reg
  *	call *mem            push mem; push (%rsp); the true return address written over the first; ret
+ *	ud2                  the instruction; the fault's address is made the home's when it comes
  *	syscall              syscall; lea home+length, %rcx (the kernel left the slot's pc there)  jmp
  *home+length
  *
@@ -365,9 +366,6 @@ static bool must_run_at_home(const struct insn *insn)
 	case ZYDIS_MNEMONIC_SYSENTER:
 	case ZYDIS_MNEMONIC_SYSEXIT:
 	case ZYDIS_MNEMONIC_SYSRET:
-	case ZYDIS_MNEMONIC_UD0:
-	case ZYDIS_MNEMONIC_UD1:
-	case ZYDIS_MNEMONIC_UD2:
 	case ZYDIS_MNEMONIC_XBEGIN:
 	case ZYDIS_MNEMONIC_XABORT:
 	case ZYDIS_MNEMONIC_ENCLU:

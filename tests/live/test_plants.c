@@ -145,12 +145,15 @@ TEST(a_fault_of_a_displaced_instruction_tells_its_own_address)
 	struct tether_stats stats = { .size = sizeof(stats) };
 	struct victim v = victim_start("opens", NULL);
 	struct client c = client_open();
-	struct tether_breakpoint *divides = count(client_grab(&c, v.pid, TETHER_NO_PARK), "a.out:divide_by_zero");
+	struct tether *process = client_grab(&c, v.pid, TETHER_NO_PARK);
+	struct tether_breakpoint *divides = count(process, "a.out:divide_by_zero"), *undefined = count(process, "a.out:undefined");
 
-	victim_ask(&v, "divide 100", "done");
+	victim_ask(&v, "fault 100", "done");
 	check_int(info(divides).hits, 100);
+	check_int(info(undefined).hits, 100);
 	check_int(tether_stats_get(c.session, &stats), 0);
-	check(stats.steps_slot >= 100);
+	check(stats.steps_slot >= 200);
+	check_int(stats.steps_in_place, 0);
 	client_close(&c);
 	check_untraced(v.pid);
 	check_int(victim_end(&v), 0);

@@ -21,6 +21,7 @@ enum {
 	STEPPER_STACK = STEPPER_TEXT + 8 * STEPPER_PAGE, /* two pages */
 	STEPPER_SLOT = 0x28000000,
 	STEPPER_REGION = 2 * STEPPER_PAGE,
+	STEPPER_UPPER = 256,
 };
 
 struct stepper {
@@ -33,7 +34,10 @@ struct machine {
 	struct user_fpregs_struct fp;
 	uint8_t data[STEPPER_REGION];
 	uint8_t stack[STEPPER_REGION];
+	uint8_t upper[STEPPER_UPPER]; /* halves of the vector registers, where the processor has them */
 	int signal; /* that ended it, 0: it ran */
+	int code;   /* of that signal's siginfo, and the address */
+	uint64_t address;
 };
 
 /* True when it is there; false: ptrace is not permitted here. */

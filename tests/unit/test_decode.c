@@ -12,6 +12,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <gelf.h>
+#include <glob.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -83,6 +85,8 @@ static void randomize(struct machine *machine, bool small_count)
 	}
 	for (size_t i = 0; i < sizeof(machine->fp.xmm_space) / 4; i++)
 		machine->fp.xmm_space[i] = (unsigned)random_word();
+	for (size_t i = 0; i < sizeof(machine->upper); i++)
+		machine->upper[i] = (uint8_t)random_word();
 }
 
 /* ---- comparing ------------------------------------------------------------------------------- */
@@ -140,6 +144,8 @@ static void compare_registers(const char *form, const char *way, const struct us
 static void compare(const char *form, const char *way, const struct machine *is, const struct machine *home)
 {
 	compare_word(form, way, "signal", (uint64_t)is->signal, (uint64_t)home->signal);
+	compare_word(form, way, "si_code", (uint64_t)is->code, (uint64_t)home->code);
+	compare_word(form, way, "si_addr", is->address, home->address);
 	compare_registers(form, way, &is->regs, &home->regs);
 	if (memcmp(is->data, home->data, STEPPER_REGION) != 0)
 		fail_msg("%s by %s: other data", form, way);
@@ -149,6 +155,8 @@ static void compare(const char *form, const char *way, const struct machine *is,
 	    memcmp(is->fp.xmm_space, home->fp.xmm_space, sizeof(home->fp.xmm_space)) != 0 ||
 	    is->fp.mxcsr != home->fp.mxcsr || is->fp.swd != home->fp.swd)
 		fail_msg("%s by %s: other floating point registers", form, way);
+	if (memcmp(is->upper, home->upper, sizeof(home->upper)) != 0)
+		fail_msg("%s by %s: other upper halves of vector registers", form, way);
 }
 
 static struct stepper stepper;
@@ -230,8 +238,12 @@ static void run_slot(const char *form, const struct recipe *recipe, struct machi
 	if (!stepper_run(&stepper, machine, slot, recipe->code_length, LONG_SEQUENCE + HOME_STEPS))
 		fail_msg("%s: does not leave its slot", form);
 	/* A fault inside stands on the first instruction, where nothing has happened yet. */
-	if (machine->signal != 0 && machine->regs.rip == slot)
-		machine->regs.rip = STEPPER_HOME;
+	if (machine->signal == 0 || machine->regs.rip != slot)
+		return;
+	machine->regs.rip = STEPPER_HOME;
+	/* and of these the kernel tells its address, which the controller mends (slot.c) */
+	if ((machine->signal == SIGFPE || machine->signal == SIGILL) && machine->address == slot)
+		machine->address = STEPPER_HOME;
 }
 
 /* ---- tests ------------------------------------------------------------------------------------ */
@@ -275,7 +287,7 @@ static unsigned runs_per_form(void)
 {
 	const char *wanted = getenv("TETHER_TEST_RUNS");
 
-	return wanted != NULL ? (unsigned)strtoul(wanted, NULL, 10) : 24;
+	return wanted != NULL ? (unsigned)strtoul(wanted, NULL, 10) : 48;
 }
 
 /* `call *mem` works with one word more, below the stack pointer of the function it enters. */
@@ -313,8 +325,12 @@ static void forget_overrun(const struct form *form, struct machine *home)
 		home->regs.rip = behind;
 }
 
+struct tally {
+	unsigned emulated, displaced;
+};
+
 static void run_form(const struct form *form, const struct recipe *recipe, const struct machine *base,
-		     unsigned *emulated)
+		     struct tally *tally)
 {
 	static struct machine start, home, other;
 
@@ -333,8 +349,9 @@ static void run_form(const struct form *form, const struct recipe *recipe, const
 		other = start;
 		/* x87 and vector registers are not emulation's to touch, but a stop may tidy them */
 		other.fp = home.fp;
+		memcpy(other.upper, home.upper, sizeof(home.upper));
 		if (run_emulated(recipe, &other) == 1) {
-			(*emulated)++;
+			tally->emulated++;
 			compare(form->text, "emulation", &other, &home);
 		} else if (home.signal == 0 && home.regs.rip >> 47 == 0) {
 			fail_msg("%s: not emulated", form->text);
@@ -342,6 +359,7 @@ static void run_form(const struct form *form, const struct recipe *recipe, const
 	}
 	if (recipe->code_length != 0) {
 		other = start;
+		tally->displaced++;
 		run_slot(form->text, recipe, &other, STEPPER_SLOT + random_word() % 64 * 16);
 		if (home.signal != 0 && recipe->flags & RECIPE_PUSHES_RETURN) {
 			/* a call through a wild pointer: the return address is on the stack already */
@@ -356,7 +374,8 @@ static void run_form(const struct form *form, const struct recipe *recipe, const
 static void every_form_does_the_same_emulated_displaced_and_at_home(void **state)
 {
 	static struct machine base;
-	unsigned runs = runs_per_form(), forms_run = 0, emulated = 0;
+	unsigned runs = runs_per_form(), forms_run = 0;
+	struct tally tally = { 0 };
 
 	(void)state;
 	const char *seed = getenv("TETHER_TEST_SEED");
@@ -374,10 +393,12 @@ static void every_form_does_the_same_emulated_displaced_and_at_home(void **state
 		describe(&form, form.text);
 		make_recipe(row, &recipe);
 		for (unsigned n = 0; n < runs; n++)
-			run_form(&form, &recipe, &base, &emulated);
+			run_form(&form, &recipe, &base, &tally);
 		forms_run++;
 	}
-	print_message("%u forms, %u runs each, %u emulated\n", forms_run, runs, emulated);
+	print_message("%u forms, %u runs each: %u emulated, %u displaced\n", forms_run, runs, tally.emulated, tally.displaced);
+	if (getenv("TETHER_TEST_RUNS") == NULL)
+		assert_true(tally.emulated + tally.displaced >= 10000);
 }
 
 static void a_system_call_from_a_slot_leaves_the_home_address_in_rcx(void **state)
@@ -485,47 +506,69 @@ static void count_function(Elf *elf, const GElf_Sym *symbol, struct share *share
 static bool count_file(const char *path, struct share *share)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	bool whole = false; /* .symtab, which has all that .dynsym has */
 
 	if (fd < 0)
 		return false;
 	elf_version(EV_CURRENT);
 	Elf *elf = elf_begin(fd, ELF_C_READ_MMAP, NULL);
-	Elf_Scn *section = NULL;
-	while (elf != NULL && (section = elf_nextscn(elf, section)) != NULL) {
-		GElf_Shdr header;
-		if (gelf_getshdr(section, &header) == NULL || header.sh_type != SHT_DYNSYM)
-			continue;
-		Elf_Data *data = elf_getdata(section, NULL);
-		GElf_Sym symbol;
-		for (int i = 0; gelf_getsym(data, i, &symbol) != NULL; i++)
-			count_function(elf, &symbol, share);
+	for (int round = 0; round < 2 && !whole; round++) {
+		Elf_Scn *section = NULL;
+
+		while (elf != NULL && (section = elf_nextscn(elf, section)) != NULL) {
+			GElf_Shdr header;
+			if (gelf_getshdr(section, &header) == NULL || header.sh_type != (round ? SHT_DYNSYM : SHT_SYMTAB))
+				continue;
+			Elf_Data *data = elf_getdata(section, NULL);
+			GElf_Sym symbol;
+			whole = true;
+			for (int i = 0; gelf_getsym(data, i, &symbol) != NULL; i++)
+				count_function(elf, &symbol, share);
+		}
 	}
 	elf_end(elf);
 	close(fd);
 	return true;
 }
 
-static void function_entries_of_real_libraries_need_no_step_in_place(void **state)
+static void tell_share(const char *path, const struct share *share)
 {
-	static const char *const paths[] = { "/lib/x86_64-linux-gnu/libc.so.6", "/lib64/libc.so.6",
-					     "/usr/lib/x86_64-linux-gnu/libcrypto.so.3",
-					     "/usr/lib64/libcrypto.so.3" };
-	unsigned files = 0;
+	double functions = (double)share->functions;
+
+	print_message("%s: %lu functions: %.1f %% emulated, %.1f %% out of line, %lu in place (%.3f %%), %lu invalid\n", path,
+		      share->functions, 100.0 * (double)share->emulated / functions, 100.0 * (double)share->slot / functions,
+		      share->in_place, 100.0 * (double)share->in_place / functions, share->invalid);
+}
+
+/* Large programs and libraries, as far as they are installed; patterns of glob(3). */
+static void function_entries_of_real_programs_need_no_step_in_place(void **state)
+{
+	static const char *const patterns[] = {
+		"/lib*/x86_64-linux-gnu/libc.so.6", "/lib64/libc.so.6", "/usr/lib*/x86_64-linux-gnu/libcrypto.so.3",
+		"/usr/lib64/libcrypto.so.3", "/usr/lib/x86_64-linux-gnu/libLLVM-1?.so.1", "/usr/lib/x86_64-linux-gnu/libstdc++.so.6",
+		"/usr/bin/python3", "/usr/local/bin/python3", "/usr/lib/x86_64-linux-gnu/libpython3*.so.1.0", "/usr/bin/node",
+		"/usr/local/bin/node", "/usr/bin/redis-server", "/usr/local/bin/postgres", "/usr/lib/postgresql/*/bin/postgres",
+		"/usr/bin/bash", "/usr/bin/git", "/usr/lib/gcc/x86_64-linux-gnu/*/cc1plus",
+		"/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2", "/usr/lib/x86_64-linux-gnu/libm.so.6",
+	};
+	unsigned files = 0, flags = 0;
+	glob_t found = { 0 };
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
+	for (size_t i = 0; i < sizeof(patterns) / sizeof(patterns[0]); i++, flags = GLOB_APPEND)
+		glob(patterns[i], (int)flags, NULL, &found);
+	for (size_t i = 0; i < found.gl_pathc; i++) {
 		struct share share = { 0 };
-		if (!count_file(paths[i], &share) || share.functions == 0)
+
+		if (!count_file(found.gl_pathv[i], &share) || share.functions == 0)
 			continue;
 		files++;
-		print_message(
-			"%s: %lu functions: %.1f %% emulated, %.1f %% slot, %lu in place, %lu invalid\n",
-			paths[i], share.functions, 100.0 * (double)share.emulated / (double)share.functions,
-			100.0 * (double)share.slot / (double)share.functions, share.in_place, share.invalid);
-		assert_int_equal(share.in_place, 0);
-		assert_int_equal(share.invalid, 0);
-		assert_true(share.emulated * 2 > share.functions);
+		tell_share(found.gl_pathv[i], &share);
+		/* 0.1 % */
+		if (share.in_place * 1000 > share.functions || share.invalid * 1000 > share.functions)
+			fail_msg("%s: more than 0.1 %% in place, or no instruction", found.gl_pathv[i]);
 	}
+	globfree(&found);
 	if (files == 0)
 		skip();
 }
@@ -575,7 +618,7 @@ int main(void)
 		cmocka_unit_test(bytes_that_are_no_instruction_are_refused),
 		cmocka_unit_test(a_moved_recipe_equals_one_made_elsewhere),
 		cmocka_unit_test(any_bytes_make_a_recipe_within_bounds),
-		cmocka_unit_test(function_entries_of_real_libraries_need_no_step_in_place),
+		cmocka_unit_test(function_entries_of_real_programs_need_no_step_in_place),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,7 +5,7 @@
  *	"open PATH"      dlopen
  *	"close"          dlclose of the last that is open
  *	"wander N PATH"  N times opened and closed, each time at another address
- *	"divide N"       N divisions by zero, by the first instruction of divide_by_zero(); each fault is looked at
+ *	"fault N"        N times the first instruction of divide_by_zero(), and of undefined(); each fault is looked at
  *	"ifunc N"        strlen, memcpy and strchr of the C library are called N times each, by way of this program's own table
  *
  * Each ends with "done".
@@ -56,39 +56,60 @@ static void wander(const char *rest)
 /* ---- a fault of a function's first instruction ------------------------------------------------------------ */
 
 int divide_by_zero(const int *numbers);
-__asm__(".globl divide_by_zero\n.type divide_by_zero, @function\ndivide_by_zero:\n"
+int undefined(const int *numbers);
+__asm__(".globl divide_by_zero, undefined\n.type divide_by_zero, @function\ndivide_by_zero:\n"
 	"	idivl 4(%rdi)\n"
 	"	movl $7, %eax\n"
 	"	ret\n"
-	".size divide_by_zero, . - divide_by_zero");
+	".size divide_by_zero, . - divide_by_zero\n"
+	".type undefined, @function\nundefined:\n"
+	"	ud2\n"
+	"	movl $7, %eax\n"
+	"	ret\n"
+	".size undefined, . - undefined");
 
+struct fault {
+	int (*function)(const int *);
+	int signal, code, length;
+};
+static const struct fault *expected;
 static int faults;
 
 static void on_fault(int signal, siginfo_t *info, void *data)
 {
-	enum { LENGTH = 3 };
 	greg_t *regs = ((ucontext_t *)data)->uc_mcontext.gregs;
+	void *at = (void *)(uintptr_t)expected->function;
 
-	if (info->si_code != FPE_INTDIV || info->si_addr != (void *)(uintptr_t)divide_by_zero ||
-	    regs[REG_RIP] != (greg_t)(uintptr_t)divide_by_zero)
-		say("wrong: fault %d at %p, pc %llx, not at %p", signal, info->si_addr, regs[REG_RIP],
-		    (void *)(uintptr_t)divide_by_zero);
+	if (info->si_code != expected->code || info->si_addr != at || regs[REG_RIP] != (greg_t)(uintptr_t)at)
+		say("wrong: signal %d of code %d at %p, pc %llx, not at %p", signal, info->si_code, info->si_addr,
+		    regs[REG_RIP], at);
 	faults++;
-	regs[REG_RIP] += LENGTH;
+	regs[REG_RIP] += expected->length;
 }
 
-static void divide(int times)
+static void fault(const struct fault *what, int times)
 {
 	static const int zeros[2];
 	const struct sigaction action = { .sa_sigaction = on_fault, .sa_flags = SA_SIGINFO };
-	int (*volatile call)(const int *) = divide_by_zero;
+	int (*volatile call)(const int *) = what->function;
 
-	sigaction(SIGFPE, &action, NULL);
+	expected = what;
+	faults = 0;
+	sigaction(what->signal, &action, NULL);
 	for (int i = 0; i < times; i++)
 		if (call(zeros) != 7)
 			say("wrong: result");
 	if (faults != times)
 		say("wrong: %d faults", faults);
+}
+
+static void fault_both(int times)
+{
+	static const struct fault divides = { divide_by_zero, SIGFPE, FPE_INTDIV, 3 };
+	static const struct fault is_undefined = { undefined, SIGILL, ILL_ILLOPN, 2 };
+
+	fault(&divides, times);
+	fault(&is_undefined, times);
 }
 
 int main(void)
@@ -108,8 +129,8 @@ int main(void)
 			dlclose(open[--used]);
 		} else if (!strncmp(word, "wander ", 7)) {
 			wander(word + 7);
-		} else if (!strncmp(word, "divide ", 7)) {
-			divide(atoi(word + 7));
+		} else if (!strncmp(word, "fault ", 6)) {
+			fault_both(atoi(word + 6));
 		} else if (!strncmp(word, "ifunc ", 6)) {
 			call_chosen(atol(word + 6));
 		}
