@@ -167,6 +167,31 @@ def dlopen(bench):
     ], 1.5, {'loads': turns, 'unloads': turns})
 
 
+def calls(bench):
+    """A function that does nothing: its calls counted, and its returns too, beside bare loops of one and two traps."""
+    turns, bounds = 20000, {('entry', 'one CPU'): 1.25, ('return', 'one CPU'): 1.3}
+    for kind in ('entry', 'return'):
+        for where, prefix in (('one CPU', ['taskset', '-c', '0']), ('unpinned', [])):
+            victim = [bench.victim, 'calls']
+
+            def under_tether(prefix=prefix, kind=kind):
+                said = bench.run(*prefix, bench.client, kind, *victim, -1, turns, '-')[1]
+                if said['calls'] != turns or said['returns'] != (turns if kind == 'return' else 0):
+                    raise RuntimeError(f'{said} of {turns} calls')
+                return said['turn_ns']
+
+            values = bench.in_turn({
+                'floor': lambda: bench.run(*prefix, bench.floor, kind, *victim, 0, turns, '-')[1]['turn_ns'],
+                'tether': under_tether,
+            })
+            ratio, bound = median_ratio(values['tether'], values['floor']), bounds.get((kind, where))
+            work = {'entry': 'a call counted', 'return': 'a call and its return counted'}[kind] + ', ' + where
+            bench.row(work, 'floor: one trap' if kind == 'entry' else 'floor: two traps',
+                      microseconds(statistics.median(values['floor'])), '1.00')
+            bench.row(work, 'tether', microseconds(statistics.median(values['tether'])), f'{ratio:.2f}',
+                      str(bound or ''), verdict(ratio, bound) if bound else '')
+
+
 def grab(bench):
     for threads in (1, 16, 256, 1000):
         work = f'grab + release, {threads} thread' + ('s' if threads > 1 else '')
@@ -390,7 +415,7 @@ def sampling(bench):
         clock.end()
 
 
-SECTIONS = {'launch': launch, 'fork': fork_exec, 'dlopen': dlopen, 'grab': grab, 'plant': plant, 'many': many,
+SECTIONS = {'launch': launch, 'fork': fork_exec, 'dlopen': dlopen, 'calls': calls, 'grab': grab, 'plant': plant, 'many': many,
             'names': names, 'cached': cached, 'stacks': stacks, 'sampling': sampling}
 
 

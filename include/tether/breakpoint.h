@@ -27,6 +27,7 @@
 #define TETHER_BREAKPOINT_H
 
 #include <tether/process.h>
+#include <tether/stack.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -38,9 +39,57 @@ enum tether_breakpoint_flags {
 	TETHER_BREAKPOINT_ONCE = 1 << 0,     /* its first hit that is not ignored disables it, for good */
 	TETHER_BREAKPOINT_DISABLED = 1 << 1, /* does not stand until tether_breakpoint_enable() */
 	TETHER_BREAKPOINT_COUNT = 1 << 2,    /* only counted, no message a hit: no handler, no ignore, not ONCE */
+	/*
+	 * The calls of a function and their returns: with `call`, or COUNT; without OFFSET, ignore and ONCE. The trap of a
+	 * return stands in the caller, where the function comes back to; the victim's stack is never written to. The first
+	 * call from each place waits, for at most the session's question_ms, until it stands. A call that cannot be waited
+	 * for is counted as `missed`; one that is left by longjmp(3), an exception or its thread's end does not return.
+	 */
+	TETHER_BREAKPOINT_RETURN = 1 << 3,
+	TETHER_BREAKPOINT_LATENCY = 1 << 4,  /* with RETURN: how long calls took, in struct tether_breakpoint_place */
+	TETHER_BREAKPOINT_STACK = 1 << 5,    /* with `call`: tether_call_stack() can tell the stack of a call */
 	/* With stop: its thread waits for the answer without bound, also while this process is stopped or frozen. */
 	TETHER_BREAKPOINT_FOREVER = 1 << 6,
 };
+
+/* A record of a call; the controller writes it, and the thread waits for nobody. */
+enum tether_call_kind {
+	TETHER_CALL = 1,
+	TETHER_RETURN = 2,
+	/*
+	 * `dropped` records are missing here: they came faster than they were dispatched. Of all breakpoints of the family
+	 * together, and told to one of them.
+	 */
+	TETHER_CALLS_DROPPED = 3,
+};
+
+enum { TETHER_CALL_ARGUMENTS = 6, TETHER_LATENCY_BUCKETS = 64 };
+
+/**
+ * struct tether_call - a thread of a victim has called a function, or has come back from it; it runs on since
+ *
+ * The library's; lives, with its strings, until the handler returns. Records of one thread come in the order of what they
+ * tell; those of all threads of a family in the order of their stops.
+ */
+struct tether_call {
+	size_t size;
+	uint32_t kind;          /* enum tether_call_kind */
+	uint32_t depth;         /* of how many calls whose returns are awaited (RETURN) the thread is inside, this one not counted */
+	struct tether_breakpoint *breakpoint;
+	struct tether *process; /* a reference that lasts as long as the record; dropped: NULL */
+	int64_t pid, tid;
+	uint64_t t_ns;          /* CLOCK_MONOTONIC at the stop */
+	uint64_t address;       /* of the function, in the victim */
+	uint64_t caller;        /* where it comes back to */
+	const char *object;     /* path */
+	const char *symbol;     /* as in its symbol table */
+	uint64_t argument[TETHER_CALL_ARGUMENTS]; /* CALL: registers of the first integer arguments */
+	uint64_t value;         /* RETURN: the register of an integer result */
+	uint64_t elapsed_ns;    /* RETURN: since its call */
+	uint64_t dropped;       /* CALLS_DROPPED: how many since the last such record */
+	uint64_t reserved;      /* for the library */
+};
+typedef void tether_call_fn(const struct tether_call *call, void *data);
 
 enum { TETHER_HIT_ARGUMENTS = 2 };
 
@@ -117,6 +166,7 @@ struct tether_breakpoint_opts {
 	const char *const *except; /* with where: functions that match one of these patterns are left out; ends with NULL */
 	tether_stop_fn *stop;   /* the thread stands while it is called; with handler: that one hears of it too */
 	int64_t tid;            /* only hits of this thread count, and are told; it ends with that thread. 0: of all */
+	tether_call_fn *call;   /* instead of handler: a record of each call, and with RETURN of each return; not with address */
 };
 
 /**
@@ -196,6 +246,13 @@ struct tether_breakpoint_place {
 	uint64_t hits;      /* of the function, in all processes */
 	uint32_t standing;  /* 0: it could not be planted; of a function: at how many addresses it stands */
 	uint32_t reserved;
+	/* of a function, with TETHER_BREAKPOINT_RETURN; else 0 */
+	uint64_t returns;   /* how many calls have come back */
+	uint64_t missed;    /* calls whose returns could not be waited for */
+	/* of a function, with TETHER_BREAKPOINT_LATENCY; else 0 and NULL */
+	uint64_t total_ns;  /* how long they took together */
+	/* [n]: how many took 2^n <= ns < 2^(n+1), [0] those of 0 too; TETHER_LATENCY_BUCKETS, the library's, while visited */
+	const uint64_t *latency;
 };
 
 /* Return 0 to go on, anything else to end the iteration with that value. */
@@ -245,6 +302,19 @@ TETHER_API int tether_thread_continue(struct tether *process, int64_t tid);
  * See: tether_breakpoint_add(3)
  */
 TETHER_API int tether_breakpoint_progress(struct tether *process, uint64_t *ret_done, uint64_t *ret_total);
+
+/**
+ * tether_call_stack - the stack that a thread had at a call
+ * @call: TETHER_CALL of a breakpoint with TETHER_BREAKPOINT_STACK, in its handler
+ * @flags: TETHER_SNAPSHOT_NO_NAMES, TETHER_SNAPSHOT_RAW_NAMES
+ * @visit: called once, on the calling thread; the stack, its frames and strings are the library's and live until it
+ *         returns
+ * @data: handed to @visit; the caller's
+ * Return: what the callback returned; -TETHER_ENOTFOUND (it has none), -TETHER_EINVALID, -ENOMEM
+ * Threads: the one that dispatches; in a handler: yes
+ * See: tether_event_stack(3)
+ */
+TETHER_API int tether_call_stack(const struct tether_call *call, uint32_t flags, tether_stack_fn *visit, void *data);
 
 #ifdef __cplusplus
 }

@@ -67,6 +67,12 @@ vaddr_t arch_sp(const struct arch_regs *regs);
 vaddr_t arch_interrupted_sp(const unsigned char *bytes, size_t length, vaddr_t address);
 /* The n-th integer argument of a C function, n from 0, at its first instruction. */
 uint64_t arch_argument(const struct arch_regs *regs, unsigned n);
+/* What a C function has returned, right behind its call. */
+uint64_t arch_result(const struct arch_regs *regs);
+/* Where in memory the return address is: at a function's first instruction, and behind its call. 0: not known. */
+enum { ARCH_WORD_SIZE = 8 };
+vaddr_t arch_return_slot(const struct arch_regs *regs);
+vaddr_t arch_returned_slot(const struct arch_regs *regs);
 
 /* The kernel must not treat a changed register set as a system call to restart: orig_rax = -1. */
 void arch_not_in_syscall(struct arch_regs *regs);

@@ -224,6 +224,22 @@ uint64_t arch_argument(const struct arch_regs *regs, unsigned n)
 	return x86_word(regs, by_register[n]);
 }
 
+uint64_t arch_result(const struct arch_regs *regs)
+{
+	return regs->tag == ARCH_X86_64 ? x86_word(regs, X86_64_RAX) : 0;
+}
+
+vaddr_t arch_return_slot(const struct arch_regs *regs)
+{
+	return regs->tag == ARCH_X86_64 ? x86_word(regs, X86_64_RSP) : 0;
+}
+
+/* `ret` alone takes it from the stack: `ret n` is of no 64-bit calling convention. */
+vaddr_t arch_returned_slot(const struct arch_regs *regs)
+{
+	return regs->tag == ARCH_X86_64 ? x86_word(regs, X86_64_RSP) - ARCH_WORD_SIZE : 0;
+}
+
 void arch_not_in_syscall(struct arch_regs *regs)
 {
 	x86_set_word(regs, layout_of(regs)->call, UINT64_MAX);

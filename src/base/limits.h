@@ -39,7 +39,13 @@ enum {
 	MAX_THREADS = 1 << 20,         /* tasks of one family */
 	MAX_SITES = 1 << 20,           /* sites of one address space */
 	MAX_SITE_COUNTERS = 8,         /* breakpoints that share one address */
-	MAX_COUNTERS = 1 << 20,        /* functions that breakpoints of one family have stood at */
+	MAX_COUNTERS = 1 << 22,        /* of breakpoints of one family: one for each function, 67 where calls are timed */
+	MAX_FRAMES = 1 << 14,          /* calls of one thread whose returns are awaited */
+	MAX_ALL_FRAMES = 1 << 20,      /* of a family */
+	MAX_REFUSED_CALLERS = 4096,    /* addresses of one space that nothing returns to as far as can be told */
+	MAX_CALLER_CHECK = 16 << 10,   /* bytes of a function that are gone through up to where a call comes back to */
+	MAX_CALL_STACK = 16 << 10,     /* bytes of a stack that go with the record of a call */
+	RING_BYTES = 4 << 20,          /* records of calls of one family that are not taken yet */
 	MAX_PLACES = 1 << 18,          /* addresses of one breakpoint in one address space */
 	MAX_PLACE_OFFSET = 1 << 20,    /* from a function's beginning to a breakpoint in it */
 	MAX_PLACE_EXCEPT = 1024,       /* patterns of what a breakpoint leaves out */

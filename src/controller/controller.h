@@ -25,7 +25,9 @@
 #include "arch/arch.h"
 #include "base/limits.h"
 #include "base/recipe.h"
+#include "controller/calls.h"
 #include "controller/classify.h"
+#include "controller/frames.h"
 #include "controller/pool.h"
 #include "proto/proto.h"
 
@@ -101,6 +103,9 @@ struct task {
 	bool handled;   /* that question is for a handler of the client's: registers may be read and written */
 	bool stands;    /* the handler's answer was so: until it is told to go on */
 	bool own_due;   /* it has hit a site whose own part comes after that question */
+	bool probes_due; /* and before that, that of the breakpoints */
+	struct shadow shadow; /* calls whose returns are awaited */
+	vaddr_t caller;       /* the question is whether the call that was pushed last comes back to there; 0: it is not */
 	struct call *call; /* TASK_CALLING: what runs and what for */
 	siginfo_t held_info;
 };
@@ -165,9 +170,14 @@ struct site {
 	struct probe {
 		uint32_t counter; /* 0: none */
 		uint32_t wants;   /* set of PROTO_PROBE_* */
+		uint32_t returns; /* as in proto_site */
+		uint32_t since;   /* controller.plants when it came */
 		pid_t thread;     /* 0: hits of all */
 		uint64_t serial;  /* of that thread: tids recur; 0: it was gone already */
 	} probes[MAX_SITE_COUNTERS];
+	bool calls, awaits; /* of these: something is told of calls; returns are awaited */
+	bool back;          /* the part where functions return to */
+	bool refused;       /* ... which the library would not have here */
 	bool planted; /* wanted: the trap is in memory, but for parks and steps; else a tombstone */
 	bool known;   /* original holds: it was planted once since exec */
 	unsigned char original[ARCH_TRAP_SIZE];
@@ -210,6 +220,7 @@ struct space {
 	struct listed *listed; /* capture.c: what its linker had listed when it was looked at last; NULL: it was not */
 	struct task *caller; /* maps an area */
 	bool no_areas;       /* seccomp, or the call failed: step in place */
+	uint32_t refused;    /* sites that are only known not to be returned to */
 };
 TAILQ_HEAD(space_list, space);
 
@@ -222,6 +233,7 @@ struct out {
 	uint64_t last_ns; /* of the last event */
 	uint64_t sent_ns; /* when something was sent last */
 	uint64_t soon_ns; /* when to send what somebody will ask for; 0: nothing such */
+	uint64_t events;  /* how many were put into the ring */
 	bool urgent;      /* somebody waits for what is in the ring */
 	bool full;        /* the socket did not take it all */
 };
@@ -332,7 +344,7 @@ struct controller {
 	unsigned ghost_next;
 	pid_t kept_child;  /* the created victim after its release: ours to reap */
 	unsigned freezing; /* spaces that are freezing */
-	struct pool task_pool, process_pool, space_pool, site_pool, call_pool, image_pool, listed_pool;
+	struct pool task_pool, process_pool, space_pool, site_pool, call_pool, image_pool, listed_pool, frame_pool;
 	struct image *image[IMAGES]; /* image.c */
 	uint64_t image_clock;
 	unsigned char *scratch; /* PROTO_MESSAGE_MAX bytes, free between two stops and between two requests */
@@ -348,6 +360,8 @@ struct controller {
 	struct snapshot snapshot;
 	uint64_t *counters;       /* counter.c: shared with the client; NULL: none */
 	uint64_t counter_count;
+	struct call_ring ring;
+	uint32_t plants;          /* of breakpoints' parts, so far */
 	bool asks;                /* about every exec and every list: breakpoints may wait for them */
 	int received; /* fd that came with the message that is being served, -1: none */
 	struct out out;
@@ -500,10 +514,6 @@ void capture_forget(struct controller *c, struct space *s);
 void capture_warm(struct controller *c);
 void capture_cool(struct controller *c);
 
-/* counter.c: take the file that came along. 0, or why it is none that can be trusted. */
-int counters_take(struct controller *c, const struct proto_counters *body);
-void counters_add(struct controller *c, uint32_t index);
-
 /* image.c: 0, -EPROTO, -ENOMEM */
 int image_learn(struct controller *c, const struct proto_image *told, const struct proto_image_site *sites);
 /* The sites of an image that was learned and stands there, trapped already. 0, -ENOENT: not learned; as space_adopt(). */
@@ -554,7 +564,8 @@ bool ask_handler(struct controller *c, struct task *t, struct proto_event *event
 void question_cancel(struct controller *c, struct task *t);
 /* Who waits for that answer; NULL: nobody any more. */
 struct process *question_process(struct controller *c, uint64_t question);
-int question_answer(struct controller *c, uint64_t question, uint32_t action);
+/* refuses: nothing is planted for it, and will not be the next time. */
+int question_answer(struct controller *c, uint64_t question, uint32_t action, bool refuses);
 /* Whoever waits for an answer waits no longer than a whole question time from now. */
 void questions_postpone(struct controller *c);
 void question_timers(struct controller *c, uint64_t now);

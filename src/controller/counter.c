@@ -42,28 +42,41 @@ static long map(int fd, uint64_t size)
 	return sys(mmap, NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 }
 
-int counters_take(struct controller *c, const struct proto_counters *body)
+int shared_take(struct controller *c, uint64_t size, void **ret)
 {
-	uint64_t size = body->count * sizeof(*c->counters);
 	long at;
 
-	if (c->counters)
-		return -EEXIST;
-	if (body->count == 0 || body->count > MAX_COUNTERS || c->received < 0 || !can_be_trusted(c->received, size))
+	if (c->received < 0 || !can_be_trusted(c->received, size))
 		return -TETHER_EINVALID;
 	at = map(c->received, size);
 	if (at < 0)
 		return (int)at;
-	c->counters = (uint64_t *)at;
+	*ret = (void *)at;
+	return 0;
+}
+
+int counters_take(struct controller *c, const struct proto_counters *body)
+{
+	void *at;
+	int r;
+
+	if (c->counters)
+		return -EEXIST;
+	if (body->count == 0 || body->count > MAX_COUNTERS)
+		return -TETHER_EINVALID;
+	r = shared_take(c, body->count * sizeof(*c->counters), &at);
+	if (r)
+		return r;
+	c->counters = at;
 	c->counter_count = body->count;
 	c->asks = true;
 	return 0;
 }
 
-void counters_add(struct controller *c, uint32_t index)
+void counter_add(struct controller *c, uint64_t index, uint64_t value)
 {
 	/* Nobody else writes; a client that does spoils its own counts. */
 	if (index && index < c->counter_count)
-		__atomic_store_n(&c->counters[index], __atomic_load_n(&c->counters[index], __ATOMIC_RELAXED) + 1,
+		__atomic_store_n(&c->counters[index], __atomic_load_n(&c->counters[index], __ATOMIC_RELAXED) + value,
 				 __ATOMIC_RELAXED);
 }

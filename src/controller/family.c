@@ -160,6 +160,8 @@ static struct task *child_of(struct controller *c, struct task *maker, pid_t tid
 		return NULL;
 	}
 	task_adopt(c, child, p);
+	if (!thread)
+		frames_copy(&c->frame_pool, &child->shadow, &maker->shadow);
 	if (thread) {
 		sample_held(c, maker, PROTO_SAMPLE_AT_THREAD, PROTO_EV_thread);
 		tell_thread(c, child, true, maker->tid);
@@ -380,7 +382,9 @@ static void forget_old_image(struct controller *c, struct task *t, pid_t old_tid
 	if (t->process->space->stepper == t || (caller && t->process->space->stepper == caller))
 		step_finish(c, t->process->space->stepper);
 	t->over = t->rehit = 0;
-	t->stands = t->own_due = false;
+	t->stands = t->own_due = t->probes_due = false;
+	frames_clear(&c->frame_pool, &t->shadow);
+	t->caller = 0;
 	t->wound_back = false;
 	t->vfork_child = 0;
 	t->regroup = t->has_held_info = false;

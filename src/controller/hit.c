@@ -69,26 +69,33 @@ static bool tell(struct controller *c, struct task *t, struct site *site, const 
 	return asked;
 }
 
-/* What those want of this hit that are concerned; each of them counts it. */
-static uint32_t probes_count(struct controller *c, const struct task *t, const struct site *site)
+bool probe_concerns(const struct probe *probe, const struct task *t)
+{
+	return probe->counter && (!probe->thread || (probe->thread == t->tid && probe->serial == t->serial));
+}
+
+/* Each that is concerned counts it. */
+static void probes_count(struct controller *c, const struct task *t, const struct site *site)
+{
+	for (size_t i = 0; i < MAX_SITE_COUNTERS; i++)
+		if (probe_concerns(&site->probes[i], t))
+			counter_add(c, site->probes[i].counter, 1);
+}
+
+/* What they want. */
+static uint32_t probes_want(const struct task *t, const struct site *site)
 {
 	uint32_t wants = 0;
 
-	for (size_t i = 0; i < MAX_SITE_COUNTERS; i++) {
-		const struct probe *probe = &site->probes[i];
-
-		if (!probe->counter || (probe->thread && (probe->thread != t->tid || probe->serial != t->serial)))
-			continue;
-		counters_add(c, probe->counter);
-		wants |= probe->wants;
-	}
+	for (size_t i = 0; i < MAX_SITE_COUNTERS; i++)
+		wants |= probe_concerns(&site->probes[i], t) ? site->probes[i].wants : 0;
 	return wants;
 }
 
-/* The breakpoints of a site have been hit: counted, and told of where somebody listens. True: it waits for a handler. */
+/* The breakpoints of a site have been hit: told of where somebody listens. True: it waits for a handler. */
 static bool probe_hit(struct controller *c, struct task *t, const struct site *site, const struct arch_regs *regs)
 {
-	uint32_t wants = probes_count(c, t, site);
+	uint32_t wants = probes_want(t, site);
 	struct proto_ev_hit body = {
 		.site = site->probe_id,
 		.address = site->address,
@@ -162,6 +169,17 @@ static void hit_own(struct controller *c, struct task *t, struct site *site, str
 	go_over(c, t, site, regs);
 }
 
+/* Who listens to the breakpoints there, and then the library itself. */
+static void hit_probes(struct controller *c, struct task *t, struct site *site, struct arch_regs *regs)
+{
+	if (site->probe && t->process->followed && probe_hit(c, t, site, regs)) {
+		t->own_due = true;
+		wait_there(c, t, regs);
+	} else {
+		hit_own(c, t, site, regs);
+	}
+}
+
 /* A trap of ours that stands: registers have the pc set back on it, and are not written yet. */
 static void hit_site(struct controller *c, struct task *t, struct site *site, struct arch_regs *regs)
 {
@@ -175,11 +193,16 @@ static void hit_site(struct controller *c, struct task *t, struct site *site, st
 	}
 	site->hits++;
 	c->stats.hits++;
-	if (site->probe && t->process->followed && probe_hit(c, t, site, regs)) {
-		t->own_due = true;
+	if (site->back && t->process->followed)
+		calls_return(c, t, site, regs);
+	if (site->probe && t->process->followed)
+		probes_count(c, t, site);
+	/* Where the call comes back to has to stand before anybody lets it go on. */
+	if (site->probe && site->calls && t->process->followed && calls_enter(c, t, site, regs)) {
+		t->own_due = t->probes_due = true;
 		wait_there(c, t, regs);
 	} else {
-		hit_own(c, t, site, regs);
+		hit_probes(c, t, site, regs);
 	}
 }
 
@@ -189,9 +212,13 @@ void hit_own_due(struct controller *c, struct task *t)
 	struct site *site = site_find(&t->process->space->sites, t->over);
 	struct arch_regs regs;
 
-	t->own_due = false;
+	bool probes = t->probes_due;
+
+	t->own_due = t->probes_due = false;
 	if (!site || !site->planted || trace_get_regs(t->tid, &regs) || arch_pc(&regs) != t->over)
 		step_over(c, t);
+	else if (probes)
+		hit_probes(c, t, site, &regs);
 	else
 		hit_own(c, t, site, &regs);
 }

@@ -288,6 +288,7 @@ static uint64_t next_timer(const struct controller *c)
 	if (c->snapshot.request)
 		next = earlier(next, c->snapshot.check_ns);
 	next = earlier(next, out_due_ns(c));
+	next = earlier(next, c->ring.due_ns);
 	return next;
 }
 
@@ -308,6 +309,7 @@ static void timers(struct controller *c)
 	grab_timers(c, now);
 	early_timers(c, now);
 	snapshot_timers(c, now);
+	ring_timer(c, now);
 	if (c->settle_ns && c->settle_ns <= now)
 		settle_down(c);
 	release_timers(c, now);

@@ -123,7 +123,7 @@ static void ring_add(struct out *out, const void *bytes, size_t size)
 	out->used += size;
 }
 
-static bool ring_put(struct out *out, const struct iovec *piece, size_t pieces)
+static bool queue_put(struct out *out, const struct iovec *piece, size_t pieces)
 {
 	uint32_t length = 0;
 
@@ -244,9 +244,12 @@ static void out_message(struct controller *c, uint64_t id, uint32_t type, const 
 		c->stats.dropped++;
 		return;
 	}
-	if (!ring_put(out, piece, items_size ? 3 : 2))
+	if (!queue_put(out, piece, items_size ? 3 : 2)) {
 		out->dropped++;
-	else if (at_once)
+		return;
+	}
+	out->events += type > 256;
+	if (at_once)
 		out->urgent = true;
 }
 

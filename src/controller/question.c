@@ -30,6 +30,7 @@ static void put(struct controller *c, struct task *t, struct proto_event *event,
 /* False: nobody to ask; the event goes out as a mere record. */
 bool ask(struct controller *c, struct task *t, struct proto_event *event)
 {
+	t->caller = 0;
 	if (c->client_gone || c->silent || t->process->release)
 		return false;
 	t->handled = false;
@@ -68,6 +69,7 @@ static void expire(struct controller *c, struct task *t)
 		.tid = t->tid,
 	};
 	question_cancel(c, t);
+	returns_answered(c, t, false);
 	settle(c, t);
 }
 
@@ -133,7 +135,7 @@ struct process *question_process(struct controller *c, uint64_t question)
 	return t ? t->process : NULL;
 }
 
-int question_answer(struct controller *c, uint64_t question, uint32_t action)
+int question_answer(struct controller *c, uint64_t question, uint32_t action, bool refuses)
 {
 	struct task *t = asker(c, question);
 
@@ -142,6 +144,7 @@ int question_answer(struct controller *c, uint64_t question, uint32_t action)
 	if (!t)
 		return too_late(c, question);
 	question_cancel(c, t);
+	returns_answered(c, t, refuses);
 	if (is_ending(t)) {
 		settle(c, t);
 		return 0;

@@ -18,6 +18,7 @@ void records_init(struct controller *c)
 	c->process_pool = (struct pool){ .size = sizeof(struct process), .limit = MAX_THREADS };
 	c->space_pool = (struct pool){ .size = sizeof(struct space), .limit = MAX_THREADS };
 	c->call_pool = (struct pool){ .size = sizeof(struct call), .limit = MAX_THREADS };
+	c->frame_pool = (struct pool){ .size = sizeof(struct frame), .limit = MAX_ALL_FRAMES };
 	c->site_pool = (struct pool){ .size = sizeof(struct site), .limit = 4 * MAX_SITES };
 }
 
@@ -144,6 +145,7 @@ void task_free(struct controller *c, struct task *t)
 		p->task_count--;
 	}
 	spare_forget(c, t);
+	frames_clear(&c->frame_pool, &t->shadow);
 	c->stats.tasks--;
 	pool_put(&c->task_pool, t);
 }

@@ -122,9 +122,16 @@ static int do_lift(struct controller *c, uint64_t id, const unsigned char *bytes
 	return 0;
 }
 
+/* What has kept sites from being planted this time, and may not the next. */
+static bool passes(int result)
+{
+	return !result || result == -TETHER_ESTATE || result == -ENOMEM || result == -ESRCH;
+}
+
 static int do_answer(struct controller *c, uint64_t id, const unsigned char *bytes, size_t size)
 {
 	struct proto_answer body;
+	int r = 0;
 
 	(void)size;
 	memcpy(&body, bytes, sizeof(body));
@@ -134,9 +141,9 @@ static int do_answer(struct controller *c, uint64_t id, const unsigned char *byt
 		struct process *p = question_process(c, body.question);
 		uint32_t planted = 0;
 
-		plant(c, p, bytes + sizeof(body), body.items, body.gadget, &planted);
+		r = plant(c, p, bytes + sizeof(body), body.items, body.gadget, &planted);
 	}
-	out_result(c, id, PROTO_REQ_answer, question_answer(c, body.question, body.action), 0);
+	out_result(c, id, PROTO_REQ_answer, question_answer(c, body.question, body.action, !body.items || !passes(r)), 0);
 	return 0;
 }
 
@@ -357,6 +364,14 @@ static int do_counters(struct controller *c, uint64_t id, const unsigned char *b
 	(void)size;
 	memcpy(&body, bytes, sizeof(body));
 	out_result(c, id, PROTO_REQ_counters, counters_take(c, &body), 0);
+	return 0;
+}
+
+static int do_ring(struct controller *c, uint64_t id, const unsigned char *bytes, size_t size)
+{
+	(void)bytes;
+	(void)size;
+	out_result(c, id, PROTO_REQ_ring, ring_take(c), 0);
 	return 0;
 }
 

@@ -177,7 +177,7 @@ static int plant_one(struct space *s, struct site *site, const struct found *fou
 	memcpy(site->original, text->bytes, ARCH_TRAP_SIZE);
 	site->known = true;
 	identify(site, found);
-	if (site->flags & PROTO_SITE_LATER && !site->probe)
+	if (site->flags & PROTO_SITE_LATER && !site->probe && !site->back)
 		return 0;
 	if (!s->lifted) {
 		if (!s->probed) {
@@ -207,6 +207,12 @@ void space_plant_later(struct space *s)
 	}
 }
 
+static void drop_probe(struct site *site)
+{
+	site->probe = site->calls = site->awaits = false;
+	memset(site->probes, 0, sizeof(site->probes));
+}
+
 /* What it stood for before it was lifted is over. */
 static void forget_parts(struct site *site)
 {
@@ -214,7 +220,8 @@ static void forget_parts(struct site *site)
 		return;
 	site->own = false;
 	site->flags = 0;
-	site->probe = false;
+	site->back = false;
+	drop_probe(site);
 }
 
 /* Tids recur: it is the thread that has this one when the breakpoint first stands here. */
@@ -231,6 +238,15 @@ static uint64_t thread_serial(struct controller *c, const struct probe *before, 
 	return t ? t->serial : 0;
 }
 
+/* A counter that it had before counts on; another one begins now. */
+static uint32_t since(const struct controller *c, const struct probe *before, uint32_t counter)
+{
+	for (size_t i = 0; i < MAX_SITE_COUNTERS; i++)
+		if (before[i].counter == counter)
+			return before[i].since;
+	return c->plants;
+}
+
 static void describe_probes(struct controller *c, struct site *site, const struct proto_site *from)
 {
 	struct probe before[MAX_SITE_COUNTERS];
@@ -238,7 +254,9 @@ static void describe_probes(struct controller *c, struct site *site, const struc
 	memcpy(before, site->probes, sizeof(before));
 	if (!site->probe)
 		memset(before, 0, sizeof(before));
+	c->plants++;
 	site->probe = true;
+	site->calls = site->awaits = false;
 	site->probe_id = from->id;
 	for (size_t i = 0; i < MAX_SITE_COUNTERS; i++) {
 		pid_t tid = (pid_t)from->thread[i];
@@ -248,14 +266,23 @@ static void describe_probes(struct controller *c, struct site *site, const struc
 			.wants = from->wants[i],
 			.thread = tid,
 			.serial = thread_serial(c, before, tid, from->counter[i]),
+			.returns = from->returns[i],
+			.since = since(c, before, from->counter[i]),
 		};
+		site->awaits = site->awaits || from->returns[i];
+		site->calls = site->calls || from->returns[i] || from->wants[i] & PROTO_PROBE_CALL;
 	}
 }
 
 static void describe(struct controller *c, struct site *site, const struct proto_site *from)
 {
-	if (from->flags & PROTO_SITE_PROBE) {
-		describe_probes(c, site, from);
+	if (from->flags & (PROTO_SITE_PROBE | PROTO_SITE_RETURN)) {
+		if (from->flags & PROTO_SITE_PROBE)
+			describe_probes(c, site, from);
+		if (from->flags & PROTO_SITE_RETURN) {
+			site->back = true;
+			site->refused = false;
+		}
 		/* of an own part that has been looked at when it was told */
 		site->flags &= ~(uint32_t)PROTO_SITE_WITNESS;
 		return;
@@ -276,7 +303,7 @@ static struct site *take(struct controller *c, struct space *s, const struct pro
 	if (*ret_error)
 		return NULL;
 	/* Its object may have been unmapped and mapped anew without a word to us. */
-	if (site && site->planted && from->flags & PROTO_SITE_PROBE && !s->lifted && !is_stepped(s, site) &&
+	if (site && site->planted && from->flags & (PROTO_SITE_PROBE | PROTO_SITE_RETURN) && !s->lifted && !is_stepped(s, site) &&
 	    !trap_stands(s, site))
 		site->planted = false;
 	if (site && site->planted) {
@@ -410,12 +437,13 @@ static void lift_batch(struct space *s, struct search *search, bool forget)
 /* Only its parts that are meant; true: no other is left, the trap is to go. */
 static bool part_with(struct site *site, uint64_t parts)
 {
-	site->probe = false;
-	if (parts & PROTO_SITE_PROBE && site->own && !(site->flags & PROTO_SITE_LATER))
-		return false;
-	if (!(parts & PROTO_SITE_PROBE))
+	if (!parts || parts & PROTO_SITE_PROBE)
+		drop_probe(site);
+	if (!parts || parts & PROTO_SITE_RETURN)
+		site->back = false;
+	if (!parts)
 		site->own = false;
-	return true;
+	return !(site->own && !(site->flags & PROTO_SITE_LATER)) && !site->probe && !site->back;
 }
 
 int space_lift_sites(struct space *s, const unsigned char *addresses, uint32_t count, uint64_t parts,
@@ -449,7 +477,7 @@ int space_lift_sites(struct space *s, const unsigned char *addresses, uint32_t c
 void space_lift_hit(struct space *s, struct site *site)
 {
 	site->own = false;
-	if (site->probe)
+	if (site->probe || site->back)
 		return;
 	if (!s->lifted && trap_stands(s, site))
 		site_write(s, site, false);

@@ -33,7 +33,7 @@ void space_plant_later(struct space *s);
 int space_plant(struct controller *c, struct process *p, const struct proto_site *sites, uint32_t count,
 		uint32_t *ret_planted);
 /*
- * parts: PROTO_SITE_PROBE: only that one, and the trap when no other is left; 0: all. 0, or the first failure; *ret_lifted
+ * parts: PROTO_SITE_PROBE, PROTO_SITE_RETURN: only that one, and the trap when no other is left; 0: all. 0, or the first failure; *ret_lifted
  * counts what there was to lift. The addresses may be misaligned, as they came.
  */
 int space_lift_sites(struct space *s, const unsigned char *addresses, uint32_t count, uint64_t parts,

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "os/procfs.h"
+#include "os/sys.h"
 #include "probe/inside.h"
 #include "process/answer.h"
 
@@ -28,6 +29,8 @@ void probe_put(struct tether_breakpoint *breakpoint)
 	HASH_CLEAR(hh, breakpoint->by_name);
 	while ((spot = STAILQ_FIRST(&breakpoint->spots))) {
 		STAILQ_REMOVE_HEAD(&breakpoint->spots, next);
+		if (spot->by_counter.tbl)
+			HASH_DELETE(by_counter, breakpoint->counters->spots, spot);
 		free(spot);
 	}
 	counters_put(breakpoint->counters);
@@ -35,6 +38,18 @@ void probe_put(struct tether_breakpoint *breakpoint)
 		handle_unpin(breakpoint->process);
 	where_clear(&breakpoint->where);
 	free(breakpoint);
+}
+
+void probe_deliver_call(const struct tether_call *call)
+{
+	struct tether_breakpoint *breakpoint = call->breakpoint;
+	struct table *table = breakpoint->table;
+
+	if (breakpoint->removed)
+		return;
+	pthread_mutex_unlock(&table->lock);
+	breakpoint->call(call, breakpoint->data);
+	pthread_mutex_lock(&table->lock);
 }
 
 void probe_deliver(const struct tether_hit *hit)
@@ -66,6 +81,28 @@ enum tether_answer probe_stop(const struct tether_hit *hit, bool late)
 	return answer;
 }
 
+/* 0, or -ENOMEM: there are not so many. */
+static int take_counters(struct spot *spot)
+{
+	const struct tether_breakpoint *breakpoint = spot->breakpoint;
+	struct counters *counters = breakpoint->counters;
+
+	spot->counter = counters_next(counters, 1);
+	if (!spot->counter)
+		return -ENOMEM;
+	if (breakpoint->flags & TETHER_BREAKPOINT_RETURN) {
+		bool timed = breakpoint->flags & TETHER_BREAKPOINT_LATENCY;
+
+		spot->returns = counters_next(counters, timed ? PROTO_RETURNS_ALL : PROTO_RETURNS_PLAIN);
+		if (!spot->returns)
+			return -ENOMEM;
+	}
+	if (!breakpoint->call)
+		return 0;
+	HASH_ADD(by_counter, counters->spots, counter, sizeof(spot->counter), spot);
+	return spot->by_counter.tbl ? 0 : -ENOMEM;
+}
+
 static struct spot *spot_new(struct tether_breakpoint *breakpoint, const char *object, const struct found *found)
 {
 	size_t object_size = strlen(object) + 1, symbol_size = strlen(found->name) + 1;
@@ -85,10 +122,12 @@ static struct spot *spot_new(struct tether_breakpoint *breakpoint, const char *o
 		free(spot);
 		return known;
 	}
-	spot->counter = counters_next(breakpoint->counters);
-	if (spot->counter)
+	spot->breakpoint = breakpoint;
+	if (take_counters(spot) == 0)
 		HASH_ADD(hh, breakpoint->by_name, key, spot->key_length, spot);
 	if (!spot->hh.tbl) {
+		if (spot->by_counter.tbl)
+			HASH_DELETE(by_counter, breakpoint->counters->spots, spot);
 		free(spot);
 		return NULL;
 	}
@@ -151,6 +190,7 @@ static void each_concerned(struct tether_breakpoint *breakpoint,
 static void take_out(struct tether *process, struct tether_breakpoint *breakpoint, struct operation *operation)
 {
 	place_remove(process, breakpoint, operation);
+	returns_trim(process, operation);
 }
 
 static void put_in(struct tether *process, struct tether_breakpoint *breakpoint, struct operation *operation)
@@ -174,11 +214,17 @@ static int add(struct call *call)
 	if (result < 0)
 		return result;
 	operation->outstanding += (unsigned)result;
+	result = breakpoint->call ? calls_make(family, plain_answer, operation) : 0;
+	if (result < 0)
+		return result;
+	operation->outstanding += (unsigned)result;
 	pthread_mutex_lock(&breakpoint->table->lock);
 	breakpoint->counters = family->counters;
 	breakpoint->counters->users++;
 	result = member_add(process, breakpoint);
 	pthread_mutex_unlock(&breakpoint->table->lock);
+	if (result == 0 && breakpoint->flags & TETHER_BREAKPOINT_STACK)
+		member_map(process);
 	return result == 0 && breakpoint->enabled ? place_all(process, breakpoint, operation) : result;
 }
 
@@ -200,6 +246,7 @@ static void start_enable(struct operation *operation)
 	int result = breakpoint->done && call->enable ? -TETHER_ESTATE : 0;
 	if (result == 0)
 		breakpoint->enabled = call->enable;
+	breakpoint->disabled_ns = os_now_ns();
 	pthread_mutex_unlock(&table->lock);
 	if (result == 0 && !same)
 		each_concerned(breakpoint, call->enable ? put_in : take_out, operation);
@@ -248,9 +295,18 @@ static int run(struct tether_breakpoint *breakpoint, void (*start)(struct operat
 static int check(const struct tether_breakpoint_opts *opts)
 {
 	const uint32_t flags = TETHER_BREAKPOINT_ONCE | TETHER_BREAKPOINT_DISABLED | TETHER_BREAKPOINT_COUNT |
-			       TETHER_BREAKPOINT_FOREVER;
-	bool counts = opts->flags & TETHER_BREAKPOINT_COUNT, called = opts->handler || opts->stop;
+			       TETHER_BREAKPOINT_FOREVER | TETHER_BREAKPOINT_RETURN | TETHER_BREAKPOINT_LATENCY |
+			       TETHER_BREAKPOINT_STACK;
+	bool counts = opts->flags & TETHER_BREAKPOINT_COUNT, called = opts->handler || opts->stop || opts->call;
+	bool returns = opts->flags & TETHER_BREAKPOINT_RETURN;
 
+	if (opts->call && (opts->handler || opts->stop || !opts->where))
+		return -TETHER_EINVALID;
+	if (returns && (opts->handler || opts->stop || opts->ignore || opts->flags & TETHER_BREAKPOINT_ONCE || !opts->where))
+		return -TETHER_EINVALID;
+	if ((opts->flags & TETHER_BREAKPOINT_LATENCY && !returns) ||
+	    (opts->flags & TETHER_BREAKPOINT_STACK && !opts->call))
+		return -TETHER_EINVALID;
 	if (opts->flags & ~flags || opts->reserved || (opts->where != NULL) == (opts->address != 0) ||
 	    (opts->except && !opts->where))
 		return -TETHER_EINVALID;
@@ -298,9 +354,11 @@ static struct tether_breakpoint *breakpoint_new(struct tether *process, const st
 	breakpoint->where.address = opts->address;
 	breakpoint->flags = opts->flags;
 	breakpoint->ignore = opts->ignore;
+	breakpoint->where.calls = opts->flags & TETHER_BREAKPOINT_RETURN;
 	breakpoint->handler = opts->handler;
 	breakpoint->stop = opts->stop;
 	breakpoint->tid = opts->tid;
+	breakpoint->call = opts->call;
 	breakpoint->data = opts->data;
 	breakpoint->users = 1;
 	breakpoint->enabled = !(opts->flags & TETHER_BREAKPOINT_DISABLED);
@@ -375,6 +433,8 @@ int tether_breakpoint_add(struct tether *process, const struct tether_breakpoint
 	result = ready(process, &opts);
 	if (result == 0 && opts.where)
 		result = where_parse(&where, opts.where, opts.except);
+	if (result == 0 && where.offset && opts.flags & TETHER_BREAKPOINT_RETURN)
+		result = -TETHER_EINVALID;
 	if (result == -TETHER_EINVALID)
 		details.cure = "give OBJECT:FUNCTION or OBJECT:FUNCTION+OFFSET";
 	if (result == 0)
@@ -432,146 +492,4 @@ int tether_breakpoint_enable(struct tether_breakpoint *breakpoint, int enabled)
 	result = run(breakpoint, start_enable, enabled != 0);
 	table_leave(table);
 	return result;
-}
-
-/* ---- how it stands --------------------------------------------------------------------------------------- */
-
-/* Called for each use of it; lock held. */
-typedef void use_fn(const struct tether *process, const struct point *point, const struct spot *spot, void *data);
-
-static void each_use(const struct tether_breakpoint *breakpoint, use_fn *visit, void *data)
-{
-	const struct tether *process;
-	struct point *point, *next;
-
-	LIST_FOREACH(process, &breakpoint->table->all, known) {
-		if (!member_of(process, breakpoint))
-			continue;
-		HASH_ITER(hh, process->space->points, point, next)
-			for (size_t i = 0; i < point->uses; i++)
-				if (point->use[i].breakpoint == breakpoint)
-					visit(process, point, point->use[i].spot, data);
-	}
-}
-
-static void count_use(const struct tether *process, const struct point *point, const struct spot *spot, void *data)
-{
-	struct tether_breakpoint_info *info = data;
-
-	(void)process;
-	(void)spot;
-	if (point->planted)
-		info->standing++;
-	else
-		info->inactive++;
-}
-
-int tether_breakpoint_info_get(struct tether_breakpoint *breakpoint, struct tether_breakpoint_info *ret)
-{
-	struct tether_breakpoint_info info = { 0 };
-	size_t size = ret->size;
-	int result;
-
-	if (size < sizeof(size_t) + sizeof(uint64_t))
-		return -TETHER_EINVALID;
-	result = table_enter(breakpoint->table);
-	if (result < 0)
-		return result;
-	info.hits = breakpoint_hits(breakpoint);
-	info.functions = breakpoint->spot_count;
-	info.enabled = breakpoint->enabled;
-	info.done = breakpoint->done;
-	info.missed = breakpoint->missed;
-	each_use(breakpoint, count_use, &info);
-	table_leave(breakpoint->table);
-	info.size = size;
-	memcpy(ret, &info, size < sizeof(info) ? size : sizeof(info));
-	return 0;
-}
-
-/* Told when the lock is given up: the callback may call anything. */
-struct listing {
-	struct tether_breakpoint *breakpoint;
-	struct tether_breakpoint_place *place;
-	size_t count, room;
-};
-
-static void list(struct listing *listing, const struct spot *spot, struct tether_breakpoint_place place)
-{
-	place.size = sizeof(place);
-	place.object = spot->object;
-	place.symbol = spot->symbol;
-	place.offset = spot->offset;
-	place.hits = counters_read(listing->breakpoint->counters, spot->counter);
-	if (listing->place && listing->count < listing->room)
-		listing->place[listing->count] = place;
-	listing->count++;
-}
-
-static void list_use(const struct tether *process, const struct point *point, const struct spot *spot, void *data)
-{
-	list(data, spot, (struct tether_breakpoint_place){
-				 .pid = process->pid, .address = point->address, .standing = point->planted });
-}
-
-static void list_places(struct listing *listing)
-{
-	each_use(listing->breakpoint, list_use, listing);
-}
-
-static void count_standing(const struct tether *process, const struct point *point, const struct spot *spot, void *data)
-{
-	(void)process;
-	(void)data;
-	/* spots are this breakpoint's own, and only counted while the lock is held */
-	((struct spot *)(uintptr_t)spot)->standing += point->planted;
-}
-
-static void list_functions(struct listing *listing)
-{
-	struct spot *spot;
-
-	STAILQ_FOREACH(spot, &listing->breakpoint->spots, next)
-		spot->standing = 0;
-	each_use(listing->breakpoint, count_standing, NULL);
-	STAILQ_FOREACH(spot, &listing->breakpoint->spots, next)
-		list(listing, spot, (struct tether_breakpoint_place){ .standing = spot->standing });
-}
-
-static int visit_all(struct tether_breakpoint *breakpoint, void (*fill)(struct listing *), tether_place_fn *visit,
-		     void *data)
-{
-	struct listing listing = { .breakpoint = breakpoint };
-	struct table *table = breakpoint->table;
-	int result = visit ? table_enter(table) : -TETHER_EINVALID;
-
-	if (result < 0)
-		return result;
-	fill(&listing);
-	listing.room = listing.count;
-	listing.place = calloc(listing.room + 1, sizeof(*listing.place));
-	listing.count = 0;
-	if (listing.place)
-		fill(&listing);
-	probe_get(breakpoint);
-	pthread_mutex_unlock(&table->lock);
-	if (!listing.place)
-		result = -ENOMEM;
-	for (size_t i = 0; i < listing.count && result == 0; i++)
-		result = visit(&listing.place[i], data);
-	free(listing.place);
-	pthread_mutex_lock(&table->lock);
-	probe_put(breakpoint);
-	table_leave(table);
-	return result;
-}
-
-int tether_breakpoint_places(struct tether_breakpoint *breakpoint, tether_place_fn *visit, void *data)
-{
-	return visit_all(breakpoint, list_places, visit, data);
-}
-
-int tether_breakpoint_functions(struct tether_breakpoint *breakpoint, tether_place_fn *visit, void *data)
-{
-	return visit_all(breakpoint, list_functions, visit, data);
 }

@@ -15,19 +15,30 @@
 #include "os/sys.h"
 #include "probe/inside.h"
 
-static int sealed_file(void)
+int sealed_file(const char *name, size_t bytes)
 {
-	long file = sys(memfd_create, "tether-counters", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	long file = sys(memfd_create, name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
 	if (file < 0)
-		return (int)file;
-	long result = sys(ftruncate, file, COUNTERS_BYTES);
+		return file == -EMFILE || file == -ENFILE ? (int)file : -ENOMEM;
+	long result = sys(ftruncate, file, bytes);
 	if (result == 0)
 		result = sys(fcntl, file, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
 	if (result == 0)
 		return (int)file;
 	sys(close, file);
-	return (int)result;
+	return -ENOMEM;
+}
+
+void *sealed_map(int file, size_t bytes, int protection)
+{
+	void *at = mmap(NULL, bytes, protection, MAP_SHARED, file, 0);
+
+	if (at == MAP_FAILED)
+		return NULL;
+	/* A forked child of the host has no use for it. */
+	(void)madvise(at, bytes, MADV_DONTFORK);
+	return at;
 }
 
 static struct counters *map(int file)
@@ -37,13 +48,11 @@ static struct counters *map(int file)
 
 	if (counters == NULL)
 		return NULL;
-	at = mmap(NULL, COUNTERS_BYTES, PROT_READ, MAP_SHARED, file, 0);
-	if (at == MAP_FAILED) {
+	at = sealed_map(file, COUNTERS_BYTES, PROT_READ);
+	if (at == NULL) {
 		free(counters);
 		return NULL;
 	}
-	/* A forked child of the host has no use for it. */
-	(void)madvise(at, COUNTERS_BYTES, MADV_DONTFORK);
 	counters->users = 1;
 	counters->value = at;
 	counters->used = 1; /* 0 is none */
@@ -57,9 +66,9 @@ int counters_make(struct family *family, answer_fn *answered, struct operation *
 
 	if (family->counters)
 		return 0;
-	file = sealed_file();
+	file = sealed_file("tether-counters", COUNTERS_BYTES);
 	if (file < 0)
-		return file == -EMFILE || file == -ENFILE ? file : -ENOMEM;
+		return file;
 	struct counters *counters = map(file);
 	if (counters == NULL) {
 		sys(close, file);
@@ -84,9 +93,14 @@ void counters_put(struct counters *counters)
 	free(counters);
 }
 
-uint32_t counters_next(struct counters *counters)
+uint32_t counters_next(struct counters *counters, uint32_t count)
 {
-	return counters->used < MAX_COUNTERS ? counters->used++ : 0;
+	uint32_t first = counters->used;
+
+	if (count > MAX_COUNTERS - first)
+		return 0;
+	counters->used += count;
+	return first;
 }
 
 uint64_t counters_read(const struct counters *counters, uint32_t index)

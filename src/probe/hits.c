@@ -12,6 +12,7 @@ static void new_code(struct tether *process)
 	struct host *host = process->table->host;
 	int result = place_all(process, NULL, NULL);
 
+	member_map(process);
 	if (result < 0)
 		host->log(host, 1, "breakpoints of %lld: %s", (long long)process->pid, tether_strerror(result));
 }
@@ -148,6 +149,7 @@ static void ended(struct family *family)
 	pthread_mutex_lock(&family->table->lock);
 	counters_put(family->counters);
 	pthread_mutex_unlock(&family->table->lock);
+	calls_free(family);
 }
 
 static void end(struct table *table)
@@ -165,6 +167,8 @@ const struct probe_hooks probe_hooks = {
 	.executed = executed,
 	.forked = forked,
 	.hit = hit,
+	.caller = returns_asked,
+	.calls = calls_take,
 	.gone = gone,
 	.ended = ended,
 	.end = end,

@@ -12,6 +12,7 @@
 #define PROBE_INSIDE_H
 
 #include "probe/probe.h"
+#include "process/call_stack.h"
 #include "process/handle.h"
 
 /* Shared with one controller; counted, under table->lock: breakpoints read it after the family has gone. */
@@ -19,6 +20,7 @@ struct counters {
 	unsigned users;
 	uint64_t *value;
 	uint32_t used;
+	struct spot *spots;          /* uthash: of breakpoints that records of calls are for, by counter */
 };
 enum { COUNTERS_BYTES = MAX_COUNTERS * sizeof(uint64_t) };
 
@@ -27,11 +29,14 @@ struct where {
 	char *object, *function; /* owned, one block; NULL: by address */
 	char **except;           /* owned; ends with NULL. NULL: none */
 	uint64_t offset, address;
+	bool calls;              /* what is called only, not what is jumped to */
 };
 
 struct spot {
 	STAILQ_ENTRY(spot) next;
-	uint32_t counter;
+	struct tether_breakpoint *breakpoint;
+	uint32_t counter, returns;   /* returns: the first of its own; 0: they are not wanted */
+	UT_hash_handle by_counter;
 	uint32_t standing;           /* while functions are listed */
 	uint64_t offset;
 	const char *object, *symbol; /* behind it */
@@ -51,8 +56,10 @@ struct tether_breakpoint {
 	tether_hit_fn *handler;
 	tether_stop_fn *stop;
 	int64_t tid;                 /* 0: of all threads */
+	tether_call_fn *call;
 	void *data;
 	/* under table->lock */
+	uint64_t disabled_ns;        /* when that was, of one that is not enabled */
 	unsigned users;              /* the client, queued records, running calls */
 	bool enabled, done, removed, listed;
 	uint64_t seen;               /* hits that were told of, one after the other */
@@ -69,6 +76,7 @@ struct member {
 struct members {
 	size_t count, room;
 	struct member *member;
+	struct call_map *map;        /* a reference: what is mapped, where stacks of calls are wanted; or NULL */
 };
 
 /* ---- where.c ---- */
@@ -93,8 +101,12 @@ int where_find(const struct where *where, const struct view_object *object, stru
 int counters_make(struct family *family, answer_fn *answered, struct operation *operation);
 /* Lock held. */
 void counters_put(struct counters *counters);
-/* The next free one; 0: there is none. */
-uint32_t counters_next(struct counters *counters);
+/* The first of the next free ones; 0: there are not so many. */
+uint32_t counters_next(struct counters *counters, uint32_t count);
+/* A sealed file in memory, which a controller maps: a descriptor of the private table, or negative. */
+int sealed_file(const char *name, size_t bytes);
+/* All of it, or NULL. */
+void *sealed_map(int file, size_t bytes, int protection);
 uint64_t counters_read(const struct counters *counters, uint32_t index);
 
 /* ---- place.c (control thread, lock not held) ---- */
@@ -114,12 +126,40 @@ int place_copy(struct tether *child, const struct tether *parent, bool late);
 void progress_begin(struct tether *process, uint64_t total);
 void progress_add(struct tether *process, uint64_t count);
 
+/* A request about addresses, and its answer. An operation that nobody waits for: it carries what the answer needs. */
+struct batch {
+	struct operation operation; /* process: pinned; other: who waits, or NULL */
+	struct space *space;        /* a reference: the process may have another by then */
+	size_t count;
+	vaddr_t address[];
+};
+struct batch *batch_new(struct tether *process, size_t count, struct operation *waiter);
+void batch_end(struct batch *batch);
+
+/* ---- returns.c (control thread, lock not held) ---- */
+/* A thread asks whether functions return to there. */
+void returns_asked(struct tether *process, const struct proto_ev_caller *from);
+/* When nothing in its space waits for returns any more: lift what stands for them. */
+void returns_trim(struct tether *process, struct operation *operation);
+/* What was mapped there is gone. */
+void returns_drop(struct tether *process, vaddr_t low, vaddr_t high);
+void returns_copy(struct tether *child, const struct tether *parent);
+
+/* ---- ring.c ---- */
+/* Made and told to the controller, at a family's first breakpoint with `call`. As counters_make(). */
+int calls_make(struct family *family, answer_fn *answered, struct operation *operation);
+/* The hook: control thread, lock not held. */
+void calls_take(struct family *family, uint64_t heard, bool sleeps);
+void calls_free(struct family *family);
+
 /* ---- member.c ---- */
 /* Lock held. 0, -ENOMEM. */
 int member_add(struct tether *process, struct tether_breakpoint *breakpoint);
 void member_remove(struct tether *process, const struct tether_breakpoint *breakpoint);
 int member_copy(struct tether *child, const struct tether *parent);
 void members_free(struct tether *process);
+/* Something is mapped otherwise: for the stacks of calls to come. Control thread, lock not held. */
+void member_map(struct tether *process);
 bool member_of(const struct tether *process, const struct tether_breakpoint *breakpoint);
 
 /* ---- breakpoint.c ---- */

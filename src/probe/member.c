@@ -62,6 +62,8 @@ int member_copy(struct tether *child, const struct tether *parent)
 	if (make(child, parent->members->count) < 0)
 		return -ENOMEM;
 	child->members->count = parent->members->count;
+	call_map_put(child->members->map);
+	child->members->map = call_map_get(parent->members->map);
 	memcpy(child->members->member, parent->members->member, parent->members->count * sizeof(struct member));
 	return 0;
 }
@@ -70,9 +72,29 @@ void members_free(struct tether *process)
 {
 	if (process->members == NULL)
 		return;
+	call_map_put(process->members->map);
 	free(process->members->member);
 	free(process->members);
 	process->members = NULL;
+}
+
+void member_map(struct tether *process)
+{
+	const struct members *members = process->members;
+	struct call_map *map = NULL, *before;
+	bool wanted = false;
+
+	for (size_t i = 0; members && i < members->count; i++)
+		wanted = wanted || members->member[i].breakpoint->flags & TETHER_BREAKPOINT_STACK;
+	if (!members || (!wanted && !members->map))
+		return;
+	if (wanted)
+		map = call_map_read(process);
+	pthread_mutex_lock(&process->table->lock);
+	before = process->members->map;
+	process->members->map = map;
+	pthread_mutex_unlock(&process->table->lock);
+	call_map_put(before);
 }
 
 bool member_of(const struct tether *process, const struct tether_breakpoint *breakpoint)

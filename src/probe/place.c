@@ -18,14 +18,6 @@
 
 /* ---- requests -------------------------------------------------------------------------------------------- */
 
-/* One message and its answer. An operation that nobody waits for: it carries what the answer needs. */
-struct batch {
-	struct operation operation; /* process: pinned; other: who waits, or NULL */
-	struct space *space;        /* a reference: the process may have another by then */
-	size_t count;
-	vaddr_t address[];
-};
-
 static struct point *point_at(const struct space *space, vaddr_t address)
 {
 	struct point *point;
@@ -41,7 +33,7 @@ static void arrived(struct operation *waiter)
 	operation_put(waiter);
 }
 
-static struct batch *batch_new(struct tether *process, size_t count, struct operation *waiter)
+struct batch *batch_new(struct tether *process, size_t count, struct operation *waiter)
 {
 	struct batch *batch = (struct batch *)operation_new_sized(process->table, NULL,
 								   sizeof(*batch) + count * sizeof(vaddr_t));
@@ -61,7 +53,7 @@ static struct batch *batch_new(struct tether *process, size_t count, struct oper
 	return batch;
 }
 
-static void batch_end(struct batch *batch)
+void batch_end(struct batch *batch)
 {
 	arrived(batch->operation.other);
 	batch->operation.other = NULL;
@@ -72,7 +64,7 @@ static void batch_end(struct batch *batch)
 /* Lock held. Nobody uses it and nothing is on its way. */
 static void forget(struct batch *batch, struct point *point)
 {
-	plant_forget(batch->space, point->address);
+	plant_forget(batch->space, point->address, SITE_PART_PROBE);
 	HASH_DEL(batch->space->points, point);
 	free(point);
 }
@@ -139,7 +131,11 @@ static bool describe(const struct space *space, vaddr_t address, struct probe_si
 		ret->counter[i] = point->use[i].spot->counter;
 		ret->thread[i] = (uint32_t)breakpoint->tid;
 		ret->wants[i] = (breakpoint->handler ? PROTO_PROBE_REPORT : 0) | (breakpoint->stop ? PROTO_PROBE_ASK : 0) |
-				(breakpoint->flags & TETHER_BREAKPOINT_FOREVER ? PROTO_PROBE_FOREVER : 0);
+				(breakpoint->flags & TETHER_BREAKPOINT_FOREVER ? PROTO_PROBE_FOREVER : 0) |
+				(breakpoint->call ? PROTO_PROBE_CALL : 0) |
+				(breakpoint->flags & TETHER_BREAKPOINT_STACK ? PROTO_PROBE_STACK : 0) |
+				(breakpoint->flags & TETHER_BREAKPOINT_LATENCY ? PROTO_PROBE_LATENCY : 0);
+		ret->returns[i] = point->use[i].spot->returns;
 	}
 	return true;
 }
@@ -418,6 +414,8 @@ static void drop_range(struct tether *process, const struct placed *gone)
 {
 	struct point *point, *next;
 
+	returns_drop(process, gone->low, gone->high);
+
 	pthread_mutex_lock(&process->table->lock);
 	HASH_ITER(hh, process->space->points, point, next)
 	{
@@ -576,6 +574,8 @@ int place_copy(struct tether *child, const struct tether *parent, bool late)
 		child->space->placed = placed;
 		child->space->placed_count = from->placed_count;
 	}
+	returns_copy(child, parent);
 	place_send(child, NULL);
+	returns_trim(child, NULL);
 	return result;
 }

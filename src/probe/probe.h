@@ -26,5 +26,6 @@ void probe_put(struct tether_breakpoint *breakpoint);
 void probe_deliver(const struct tether_hit *hit);
 /* The same of a hit whose thread stands, or stands no more: late. */
 enum tether_answer probe_stop(const struct tether_hit *hit, bool late);
+void probe_deliver_call(const struct tether_call *call);
 
 #endif

@@ -107,9 +107,12 @@ struct finding {
 	void *data;
 };
 
-static bool is_code(const struct symbol *symbol, bool pattern)
+static bool is_code(const struct where *where, const struct symbol *symbol, bool pattern)
 {
 	if (symbol->flags & (SYMBOL_IS_PLT | SYMBOL_IS_JIT))
+		return false;
+	/* A part of a function that the compiler has put elsewhere: no call, and no return address at its beginning. */
+	if (where->calls && strstr(symbol->name, ".cold"))
 		return false;
 	/* What has no type may be data: taken by its whole name only. */
 	return symbol->type == SYMBOL_FUNCTION || (symbol->type == SYMBOL_UNTYPED && !pattern);
@@ -130,7 +133,7 @@ static int visit(const struct symbol *symbol, void *data)
 	const char *name = symbol->name;
 	struct symbol best;
 
-	if (!is_code(symbol, finding->pattern) || symbol->address == finding->last)
+	if (!is_code(where, symbol, finding->pattern) || symbol->address == finding->last)
 		return 0;
 	if (finding->pattern ? fnmatch(where->function, name, 0) != 0 : strcmp(where->function, name) != 0)
 		return 0;

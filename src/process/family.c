@@ -172,6 +172,13 @@ static void protocol_broken(struct family *family)
 	family_end(family, "the controller broke the protocol");
 }
 
+/* Calls that were recorded before the event that comes next. */
+static void calls(struct family *family, uint64_t heard, bool sleeps)
+{
+	if (family->calls)
+		family->table->hooks->calls(family, heard, sleeps);
+}
+
 void family_receive(struct family *family)
 {
 	_Alignas(8) unsigned char message[PROTO_MESSAGE_MAX];
@@ -195,7 +202,10 @@ void family_receive(struct family *family)
 			return;
 		}
 		if (header->type > 256) {
+			calls(family, family->heard++, false);
 			lock_event(family, message, (size_t)length);
+			if (header->type == PROTO_EV_calls)
+				calls(family, family->heard, true);
 		} else if (!answer_arrived(family, header, header + 1)) {
 			protocol_broken(family);
 			return;
@@ -354,6 +364,7 @@ void family_end(struct family *family, const char *reason)
 
 	if (family->dead)
 		return;
+	calls(family, UINT64_MAX, false);
 	lock_family_ends(family);
 	family->dead = true;
 	if (!family->released)

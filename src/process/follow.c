@@ -617,6 +617,24 @@ static void event_blocked(struct family *family, struct tether *process, const v
 	follow_post(family, &event);
 }
 
+static void event_caller(struct family *family, struct tether *process, const void *body)
+{
+	const struct proto_ev_caller *from = body;
+
+	if (process->members)
+		process->table->hooks->caller(process, from);
+	else if (from->event.question)
+		family_answer(family, from->event.question, PROTO_GO);
+}
+
+/* What it tells of is looked at after each event. */
+static void event_calls(struct family *family, struct tether *process, const void *body)
+{
+	(void)family;
+	(void)process;
+	(void)body;
+}
+
 static void event_stats(struct family *family, struct tether *process, const void *body)
 {
 	const struct proto_ev_stats *from = body;
@@ -630,7 +648,7 @@ static void event_stats(struct family *family, struct tether *process, const voi
 /* Kinds that make sense without a handle: a process that was never reported, or was let go meanwhile. */
 static bool needs_no_process(uint32_t type)
 {
-	return type == PROTO_EV_fork || type == PROTO_EV_dropped || type == PROTO_EV_stats;
+	return type == PROTO_EV_fork || type == PROTO_EV_dropped || type == PROTO_EV_stats || type == PROTO_EV_calls;
 }
 
 void follow_event(struct family *family, const struct proto_header *header, const void *body)

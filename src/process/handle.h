@@ -39,6 +39,7 @@ struct attendance;
 struct operation;
 struct copies;
 struct stack_pool;
+struct call_stack;
 
 /* A block of strings shared by several owners: environments. Counted atomically. */
 struct blob {
@@ -50,7 +51,7 @@ struct blob {
 
 /* The sites that this library planted in one address space; vfork children share their parent's. */
 struct site {
-	uint64_t id;
+	uint32_t parts;               /* enum site_part: who has it */
 	vaddr_t address;
 	uint8_t home[ARCH_TRAP_SIZE]; /* the victim's own bytes under the trap */
 	UT_hash_handle hh;            /* by address */
@@ -61,10 +62,12 @@ struct space {
 	struct point *points;         /* of breakpoints (hooks.h); by address */
 	struct placed *placed;        /* owned */
 	size_t placed_count;
+	struct caller *callers;       /* where functions return to (hooks.h); by address */
 };
 
 /* Ids of the sites that the library itself needs; clients' ids follow. */
-enum { SITE_LINKER = 1, SITE_MAIN = 2, SITE_PROBE = 3, SITE_FIRST_FREE = 16 };
+enum { SITE_LINKER = 1, SITE_MAIN = 2, SITE_PROBE = 3, SITE_RETURN = 4, SITE_FIRST_FREE = 16 };
+enum site_part { SITE_PART_OWN = 1, SITE_PART_PROBE = 2, SITE_PART_RETURN = 4 };
 
 struct tether {
 	struct table *table;
@@ -152,6 +155,8 @@ struct family {
 	bool welcomed;               /* hello checked */
 	bool late;                   /* what is acted on was kept (lock.c): answers that came after it were not */
 	struct counters *counters;   /* src/probe; NULL: no breakpoint was ever added */
+	struct calls *calls;         /* src/probe; NULL: none that records calls */
+	uint64_t heard;              /* events that have come */
 	struct rtld_cache *cache;
 	struct image *rehearsed;     /* owned: what the created victim's first exec is expected to be */
 };
@@ -242,6 +247,8 @@ struct host {
 	const char *const *controller_arguments;
 	/* Queue a hit of a breakpoint; take back those of one. Lock held. */
 	void (*post_hit)(struct host *host, const struct tether_hit *hit);
+	/* The same of a call, with its stack: length bytes of a struct proto_call_stack. False: there is no room for it. */
+	bool (*post_call)(struct host *host, const struct tether_call *call, const struct call_stack *stack);
 	void (*purge_hits)(struct host *host, const struct tether_breakpoint *breakpoint);
 	/* Have the handlers of a stop called; takes it. Lock held. */
 	void (*post_stop)(struct host *host, struct stop *stop);
@@ -521,7 +528,7 @@ void plant_hide(const struct tether *process, vaddr_t address, uint8_t *bytes, s
  */
 struct probe_site {
 	vaddr_t address;
-	uint32_t counter[MAX_SITE_COUNTERS];
+	uint32_t counter[MAX_SITE_COUNTERS], returns[MAX_SITE_COUNTERS];
 	uint32_t thread[MAX_SITE_COUNTERS]; /* 0: any */
 	uint8_t wants[MAX_SITE_COUNTERS];   /* set of PROTO_PROBE_* */
 };
@@ -529,8 +536,8 @@ int plant_probe(struct tether *process, const struct probe_site *sites, size_t c
 		struct operation *operation);
 /* Lock held: these bytes of the victim's are others now, under its traps too. */
 void plant_changed(struct space *space, vaddr_t address, const uint8_t *bytes, size_t length);
-/* A site of that kind is lifted, and the victim's bytes stand. Lock held. */
-void plant_forget(struct space *space, vaddr_t address);
+/* That part of a site is lifted, and where there is no other, the victim's bytes stand. Lock held. */
+void plant_forget(struct space *space, vaddr_t address, enum site_part part);
 /* Long before the first plant: who waits for an answer is to wait on. */
 void plant_comes(struct tether *process);
 

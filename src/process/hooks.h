@@ -26,6 +26,7 @@ struct family;
 struct tether_breakpoint;
 struct spot;
 struct members;
+struct call_stack;
 
 /* An address of one space, and who has a breakpoint there. Changed by the control thread under table->lock. */
 struct point {
@@ -38,6 +39,15 @@ struct point {
 	bool planted;     /* as last answered */
 	bool changed;     /* the controller is to be told of its uses */
 	unsigned waiting; /* requests about it that are not answered */
+	UT_hash_handle hh;
+};
+
+/*
+ * Where functions of one space return to, and a site stands or has been asked for. Until nothing there waits for returns,
+ * or its object goes. As a point.
+ */
+struct caller {
+	vaddr_t address;
 	UT_hash_handle hh;
 };
 
@@ -55,6 +65,10 @@ struct probe_hooks {
 	void (*forked)(struct tether *child, struct tether *parent, bool shares_memory, bool late);
 	/* True: its thread stands until a handler has answered (host->post_stop). */
 	bool (*hit)(struct tether *process, const struct proto_ev_hit *from);
+	/* A thread stands until it is answered where its call will come back to. */
+	void (*caller)(struct tether *process, const struct proto_ev_caller *from);
+	/* Records of calls, as far as they were made before that many events had come; sleeps: none is waited for awake. */
+	void (*calls)(struct family *family, uint64_t heard, bool sleeps);
 	/* Ended, lost or let go: lock held. */
 	void (*gone)(struct tether *process);
 	/* A family that has no member any more. */

@@ -42,6 +42,12 @@ void space_put(struct space *space)
 		HASH_DEL(space->points, point);
 		free(point);
 	}
+	struct caller *caller, *next_caller;
+	HASH_ITER(hh, space->callers, caller, next_caller)
+	{
+		HASH_DEL(space->callers, caller);
+		free(caller);
+	}
 	free(space->placed);
 	free(space);
 }
@@ -68,11 +74,9 @@ static struct site *site_add(struct space *space, const struct site *like)
 			free(site);
 			return NULL;
 		}
-		site->id = like->id;
+		site->parts = 0;
 	}
-	/* The library's own goes before a breakpoint's: it stays when that is lifted. */
-	if (like->id != SITE_PROBE)
-		site->id = like->id;
+	site->parts |= like->parts;
 	memcpy(site->home, like->home, sizeof(site->home));
 	return site;
 }
@@ -94,9 +98,14 @@ struct space *space_copy(const struct space *space)
 	return copy;
 }
 
+static uint32_t part_of(uint64_t id)
+{
+	return id == SITE_PROBE ? SITE_PART_PROBE : id == SITE_RETURN ? SITE_PART_RETURN : SITE_PART_OWN;
+}
+
 static bool note(struct tether *process, vaddr_t address, uint64_t id, const uint8_t *home)
 {
-	struct site site = { .id = id, .address = address };
+	struct site site = { .parts = part_of(id), .address = address };
 
 	memcpy(site.home, home, sizeof(site.home));
 	pthread_mutex_lock(&process->table->lock);
@@ -284,6 +293,7 @@ static void prepare_probes(struct tether *process, const struct probe_site *site
 		memcpy(site->counter, sites[i].counter, sizeof(site->counter));
 		memcpy(site->thread, sites[i].thread, sizeof(site->thread));
 		memcpy(site->wants, sites[i].wants, sizeof(site->wants));
+		memcpy(site->returns, sites[i].returns, sizeof(site->returns));
 		++*items;
 	}
 }
@@ -332,11 +342,14 @@ void plant_comes(struct tether *process)
 		(void)family_send(process->family, PROTO_REQ_plant, &nothing, NULL, 0, NULL, NULL);
 }
 
-void plant_forget(struct space *space, vaddr_t address)
+void plant_forget(struct space *space, vaddr_t address, enum site_part part)
 {
 	struct site *site = site_at(space, address);
 
-	if (site && site->id == SITE_PROBE) {
+	if (!site)
+		return;
+	site->parts &= ~(uint32_t)part;
+	if (!site->parts) {
 		HASH_DEL(space->sites, site);
 		free(site);
 	}

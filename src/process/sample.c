@@ -8,6 +8,7 @@
 #include "base/limits.h"
 #include "os/memory.h"
 #include "os/sys.h"
+#include "process/call_stack.h"
 #include "process/names.h"
 #include "process/stack.h"
 
@@ -95,7 +96,7 @@ static void fill(struct tether_sample *sample, struct stack_map *map, const stru
 	}
 }
 
-static struct tether_sample *make(const struct proto_ev_sample *from, uint64_t image, struct stack_map *map,
+static struct tether_sample *make(int64_t tid, uint64_t t_ns, uint64_t image, struct stack_map *map,
 				  const struct stack_copy *copy, bool cut, struct stack_frame *frames)
 {
 	enum stack_end end = STACK_WHOLE;
@@ -105,8 +106,8 @@ static struct tether_sample *make(const struct proto_ev_sample *from, uint64_t i
 	if (!sample)
 		return NULL;
 	sample->users = 1;
-	sample->tid = from->event.tid;
-	sample->t_ns = from->event.t_ns;
+	sample->tid = tid;
+	sample->t_ns = t_ns;
 	sample->image = image;
 	sample->end = frames_end_of(end, cut);
 	sample->count = count;
@@ -171,7 +172,7 @@ static struct tether_sample *look(struct tether *process, const struct proto_ev_
 	if (!copy_stacks(&copy, from->event.tid, bytes, &whole) ||
 	    stack_map_read(process->table->stacks, from->event.tid, &memory, &map) < 0)
 		return NULL;
-	sample = make(from, process->exec_serial, map, &copy, !whole, frames);
+	sample = make(from->event.tid, from->event.t_ns, process->exec_serial, map, &copy, !whole, frames);
 	stack_map_free(map);
 	return sample;
 }
@@ -361,4 +362,106 @@ int tether_event_stack(const struct tether_event *event, uint32_t flags, tether_
 	free(named);
 	free(frames);
 	return result;
+}
+
+/* ---- calls ----------------------------------------------------------------------------------------------- */
+
+struct call_map {
+	unsigned users;
+	int64_t pid;
+	uint64_t image;
+	struct view *view; /* a reference; NULL: not known */
+	struct stack_map *map;
+};
+
+static ssize_t read_process(void *data, vaddr_t address, void *buffer, size_t length)
+{
+	const struct call_map *map = data;
+
+	return os_read_memory(map->pid, address, buffer, length);
+}
+
+struct call_map *call_map_read(struct tether *process)
+{
+	struct call_map *map = calloc(1, sizeof(*map));
+	const struct reader memory = { .read = read_process, .data = map };
+	struct looking looking;
+
+	if (!map)
+		return NULL;
+	map->users = 1;
+	map->pid = process->pid;
+	map->image = process->exec_serial;
+	if (stack_map_read(process->table->stacks, process->pid, &memory, &map->map) < 0) {
+		free(map);
+		return NULL;
+	}
+	stack_map_open(map->map);
+	if (names_look(process, false, &looking) == 0)
+		map->view = view_get(looking.view);
+	names_put(&looking);
+	return map;
+}
+
+struct call_map *call_map_get(struct call_map *map)
+{
+	if (map)
+		__atomic_fetch_add(&map->users, 1, __ATOMIC_RELAXED);
+	return map;
+}
+
+void call_map_put(struct call_map *map)
+{
+	if (!map || __atomic_sub_fetch(&map->users, 1, __ATOMIC_ACQ_REL))
+		return;
+	stack_map_free(map->map);
+	view_put(map->view);
+	free(map);
+}
+
+/* Unwound by who asks for it. */
+static struct tether_sample *sample_of_call(const struct tether_call *call, const struct call_stack *stack,
+					    struct stack_frame *frames)
+{
+	const struct proto_call_stack *head = &stack->head;
+	struct stack_copy copy = { .known = STACK_ALL_REGISTERS, .windows = head->length != 0 };
+	struct tether_sample *sample;
+
+	if (head->tag != ARCH_X86_64 || head->regs_size > sizeof(copy.regs.u.bytes) || !stack->map)
+		return NULL;
+	copy.regs.tag = head->tag;
+	copy.regs.size = head->regs_size;
+	memcpy(copy.regs.u.bytes, stack->bytes, head->regs_size);
+	copy.pc = arch_pc(&copy.regs);
+	copy.sp = arch_sp(&copy.regs);
+	copy.window[0] = (struct stack_window){ head->address, head->length, stack->bytes + head->regs_size };
+	sample = make(call->tid, call->t_ns, stack->map->image, stack->map->map, &copy, !head->whole, frames);
+	if (sample)
+		sample->view = view_get(stack->map->view);
+	return sample;
+}
+
+int call_stack_visit(const struct tether_call *call, const struct call_stack *stack, uint32_t flags,
+		     tether_stack_fn *visit, void *data)
+{
+	struct stack_frame *frames = calloc(MAX_EVENT_FRAMES, sizeof(*frames));
+	struct tether_event event = { .pid = call->pid, .tid = call->tid, .process = call->process };
+	int result;
+
+	if (!frames)
+		return -ENOMEM;
+	event.stack = sample_of_call(call, stack, frames);
+	free(frames);
+	result = tether_event_stack(&event, flags, visit, data);
+	sample_put(event.stack);
+	return result;
+}
+
+int tether_call_stack(const struct tether_call *call, uint32_t flags, tether_stack_fn *visit, void *data)
+{
+	const struct call_stack *stack = (const struct call_stack *)(uintptr_t)call->reserved;
+
+	if (flags & ~(uint32_t)(TETHER_SNAPSHOT_NO_NAMES | TETHER_SNAPSHOT_RAW_NAMES) || !visit)
+		return -TETHER_EINVALID;
+	return stack ? call_stack_visit(call, stack, flags, visit, data) : -TETHER_ENOTFOUND;
 }

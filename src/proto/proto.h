@@ -145,12 +145,29 @@ enum {
 	 * its own (of the id that it was planted with) where one of them wants it. One plant or lift of a part leaves the other.
 	 */
 	PROTO_SITE_PROBE = 1 << 9,
+	/*
+	 * A third part: functions return to there. At a hit the calls of its thread that come back there are counted and told
+	 * of, as the probes of these functions want it (proto_site.returns).
+	 */
+	PROTO_SITE_RETURN = 1 << 11,
+};
+/* Counters of the returns of one function, one behind the other from proto_site.returns on. */
+enum {
+	PROTO_RETURNS = 0,         /* how many */
+	PROTO_RETURNS_MISSED,      /* calls that nobody waits for */
+	PROTO_RETURNS_PLAIN,       /* so many without latencies */
+	PROTO_RETURNS_NS = PROTO_RETURNS_PLAIN,
+	PROTO_RETURNS_BUCKET,      /* [n]: 2^n <= ns < 2^(n+1) */
+	PROTO_RETURNS_ALL = PROTO_RETURNS_BUCKET + 64,
 };
 /* What one breakpoint of a site wants of a hit, beside being counted. */
 enum {
 	PROTO_PROBE_REPORT = 1 << 0, /* a hit event */
 	PROTO_PROBE_ASK = 1 << 1,    /* with a question: one for all that stand there, before the library's own part is told */
 	PROTO_PROBE_FOREVER = 1 << 2, /* with ASK: without a deadline */
+	PROTO_PROBE_CALL = 1 << 3,   /* a record in the ring; where returns are wanted, of these too */
+	PROTO_PROBE_STACK = 1 << 4,  /* with a copy of registers and stack */
+	PROTO_PROBE_LATENCY = 1 << 5, /* the counters of returns have all of PROTO_RETURNS_* */
 };
 struct proto_site {
 	uint64_t address;
@@ -161,6 +178,7 @@ struct proto_site {
 	uint32_t counter[MAX_SITE_COUNTERS]; /* PROBE: indexes into the shared counters; 0: none */
 	uint32_t thread[MAX_SITE_COUNTERS];  /* only hits of this one concern the counter beside it; 0: of all */
 	uint8_t wants[MAX_SITE_COUNTERS];    /* set of PROTO_PROBE_* */
+	uint32_t returns[MAX_SITE_COUNTERS]; /* PROBE: the first of PROTO_RETURNS; 0: returns are not wanted */
 	struct recipe recipe;
 };
 /* Sites of the address space of pid. A site planted twice at one address replaces id, flags and recipe. */
@@ -195,7 +213,7 @@ struct proto_image_site {
 struct proto_lift {
 	uint32_t pid;
 	uint32_t items;             /* uint64_t addresses */
-	uint64_t parts;             /* PROTO_SITE_PROBE: only that part; 0: all */
+	uint64_t parts;             /* PROTO_SITE_PROBE, PROTO_SITE_RETURN: only that part; 0: all */
 };
 /*
  * Counters of breakpoints, uint64_t each, in the memfd that comes along with the message, which is closed then: it must
@@ -204,6 +222,44 @@ struct proto_lift {
  */
 struct proto_counters {
 	uint64_t count;
+};
+/*
+ * Where records of calls go, without a message each: a memfd that comes along, sealed as that of the counters. One page
+ * that begins with a struct proto_ring, and RING_BYTES of records, one behind the other; none goes around the end.
+ *
+ *	controller: record, then head ──► library: from tail to head, then tail
+ *	library: `waiting`, looks once more, sleeps ──► controller: an event `calls`, after a moment or when it fills
+ *
+ * Neither believes the other: the controller's head is its own, and what the library says of its tail is bounded by that.
+ */
+enum { PROTO_RING_PAGE = 4096 };
+struct proto_ring {
+	uint64_t head;              /* bytes written so far */
+	uint64_t lost;              /* records that found no room, so far */
+	uint64_t reserved[6];
+	uint64_t tail;              /* bytes taken so far; the library's, as is what follows */
+	uint32_t waiting;
+};
+enum proto_call_kind { PROTO_CALL_FILLER, PROTO_CALL, PROTO_CALL_RETURN };
+/* One record; stack_bytes of a struct proto_call_stack and what it says follow. */
+struct proto_call {
+	uint32_t size;              /* of all of it: a multiple of 8 */
+	uint32_t kind;              /* FILLER: up to the end; only size and kind are there */
+	uint64_t events;            /* so many events have been sent before it */
+	uint64_t lost;              /* as in the ring, when it was written */
+	uint64_t t_ns;
+	uint32_t pid, tid;
+	uint32_t depth, stack_bytes;
+	uint64_t function, caller;
+	uint64_t value, elapsed_ns;
+	uint64_t argument[6];
+	uint32_t counter[MAX_SITE_COUNTERS]; /* whom it concerns, from the first on; 0: no more */
+};
+struct proto_call_stack {
+	uint32_t tag, regs_size;    /* as in proto_regs; a multiple of 8 */
+	uint64_t address;           /* of the bytes behind the registers */
+	uint64_t length;            /* a multiple of 8 */
+	uint64_t whole;             /* there is no more of it */
 };
 
 enum proto_action {
@@ -352,6 +408,7 @@ struct proto_stack {
 	X(32, snapshot, struct proto_snapshot, sizeof(uint32_t), struct proto_snapshot_taken,          \
 	  PROTO_S_HOLDING | PROTO_S_PARENT)                                                            \
 	X(34, counters, struct proto_counters, 0, struct proto_result, PROTO_S_HOLDING | PROTO_S_PARENT) \
+	X(36, ring, struct proto_empty, 0, struct proto_result, PROTO_S_HOLDING | PROTO_S_PARENT)      \
 	X(40, go, struct proto_task, 0, struct proto_result, PROTO_S_HOLDING | PROTO_S_PARENT)         \
 	X(42, get_regset, struct proto_get_regset, 0, struct proto_regset, PROTO_S_HOLDING | PROTO_S_PARENT) \
 	X(44, set_regset, struct proto_set_regset, 1, struct proto_result, PROTO_S_HOLDING | PROTO_S_PARENT) \
@@ -434,6 +491,11 @@ struct proto_ev_hit {
 	uint64_t hits;
 	uint64_t arg0, arg1;        /* first integer arguments at this place */
 };
+/* A function will come back to there, and nothing stands there yet: with a question. */
+struct proto_ev_caller {
+	struct proto_event event;
+	uint64_t address;
+};
 struct proto_ev_plain {
 	struct proto_event event;
 	uint64_t value;             /* late: ns waited; dropped: how many; released: enum proto_mode; blocked: why */
@@ -467,7 +529,9 @@ struct proto_ev_stats {
 	X(285, sigstate, struct proto_ev_signal, 0, 0, 0, 1)                  \
 	X(287, stats, struct proto_ev_stats, 0, 0, 1, 1)                      \
 	X(301, crash, struct proto_ev_crash, 0, 0, 1, 1)                      \
-	X(303, sample, struct proto_ev_sample, 0, 0, 0, 0)
+	X(303, sample, struct proto_ev_sample, 0, 0, 0, 0)                    \
+	X(305, caller, struct proto_ev_caller, 0, 0, 1, 0)                    \
+	X(307, calls, struct proto_ev_plain, 0, 0, 0, 1)
 
 enum { PROTO_WANT_THREAD = 1, PROTO_WANT_SIGNAL = 2, PROTO_WANT_STOP = 4 };
 

@@ -117,7 +117,7 @@ static struct queued_event *copy_event(const struct tether_event *event)
 	struct queued_event *queued = malloc(sizeof(*queued) + packer.size);
 	if (!queued)
 		return NULL;
-	memset(&queued->hit, 0, sizeof(queued->hit));
+	queued->breakpoint = NULL;
 	packer.at = (char *)(queued + 1);
 	pack_event(&packer, event, &queued->event);
 	sample_get(event->stack);
@@ -135,8 +135,10 @@ static void free_event(struct queued_event *queued)
 
 	if (queued->event.process)
 		handle_unpin(queued->event.process);
-	if (queued->hit.breakpoint)
-		probe_put(queued->hit.breakpoint);
+	if (queued->breakpoint) {
+		call_map_put(queued->stack.map);
+		probe_put(queued->breakpoint);
+	}
 	if (child)
 		handle_unpin(child);
 	sample_put(queued->event.stack);
@@ -211,6 +213,19 @@ void queue_post(struct host *host, const struct tether_event *event)
 	session->news = true;
 }
 
+static void append_of(struct tether_session *session, struct queued_event *queued, struct tether *process,
+		      struct tether_breakpoint *breakpoint)
+{
+	queued->event.process = process;
+	queued->breakpoint = breakpoint;
+	if (process)
+		handle_pin(process);
+	probe_get(breakpoint);
+	STAILQ_INSERT_TAIL(&session->events, queued, next);
+	session->queued++;
+	session->news = true;
+}
+
 void queue_post_hit(struct host *host, const struct tether_hit *hit)
 {
 	struct tether_session *session = session_of(host);
@@ -225,13 +240,30 @@ void queue_post_hit(struct host *host, const struct tether_hit *hit)
 		session->dropped_total++;
 		return;
 	}
-	queued->event.process = hit->process;
 	queued->hit = *hit;
-	handle_pin(hit->process);
-	probe_get(hit->breakpoint);
-	STAILQ_INSERT_TAIL(&session->events, queued, next);
-	session->queued++;
-	session->news = true;
+	append_of(session, queued, hit->process, hit->breakpoint);
+}
+
+/* What is dropped is told among the calls, by who has posted it. */
+bool queue_post_call(struct host *host, const struct tether_call *call, const struct call_stack *stack)
+{
+	struct tether_session *session = session_of(host);
+	size_t bytes = stack ? stack->head.regs_size + stack->head.length : 0;
+	struct queued_event *queued = NULL;
+
+	if (session->queued < session->queue_limit)
+		queued = calloc(1, sizeof(*queued) + bytes);
+	if (!queued)
+		return false;
+	queued->call = *call;
+	if (stack) {
+		queued->stack = *stack;
+		queued->stack.bytes = memcpy(queued + 1, stack->bytes, bytes);
+		call_map_get(stack->map);
+		queued->call.reserved = (uintptr_t)&queued->stack;
+	}
+	append_of(session, queued, call->process, call->breakpoint);
+	return true;
 }
 
 void queue_announce(struct tether_session *session)
@@ -296,7 +328,7 @@ void queue_purge_hits(struct host *host, const struct tether_breakpoint *breakpo
 
 	while ((queued = STAILQ_FIRST(&session->events))) {
 		STAILQ_REMOVE_HEAD(&session->events, next);
-		if (queued->hit.breakpoint == breakpoint) {
+		if (queued->breakpoint == breakpoint) {
 			session->queued--;
 			free_event(queued);
 		} else {
@@ -344,8 +376,10 @@ static int hand_over(struct tether_session *session)
 		session->queued--;
 		tether_event_fn *handler = session->handler;
 		void *data = session->handler_data;
-		if (queued->hit.breakpoint) {
+		if (queued->breakpoint && queued->hit.size) {
 			probe_deliver(&queued->hit);
+		} else if (queued->breakpoint) {
+			probe_deliver_call(&queued->call);
 		} else if (handler) {
 			pthread_mutex_unlock(&session->table.lock);
 			handler(&queued->event, data);

@@ -125,6 +125,7 @@ static int session_fill(struct tether_session *session, const struct tether_sess
 	session->log_data = opts->log_data;
 	session->host.post = queue_post;
 	session->host.post_hit = queue_post_hit;
+	session->host.post_call = queue_post_call;
 	session->host.purge_hits = queue_purge_hits;
 	session->host.post_stop = handler_post;
 	session->host.start_handler = handler_start;

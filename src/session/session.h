@@ -10,13 +10,17 @@
 #ifndef SESSION_SESSION_H
 #define SESSION_SESSION_H
 
+#include "process/call_stack.h"
 #include "process/handle.h"
 #include "process/start.h"
 
 struct queued_event {
 	STAILQ_ENTRY(queued_event) next;
-	struct tether_event event;   /* kind 0: a hit */
-	struct tether_hit hit;
+	struct tether_event event;   /* kind 0: of a breakpoint */
+	struct tether_breakpoint *breakpoint; /* whose; NULL: an event */
+	struct tether_hit hit;       /* size 0: a call */
+	struct tether_call call;
+	struct call_stack stack;     /* that call.reserved points to */
 	/* the strings and arrays that event points to follow */
 };
 STAILQ_HEAD(event_queue, queued_event);
@@ -81,6 +85,7 @@ void queue_destroy(struct tether_session *session);
 /* Lock held. */
 void queue_post(struct host *host, const struct tether_event *event);
 void queue_post_hit(struct host *host, const struct tether_hit *hit);
+bool queue_post_call(struct host *host, const struct tether_call *call, const struct call_stack *stack);
 void queue_purge_hits(struct host *host, const struct tether_breakpoint *breakpoint);
 /*
  * Control thread, lock not held: tell whoever waits for events. Apart from posting, since a victim may stand

@@ -109,6 +109,12 @@ struct file *map_file(struct stack_map *map, struct mapped *mapping)
 	return mapping->file;
 }
 
+void stack_map_open(struct stack_map *map)
+{
+	for (size_t i = 0; i < map->count; i++)
+		(void)map_file(map, &map->mapping[i]);
+}
+
 bool stack_place(struct stack_map *map, vaddr_t address, struct stack_place *ret)
 {
 	struct mapped *mapping = map_at(map, address);

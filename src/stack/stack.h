@@ -30,6 +30,8 @@ struct stack_map;
  */
 int stack_map_read(struct stack_pool *pool, int64_t tid, const struct reader *memory, struct stack_map **ret);
 void stack_map_free(struct stack_map *map);
+/* Open what is mapped now, and not when it is first asked for: the process may have ended by then. */
+void stack_map_open(struct stack_map *map);
 
 /* Where an address lies. */
 struct stack_place {

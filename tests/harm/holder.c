@@ -165,24 +165,43 @@ static enum tether_answer on_stop(const struct tether_hit *hit, void *data)
 	return TETHER_ANSWER_GO;
 }
 
-/* Every second one is told of, every fourth holds who comes; they are removed by the ending, whatever it is. */
+static void on_call(const struct tether_call *call, void *data)
+{
+	(void)call;
+	(void)data;
+}
+
+static void add_one(struct holder *holder, struct tether_breakpoint_opts opts)
+{
+	struct tether_breakpoint *breakpoint;
+	struct tether_error error = TETHER_ERROR_INIT;
+
+	opts.size = sizeof(opts);
+	int result = tether_breakpoint_add(holder->victim, &opts, &breakpoint, &error);
+	if (result && result != -TETHER_EGONE && result != -TETHER_ELOST)
+		fail("breakpoint", result, &error);
+}
+
+/* Every second one is told of, and returns are waited for; they are removed by the ending, whatever it is. */
 static void add_breakpoints(struct holder *holder)
 {
-	for (uint32_t i = 0; i < holder->board->sites; i++) {
-		struct tether_breakpoint_opts opts = {
-			.size = sizeof(opts),
-			.address = holder->board->site[i],
-			.flags = i % 2 ? 0 : TETHER_BREAKPOINT_COUNT,
-			.handler = i % 4 == 1 ? on_hit : NULL,
-			.stop = i % 4 == 3 ? on_stop : NULL,
-		};
-		struct tether_breakpoint *breakpoint;
-		struct tether_error error = TETHER_ERROR_INIT;
-		int result = tether_breakpoint_add(holder->victim, &opts, &breakpoint, &error);
+	const uint32_t returns = TETHER_BREAKPOINT_RETURN;
 
-		if (result && result != -TETHER_EGONE && result != -TETHER_ELOST)
-			fail("breakpoint", result, &error);
-	}
+	for (uint32_t i = 0; i < holder->board->sites; i++)
+		add_one(holder, (struct tether_breakpoint_opts){
+					.address = holder->board->site[i],
+					.flags = i % 2 ? 0 : TETHER_BREAKPOINT_COUNT,
+					.handler = i % 4 == 1 ? on_hit : NULL,
+					.stop = i % 4 == 3 ? on_stop : NULL,
+				});
+	add_one(holder, (struct tether_breakpoint_opts){
+				.where = "a.out:site_*",
+				.flags = returns | TETHER_BREAKPOINT_COUNT | TETHER_BREAKPOINT_LATENCY,
+			});
+	add_one(holder, (struct tether_breakpoint_opts){
+				.where = "a.out:site_*", .flags = returns | TETHER_BREAKPOINT_STACK, .call = on_call });
+	add_one(holder, (struct tether_breakpoint_opts){
+				.where = "libc.so.6:*alloc", .flags = returns, .call = on_call });
 }
 
 static void plant_all(struct holder *holder)

@@ -108,6 +108,8 @@ pid_t create(struct line *line, const struct options *options, const char *const
 uint64_t base_of(pid_t pid);
 int plant_all(struct line *line, pid_t pid, uint32_t flags, bool slots);
 /* As PROTO_SITE_PROBE, with these counters. */
+/* The same with counters, returns and tells as of that one. */
+int plant_like(struct line *line, pid_t pid, uint32_t flags, const struct proto_site *like);
 int plant_counted(struct line *line, pid_t pid, uint32_t flags, const uint32_t counter[MAX_SITE_COUNTERS]);
 int request_pid(struct line *line, uint32_t type, pid_t pid, uint32_t mode);
 struct proto_stats stats_of(struct line *line);

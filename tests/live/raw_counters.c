@@ -17,13 +17,13 @@
 
 enum { COUNT = 8192 };
 
-/* The result; fd -1: none goes along. */
-static int tell(struct line *line, uint64_t count, int fd)
+/* The result; fd -1: none goes along. The body of either request is one number. */
+static int tell_of(struct line *line, uint32_t type, uint64_t count, int fd)
 {
 	struct {
 		struct proto_header header;
 		struct proto_counters body;
-	} request = { { PROTO_REQ_counters, sizeof(request.body), ++line->id }, { count } };
+	} request = { { type, sizeof(request.body), ++line->id }, { count } };
 	union {
 		struct cmsghdr head;
 		unsigned char bytes[CMSG_SPACE(sizeof(int))];
@@ -38,9 +38,19 @@ static int tell(struct line *line, uint64_t count, int fd)
 		control.head = (struct cmsghdr){ CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS };
 		memcpy(CMSG_DATA(&control.head), &fd, sizeof(fd));
 	}
-	if (sendmsg(line->socket, &header, MSG_NOSIGNAL) < 0 || !await(line, PROTO_ANS_counters, request.header.id, &m))
+	if (sendmsg(line->socket, &header, MSG_NOSIGNAL) < 0 || !await(line, type + 1, request.header.id, &m))
 		return -EPIPE;
 	return m.u.result.result;
+}
+
+static int tell(struct line *line, uint64_t count, int fd)
+{
+	return tell_of(line, PROTO_REQ_counters, count, fd);
+}
+
+static int tell_ring(struct line *line, int fd)
+{
+	return tell_of(line, PROTO_REQ_ring, 0, fd);
 }
 
 static int memory_file(size_t size, int seals)
@@ -129,6 +139,122 @@ TEST(hits_are_counted_in_the_counters_of_a_site_and_nowhere_else)
 	munmap(value, COUNT * sizeof(*value));
 }
 
+/* ---- the ring of calls ---------------------------------------------------------------------------------- */
+
+enum { SHARED = PROTO_RING_PAGE + RING_BYTES };
+
+TEST(a_ring_that_could_be_cut_short_is_not_mapped)
+{
+	struct options o = { .mode = PROTO_KILL };
+	struct message m;
+	pid_t pid = create(line, &o, ROLE("rounds", "1", "100"), &m);
+	int whole = memory_file(SHARED, F_SEAL_SHRINK);
+	int lies[] = { -1, plain_file(SHARED), memory_file(SHARED, 0), memory_file(SHARED, F_SEAL_GROW),
+		       memory_file(SHARED - 1, F_SEAL_SHRINK), memory_file(SHARED, F_SEAL_SHRINK | F_SEAL_WRITE) };
+
+	for (size_t i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {
+		int r = tell_ring(line, lies[i]);
+
+		CHECK(line, r < 0 && r != -EPIPE, "lie %zu: %d", i, r);
+		close(lies[i]);
+	}
+	CHECK(line, !tell_ring(line, whole), "whole");
+	CHECK(line, tell_ring(line, whole) == -EEXIST, "twice");
+	close(whole);
+	answer_question(line, m.u.event.question, PROTO_GO);
+	expect_exit(line, pid, 0);
+}
+
+static int plant_calls(struct line *line, pid_t pid, uint32_t returns)
+{
+	struct proto_site like = { .counter = { 1 }, .returns = { returns }, .wants = { PROTO_PROBE_CALL | PROTO_PROBE_STACK } };
+
+	return plant_like(line, pid, PROTO_SITE_PROBE, &like);
+}
+
+/* Whatever the client writes into it, the controller writes into the ring only, and goes on. */
+TEST(a_client_that_lies_about_what_it_has_taken_harms_nobody)
+{
+	struct options o = { .mode = PROTO_KILL };
+	struct message m;
+	pid_t pid = create(line, &o, ROLE("rounds", "4", "1000"), &m);
+	int fd = memory_file(SHARED, F_SEAL_SHRINK), counters = memory_file(COUNT * sizeof(uint64_t), F_SEAL_SHRINK);
+	struct proto_ring *ring = mmap(NULL, SHARED, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	uint64_t *value = mmap(NULL, COUNT * sizeof(*value), PROT_READ | PROT_WRITE, MAP_SHARED, counters, 0);
+
+	CHECK(line, !tell(line, COUNT, counters) && !tell_ring(line, fd), "shared");
+	close(fd);
+	close(counters);
+	CHECK(line, !plant_calls(line, pid, 0), "plant");
+	answer_question(line, m.u.event.question, PROTO_GO);
+	for (uint64_t i = 0; !line->failed && !line->count[PROTO_EV_exit]; i++) {
+		static const uint64_t lies[] = { 0, 1, 7, RING_BYTES, UINT64_MAX, UINT64_MAX / 2, 1 << 20 };
+
+		ring->tail = lies[i % 7] + (i % 3 ? ring->head : 0);
+		ring->head = i % 5 ? ring->head : lies[i % 7];
+		ring->waiting = i % 2;
+		ring->lost = i;
+		if (i % 64 == 0)
+			(void)stats_of(line);
+	}
+	CHECK(line, !line->last[PROTO_EV_exit].u.exit.status, "it ended with %x", line->last[PROTO_EV_exit].u.exit.status);
+	CHECK(line, value[1] == 3 * 4 * 1000, "%lu", value[1]);
+	munmap(ring, SHARED);
+	munmap(value, COUNT * sizeof(*value));
+}
+
+/* Nobody reads: what finds no room is counted, and the victim does not wait. */
+TEST(a_ring_that_is_full_stalls_nobody_and_counts)
+{
+	struct options o = { .mode = PROTO_KILL };
+	struct message m;
+	pid_t pid = create(line, &o, ROLE("rounds", "4", "2000"), &m);
+	int fd = memory_file(SHARED, F_SEAL_SHRINK), counters = memory_file(COUNT * sizeof(uint64_t), F_SEAL_SHRINK);
+	struct proto_ring *ring = mmap(NULL, SHARED, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	const unsigned char *bytes = (const unsigned char *)ring + PROTO_RING_PAGE;
+	uint64_t records = 0;
+
+	CHECK(line, !tell(line, COUNT, counters) && !tell_ring(line, fd), "shared");
+	close(fd);
+	close(counters);
+	CHECK(line, !plant_calls(line, pid, 0), "plant");
+	answer_question(line, m.u.event.question, PROTO_GO);
+	expect_exit(line, pid, 0);
+	CHECK(line, ring->head <= RING_BYTES, "%lu bytes", ring->head);
+	for (uint64_t at = 0; at < ring->head && !line->failed; records++) {
+		struct proto_call call;
+
+		memcpy(&call, bytes + at, sizeof(call));
+		CHECK(line, call.kind == PROTO_CALL && call.size >= sizeof(call) && call.size % 8 == 0 && call.counter[0] == 1,
+		      "record %lu", records);
+		if (line->failed)
+			break;
+		at += call.size;
+	}
+	CHECK(line, ring->lost > 0 && ring->lost + records == 3 * 4 * 2000, "%lu lost, %lu records", ring->lost, records);
+	munmap(ring, SHARED);
+}
+
+/* The question where a call comes back to has a deadline; what nobody answers is missed, and said to be. */
+TEST(callers_that_nobody_answers_for_are_missed)
+{
+	struct options o = { .mode = PROTO_KILL, .question_ns = 20000000 };
+	struct message m;
+	pid_t pid = create(line, &o, ROLE("rounds", "2", "50"), &m);
+	int counters = memory_file(COUNT * sizeof(uint64_t), F_SEAL_SHRINK);
+	uint64_t *value = mmap(NULL, COUNT * sizeof(*value), PROT_READ | PROT_WRITE, MAP_SHARED, counters, 0);
+
+	CHECK(line, !tell(line, COUNT, counters), "shared");
+	close(counters);
+	CHECK(line, !plant_calls(line, pid, 10), "plant");
+	answer_question(line, m.u.event.question, PROTO_GO);
+	expect_exit(line, pid, 0);
+	CHECK(line, line->count[PROTO_EV_caller] >= 1, "nothing was asked");
+	CHECK(line, value[10 + PROTO_RETURNS] == 0 && value[10 + PROTO_RETURNS_MISSED] == 3 * 2 * 50, "%lu, %lu missed", value[10],
+	      value[11]);
+	munmap(value, COUNT * sizeof(*value));
+}
+
 /* One that must be stepped in place: the original stands for the one that steps, whatever is planted meanwhile. */
 TEST(sites_planted_again_while_threads_step_over_them_harm_nobody)
 {
@@ -157,6 +283,10 @@ TEST(sites_planted_again_while_threads_step_over_them_harm_nobody)
 const struct raw_test counter_tests[] = {
 	RAW_TEST(sites_planted_again_while_threads_step_over_them_harm_nobody),
 	RAW_TEST(counters_that_could_be_cut_short_are_not_mapped),
+	RAW_TEST(a_ring_that_could_be_cut_short_is_not_mapped),
+	RAW_TEST(a_client_that_lies_about_what_it_has_taken_harms_nobody),
+	RAW_TEST(a_ring_that_is_full_stalls_nobody_and_counts),
+	RAW_TEST(callers_that_nobody_answers_for_are_missed),
 	RAW_TEST(hits_are_counted_in_the_counters_of_a_site_and_nowhere_else),
 };
 const size_t counter_test_count = sizeof(counter_tests) / sizeof(counter_tests[0]);

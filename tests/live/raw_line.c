@@ -296,13 +296,24 @@ static int plant(struct line *line, pid_t pid, const struct proto_site *sites, u
 	return m.u.planted.result;
 }
 
-int plant_counted(struct line *line, pid_t pid, uint32_t flags, const uint32_t counter[MAX_SITE_COUNTERS])
+int plant_like(struct line *line, pid_t pid, uint32_t flags, const struct proto_site *like)
 {
 	struct proto_site sites[3] = { site_at(pid, NOP, flags), site_at(pid, PUSH, flags), site_at(pid, STEP, flags) };
 
-	for (size_t i = 0; i < 3; i++)
-		memcpy(sites[i].counter, counter, sizeof(sites[i].counter));
+	for (size_t i = 0; i < 3; i++) {
+		memcpy(sites[i].counter, like->counter, sizeof(sites[i].counter));
+		memcpy(sites[i].returns, like->returns, sizeof(sites[i].returns));
+		memcpy(sites[i].wants, like->wants, sizeof(sites[i].wants));
+	}
 	return plant(line, pid, sites, 3, 0);
+}
+
+int plant_counted(struct line *line, pid_t pid, uint32_t flags, const uint32_t counter[MAX_SITE_COUNTERS])
+{
+	struct proto_site like = { .flags = flags };
+
+	memcpy(like.counter, counter, sizeof(like.counter));
+	return plant_like(line, pid, flags, &like);
 }
 
 int plant_all(struct line *line, pid_t pid, uint32_t flags, bool slots)
