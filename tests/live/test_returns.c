@@ -548,6 +548,29 @@ TEST(one_that_is_removed_leaves_the_returns_of_another)
 	end(&c, &v);
 }
 
+static enum tether_answer on_stop(const struct tether_hit *hit, void *data)
+{
+	(void)hit;
+	++*(unsigned long *)data;
+	return TETHER_ANSWER_GO;
+}
+
+/* Two questions at one hit, one after the other: where it comes back to, and what the handler says. */
+TEST(a_handler_that_holds_the_thread_and_returns_share_a_function)
+{
+	struct victim v = victim_start("returns", "1", NULL);
+	struct client c = client_open();
+	struct tether *process = client_grab(&c, v.pid, TETHER_NO_PARK);
+	unsigned long stops = 0;
+
+	add(process, (struct tether_breakpoint_opts){ .where = "a.out:returns_outer", .stop = on_stop, .data = &stops });
+	struct tether_breakpoint *all = add(process, (struct tether_breakpoint_opts){ .flags = COUNTED });
+	struct totals told = after(&v, "call 30");
+	check_counted(all, &told);
+	check_int(stops, 30);
+	end(&c, &v);
+}
+
 /* ---- room ----------------------------------------------------------------------------------------------- */
 
 /* The queue holds 100 and the client does not dispatch: what finds no room is told, in its place. */
