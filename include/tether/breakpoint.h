@@ -152,8 +152,8 @@ typedef enum tether_answer tether_stop_fn(const struct tether_hit *hit, void *da
 struct tether_breakpoint_opts {
 	size_t size;
 	/*
-	 * "OBJECT:FUNCTION" or "OBJECT:FUNCTION+OFFSET". OBJECT is the path or the base name of a load object, for most
-	 * libraries their soname, or "a.out", the executable; FUNCTION a name as in its symbol table, not demangled; both may
+	 * "OBJECT:FUNCTION" or "OBJECT:FUNCTION+OFFSET". OBJECT is the path, the base name or the soname of a load object,
+	 * or "a.out", the executable; FUNCTION a name as in its symbol table, not demangled; both may
 	 * be patterns of fnmatch(3). OFFSET is a number in C's notation. NULL: by address.
 	 */
 	const char *where;
@@ -185,8 +185,11 @@ struct tether_breakpoint_opts {
  * Release: tether_breakpoint_remove()
  * See: tether_dispatch(3), fnmatch(3), dlopen(3), elf(5)
  *
- * Names that the linker resolves when it loads (STT_GNU_IFUNC: strlen and others of libc.so.6) are passed over: the
- * function that is chosen has a name of its own. Children that the victim has already are not concerned.
+ * Of a name that the linker resolves when it loads (STT_GNU_IFUNC: strlen and others of libc.so.6) the breakpoint stands in
+ * the function that was chosen in this process, as soon as that is known: when a loaded object has bound it, to be called by that name. Until then
+ * it is `unresolved`, and looked for again whenever something is loaded; of a library that is loaded later, mostly with the
+ * load that comes next. Never known are those of programs that are linked statically. Children that the victim has already are not
+ * concerned.
  */
 TETHER_API int tether_breakpoint_add(struct tether *process, const struct tether_breakpoint_opts *opts,
 				     struct tether_breakpoint **ret, struct tether_error *err);
@@ -220,6 +223,7 @@ struct tether_breakpoint_info {
 	uint32_t enabled;   /* 1, or 0 */
 	uint32_t done;      /* TETHER_BREAKPOINT_ONCE: it has been hit */
 	uint64_t missed;    /* of the hits, those for which `stop` was not called: its turn came too late */
+	uint64_t unresolved; /* functions of which the linker has not chosen one yet (STT_GNU_IFUNC) */
 };
 
 /**

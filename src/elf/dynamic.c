@@ -104,6 +104,18 @@ static bool take_tables(const Elf64_Dyn *entry, void *data)
 	case DT_STRSZ:
 		dynamic->strings_size = entry->d_un.d_val;
 		break;
+	case DT_JMPREL:
+		dynamic->jump_rela = entry->d_un.d_ptr;
+		break;
+	case DT_PLTRELSZ:
+		dynamic->jump_rela_size = entry->d_un.d_val;
+		break;
+	case DT_RELACOUNT:
+		dynamic->relative_count = entry->d_un.d_val;
+		break;
+	case DT_SONAME:
+		dynamic->soname = entry->d_un.d_val;
+		break;
 	case DT_VERSYM:
 		dynamic->versions = entry->d_un.d_ptr;
 		break;
@@ -135,6 +147,7 @@ int raw_dynamic(const struct reader *memory, const struct elf_image *image, stru
 	ret->hash = relocated(image, ret->hash);
 	ret->rela = relocated(image, ret->rela);
 	ret->relr = relocated(image, ret->relr);
+	ret->jump_rela = relocated(image, ret->jump_rela);
 	ret->versions = relocated(image, ret->versions);
 	return error;
 }

@@ -41,6 +41,20 @@ int elf_dynamic_symbols(const struct reader *memory, const struct elf_image *ima
  */
 int elf_relocated_pointer(const struct reader *memory, const struct elf_image *image, vaddr_t pointer,
 			  vaddr_t *ret);
+/*
+ * The slots of a relocated image that hold the address of a function between low and high, with the symbol that they are
+ * for (JUMP_SLOT, GLOB_DAT) or the IFUNC resolver (IRELATIVE). Until visit answers other than 0, which is returned.
+ */
+enum { ELF_SLOT_NAME = 1024 };
+struct elf_slot {
+	const char *name; /* lives during the call; NULL: by its resolver */
+	vaddr_t resolver, value;
+};
+typedef int elf_slot_fn(const struct elf_slot *slot, void *data);
+int elf_each_slot(const struct reader *memory, const struct elf_image *image, vaddr_t low, vaddr_t high,
+		  elf_slot_fn *visit, void *data);
+/* DT_SONAME. 0, -ENOENT, -errno. */
+int elf_soname(const struct reader *memory, const struct elf_image *image, char name[ELF_SLOT_NAME]);
 /* Value of one entry of the dynamic section (DT_DEBUG, ...), as it stands there. 0, -ENOENT or -errno. */
 int elf_dynamic_value(const struct reader *memory, const struct elf_image *image, int64_t tag, uint64_t *ret);
 

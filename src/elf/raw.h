@@ -56,8 +56,10 @@ int window_read(const struct window *window, vaddr_t address, void *buffer, size
 
 /* The pointers and sizes of one dynamic section that are used here, bias added; 0: not there. */
 struct raw_dynamic {
-	vaddr_t symbols, strings, gnu_hash, hash, rela, relr, versions;
-	uint64_t rela_size, relr_size, strings_size;
+	vaddr_t symbols, strings, gnu_hash, hash, rela, relr, versions, jump_rela;
+	uint64_t rela_size, relr_size, strings_size, jump_rela_size;
+	uint64_t relative_count; /* of those of rela, the first ones */
+	uint64_t soname;         /* among the strings */
 };
 /* 0, -ENOENT (no dynamic section, or a 32-bit one) or -errno. */
 int raw_dynamic(const struct reader *memory, const struct elf_image *image, struct raw_dynamic *ret);

@@ -331,12 +331,13 @@ static int ready(const struct tether *process, const struct tether_breakpoint_op
 /* Files are read by who asks, not by the thread that all victims depend on. */
 static void read_tables(struct tether *process, const struct where *where)
 {
+	struct reader memory = process_plain_reader(process);
 	struct symbol_file *table;
 	struct looking looking;
 
 	if (where->object && names_look(process, true, &looking) == 0) {
 		for (size_t i = 0; i < looking.view->count; i++)
-			if (where_is_object(where, &looking.view->object[i]))
+			if (where_is_object(where, &looking.view->object[i], &memory))
 				(void)view_table(&looking.view->object[i], &looking.access, &table);
 		names_put(&looking);
 	}

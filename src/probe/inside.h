@@ -72,6 +72,7 @@ struct tether_breakpoint {
 /* Whether it stands in this process: an address is one of the image that the process ran when it was added. */
 struct member {
 	struct tether_breakpoint *breakpoint;
+	uint32_t unresolved; /* functions that the linker chooses, and that are not known yet */
 };
 struct members {
 	size_t count, room;
@@ -83,7 +84,8 @@ struct members {
 /* 0, -TETHER_EINVALID, -ENOMEM. */
 int where_parse(struct where *where, const char *text, const char *const *except);
 void where_clear(struct where *where);
-bool where_is_object(const struct where *where, const struct view_object *object);
+/* memory: of the victim, for the name that an object gives itself. */
+bool where_is_object(const struct where *where, const struct view_object *object, const struct reader *memory);
 /*
  * Call found for each address of the object that is meant, until it answers other than 0, which is returned. name lives
  * as long as the table.
@@ -92,9 +94,25 @@ struct found {
 	vaddr_t address;
 	const char *name;
 	uint64_t offset;
+	vaddr_t resolver;    /* 0; of a function that the linker chooses: address is to be found out */
+	bool hidden_version; /* of such a one: not the default version of its name */
 };
 int where_find(const struct where *where, const struct view_object *object, struct symbol_file *table,
 	       int (*found)(const struct found *found, void *data), void *data);
+
+/* ---- ifunc.c ---- */
+/* All functions of one object that somebody has bound. Zeroed: none yet. */
+struct choices {
+	const struct view_object *object;
+	STAILQ_HEAD(, choice) list;
+	size_t count;
+};
+/* The address of the function that an IFUNC of the object has become; 0: it is not known (yet). */
+vaddr_t choices_find(struct choices *choices, const struct view *view, const struct view_object *object,
+		     struct symbol_file *table, const struct reader *memory, const struct found *found);
+void choices_clear(struct choices *choices);
+/* What is needed of it to read its dynamic section. */
+struct elf_image image_of(const struct view_object *object);
 
 /* ---- counters.c ---- */
 /* Made and told to the controller, at a family's first breakpoint. answered is called if 1 is returned; 0: they are there. */

@@ -295,6 +295,12 @@ struct placing {
 	struct tether_breakpoint *breakpoint;
 	const char *object;
 	size_t count;
+	/* where functions are looked for */
+	const struct looking *looking;
+	const struct view_object *in;
+	struct symbol_file *table;
+	struct choices choices;
+	uint32_t unresolved;
 };
 
 /* 0; -ENOMEM: or there are no more counters; -TETHER_ELIMIT. Lock held. */
@@ -356,11 +362,29 @@ static bool begins_instruction(struct tether *process, const struct found *found
 /* So many functions take some milliseconds to be looked at. */
 enum { COMES_EVERY = 4096 };
 
+/* The function that it has become; false: the linker has not chosen one, or nobody tells. */
+static bool resolve(struct placing *placing, const struct found *found, struct found *ret)
+{
+	struct reader memory = process_reader(placing->process);
+
+	*ret = *found;
+	ret->address = choices_find(&placing->choices, placing->looking->view, placing->in, placing->table, &memory, found);
+	if (!ret->address)
+		placing->unresolved++;
+	ret->address += found->offset;
+	return ret->address != found->offset;
+}
+
 static int use_found(const struct found *found, void *data)
 {
 	struct placing *placing = data;
 	struct table *table = placing->process->table;
+	struct found chosen;
 
+	if (found->resolver && !resolve(placing, found, &chosen))
+		return 0;
+	if (found->resolver)
+		found = &chosen;
 	if (!begins_instruction(placing->process, found))
 		return strpbrk(placing->breakpoint->where.function, "*?[\\") ? 0 : -TETHER_EMEMORY;
 	pthread_mutex_lock(&table->lock);
@@ -450,12 +474,15 @@ static void compare(struct tether *process, const struct placed *now, size_t cou
 
 static int place_in_object(struct placing *placing, const struct looking *looking, const struct view_object *object)
 {
-	struct symbol_file *table;
+	struct reader memory = process_reader(placing->process);
 
-	if (!where_is_object(&placing->breakpoint->where, object) || view_table(object, &looking->access, &table) < 0)
+	if (!where_is_object(&placing->breakpoint->where, object, &memory) ||
+	    view_table(object, &looking->access, &placing->table) < 0)
 		return 0;
 	placing->object = object->path;
-	return where_find(&placing->breakpoint->where, object, table, use_found, placing);
+	placing->looking = looking;
+	placing->in = object;
+	return where_find(&placing->breakpoint->where, object, placing->table, use_found, placing);
 }
 
 /* By address: named if it has a name. */
@@ -481,16 +508,18 @@ static int place_at(struct placing *placing, const struct looking *looking)
 	return result;
 }
 
-static int place_breakpoint(struct tether *process, struct tether_breakpoint *breakpoint, const struct looking *looking,
+static int place_breakpoint(struct tether *process, struct member *member, const struct looking *looking,
 			    const bool *is_new)
 {
-	struct placing placing = { .process = process, .breakpoint = breakpoint };
+	struct placing placing = { .process = process, .breakpoint = member->breakpoint };
 	const struct view *view = looking->view;
 	int result = 0;
 
 	for (size_t i = 0; i < view->placed && result == 0; i++)
 		if (!is_new || is_new[i])
 			result = place_in_object(&placing, looking, &view->object[view->by_address[i]]);
+	choices_clear(&placing.choices);
+	member->unresolved = placing.unresolved;
 	return result;
 }
 
@@ -506,11 +535,13 @@ static int place_in_view(struct tether *process, struct tether_breakpoint *fresh
 			now[i] = placed_of(&view->object[view->by_address[i]]);
 		compare(process, now, view->placed, is_new);
 		for (size_t i = 0; process->members && i < process->members->count; i++) {
-			struct tether_breakpoint *breakpoint = process->members->member[i].breakpoint;
+			struct member *member = &process->members->member[i];
+			struct tether_breakpoint *breakpoint = member->breakpoint;
+			bool everywhere = breakpoint == fresh || member->unresolved;
 
 			if (!breakpoint->enabled || !breakpoint->where.object)
 				continue;
-			int placed = place_breakpoint(process, breakpoint, looking, breakpoint == fresh ? NULL : is_new);
+			int placed = place_breakpoint(process, member, looking, everywhere ? NULL : is_new);
 			if (breakpoint == fresh || placed == -ENOMEM)
 				result = result ? result : placed;
 		}

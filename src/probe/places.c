@@ -38,6 +38,18 @@ static void count_use(const struct tether *process, const struct point *point, c
 		info->inactive++;
 }
 
+static uint64_t unresolved(const struct tether_breakpoint *breakpoint)
+{
+	const struct tether *process;
+	uint64_t sum = 0;
+
+	LIST_FOREACH(process, &breakpoint->table->all, known)
+		for (size_t i = 0; process->members && i < process->members->count; i++)
+			if (process->members->member[i].breakpoint == breakpoint)
+				sum += process->members->member[i].unresolved;
+	return sum;
+}
+
 int tether_breakpoint_info_get(struct tether_breakpoint *breakpoint, struct tether_breakpoint_info *ret)
 {
 	struct tether_breakpoint_info info = { 0 };
@@ -55,6 +67,7 @@ int tether_breakpoint_info_get(struct tether_breakpoint *breakpoint, struct teth
 	info.done = breakpoint->done;
 	info.missed = breakpoint->missed;
 	each_use(breakpoint, count_use, &info);
+	info.unresolved = unresolved(breakpoint);
 	table_leave(breakpoint->table);
 	info.size = size;
 	memcpy(ret, &info, size < sizeof(info) ? size : sizeof(info));

@@ -83,7 +83,18 @@ void where_clear(struct where *where)
 	where->except = NULL;
 }
 
-bool where_is_object(const struct where *where, const struct view_object *object)
+static bool is_soname(const struct where *where, const struct view_object *object, const struct reader *memory)
+{
+	struct elf_image image = image_of(object);
+	char name[ELF_SLOT_NAME];
+
+	if (memory == NULL || !image.dynamic || object->is_program || strchr(where->object, '/') != NULL ||
+	    elf_soname(memory, &image, name) < 0)
+		return false;
+	return is_pattern(where->object) ? fnmatch(where->object, name, 0) == 0 : strcmp(where->object, name) == 0;
+}
+
+bool where_is_object(const struct where *where, const struct view_object *object, const struct reader *memory)
 {
 	const char *base = strrchr(object->path, '/');
 
@@ -92,9 +103,11 @@ bool where_is_object(const struct where *where, const struct view_object *object
 	if (object->is_program && strcmp(where->object, "a.out") == 0)
 		return true;
 	base = base != NULL ? base + 1 : object->path;
-	return is_pattern(where->object)
-		       ? fnmatch(where->object, object->path, 0) == 0 || fnmatch(where->object, base, 0) == 0
-		       : strcmp(where->object, object->path) == 0 || strcmp(where->object, base) == 0;
+	if (is_pattern(where->object)
+		    ? fnmatch(where->object, object->path, 0) == 0 || fnmatch(where->object, base, 0) == 0
+		    : strcmp(where->object, object->path) == 0 || strcmp(where->object, base) == 0)
+		return true;
+	return is_soname(where, object, memory);
 }
 
 struct finding {
@@ -115,7 +128,7 @@ static bool is_code(const struct where *where, const struct symbol *symbol, bool
 	if (where->calls && strstr(symbol->name, ".cold"))
 		return false;
 	/* What has no type may be data: taken by its whole name only. */
-	return symbol->type == SYMBOL_FUNCTION || (symbol->type == SYMBOL_UNTYPED && !pattern);
+	return symbol->type == SYMBOL_FUNCTION || symbol->type == SYMBOL_IFUNC || (symbol->type == SYMBOL_UNTYPED && !pattern);
 }
 
 static bool is_excepted(const struct where *where, const char *name)
@@ -144,8 +157,16 @@ static int visit(const struct symbol *symbol, void *data)
 	if (is_excepted(where, name))
 		return 0;
 	finding->last = symbol->address;
-	return finding->found(&(struct found){ symbol->address + finding->object->bias + where->offset, name, where->offset },
-			      finding->data);
+	struct found found = {
+		.address = symbol->address + finding->object->bias + where->offset,
+		.name = name,
+		.offset = where->offset,
+	};
+	if (symbol->type == SYMBOL_IFUNC) {
+		found.resolver = symbol->address + finding->object->bias;
+		found.hidden_version = symbol->flags & SYMBOL_HIDDEN_VERSION;
+	}
+	return finding->found(&found, finding->data);
 }
 
 int where_find(const struct where *where, const struct view_object *object, struct symbol_file *table,

@@ -158,3 +158,85 @@ TEST(a_fault_of_a_displaced_instruction_tells_its_own_address)
 	check_untraced(v.pid);
 	check_int(victim_end(&v), 0);
 }
+
+/* ---- names that are not those of the file --------------------------------------------------------------- */
+
+/* What the linker has chosen for this processor, of a program that calls by the address that it was given. */
+TEST(functions_that_the_linker_chooses_are_counted_by_their_name)
+{
+	static const char *const names[] = { "libc.so.6:strlen", "libc.so.6:memcpy", "libc.so.6:strchr" };
+	enum { NAMES = sizeof(names) / sizeof(names[0]), TIMES = 500, OTHERS = 20 };
+	struct tether_breakpoint *breakpoint[NAMES];
+	struct victim v = victim_start("opens", NULL);
+	struct client c = client_open();
+	struct tether *process = client_grab(&c, v.pid, TETHER_NO_PARK);
+
+	for (int i = 0; i < NAMES; i++) {
+		breakpoint[i] = count(process, names[i]);
+		/* memcpy is two, for the programs of long ago. */
+		check(info(breakpoint[i]).standing >= 1);
+		check_int(info(breakpoint[i]).unresolved, 0);
+	}
+	victim_ask(&v, "ifunc 500", "done");
+	for (int i = 0; i < NAMES; i++) {
+		uint64_t hits = info(breakpoint[i]).hits;
+
+		/* The C library calls them for itself too. */
+		if (hits < TIMES || hits > TIMES + OTHERS)
+			fail("%s: %llu hits", names[i], (unsigned long long)hits);
+	}
+	client_close(&c);
+	check_untraced(v.pid);
+	check_text_whole(v.pid);
+	check_int(victim_end(&v), 0);
+}
+
+/* From its start on, when the linker has not been there yet. */
+TEST(functions_that_the_linker_chooses_are_counted_from_the_start)
+{
+	struct client c = client_open();
+	struct tether *process = client_create(&c, 0, TETHER_STOP_CREATE, "/bin/echo", "words", NULL);
+	struct tether_breakpoint *length = count(process, "libc.so.6:strlen");
+
+	check_int(info(length).standing, 0);
+	check_int(tether_continue(process), 0);
+	client_await(&c, "exit", 1);
+	check(info(length).hits > 0);
+	check_int(info(length).functions, 1);
+	client_close(&c);
+}
+
+static int copy_object(const struct tether_breakpoint_place *place, void *data)
+{
+	snprintf(data, 256, "%s", place->object);
+	return 0;
+}
+
+TEST(an_object_is_known_by_its_soname_too)
+{
+	char path[64] = "/tmp/tether-soname-XXXXXX", word[128], object[256] = "";
+	struct victim v = victim_start("opens", NULL);
+	struct client c = client_open();
+	struct tether *process = client_grab(&c, v.pid, TETHER_NO_PARK);
+	struct tether_breakpoint *before = count(process, "libm.so.6:frexp");
+	int fd = mkstemp(path);
+
+	check(fd >= 0);
+	close(fd);
+	snprintf(word, sizeof(word), "cp /lib/x86_64-linux-gnu/libm.so.6 %s", path);
+	if (system(word) != 0) {
+		unlink(path);
+		skip("no libm.so.6 where it usually is");
+	}
+	snprintf(word, sizeof(word), "open %s", path);
+	victim_ask(&v, word, "done");
+	unlink(path);
+	check_int(info(count(process, "libm.so.6:ldexp")).standing, 1);
+	check_int(info(count(process, "libm.so.?:modf")).standing, 1);
+	check_int(info(before).standing, 1);
+	check_int(tether_breakpoint_places(before, copy_object, object), 0);
+	check_same(path, object);
+	client_close(&c);
+	check_untraced(v.pid);
+	check_int(victim_end(&v), 0);
+}
