@@ -100,6 +100,9 @@ struct found {
 int where_find(const struct where *where, const struct view_object *object, struct symbol_file *table,
 	       int (*found)(const struct found *found, void *data), void *data);
 
+/* Does an instruction begin there, as far as can be told from the function's beginning? */
+bool where_begins(struct tether *process, const struct found *found);
+
 /* ---- ifunc.c ---- */
 /* All functions of one object that somebody has bound. Zeroed: none yet. */
 struct choices {

@@ -13,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "decode/decode.h"
 #include "probe/inside.h"
 
 /* ---- requests -------------------------------------------------------------------------------------------- */
@@ -327,38 +326,6 @@ static int use(struct placing *placing, const struct found *found)
 	return 0;
 }
 
-/*
- * A trap in the middle of an instruction makes another one of it. So a function is gone through from its beginning, as
- * its instructions follow each other; what is in doubt is refused.
- */
-static bool begins_instruction(struct tether *process, const struct found *found)
-{
-	enum { PIECE = 4096, LONGEST = 15 };
-	struct reader memory = process_reader(process);
-	vaddr_t at = found->address - found->offset;
-	uint8_t bytes[PIECE];
-	struct recipe recipe;
-
-	if (found->offset > MAX_PLACE_OFFSET)
-		return false;
-	while (at < found->address) {
-		size_t wanted = found->address - at + LONGEST < PIECE ? (size_t)(found->address - at) + LONGEST : PIECE;
-		ssize_t got = memory.read(memory.data, at, bytes, wanted);
-		size_t i = 0;
-
-		while (got > 0 && i < (size_t)got && at + i < found->address &&
-		       ((size_t)got - i >= LONGEST || (size_t)got < wanted)) {
-			if (decode_recipe(bytes + i, (size_t)got - i, at + i, &recipe) < 0 || !recipe.length)
-				return false;
-			i += recipe.length;
-		}
-		if (!i)
-			return false;
-		at += i;
-	}
-	return at == found->address;
-}
-
 /* So many functions take some milliseconds to be looked at. */
 enum { COMES_EVERY = 4096 };
 
@@ -385,7 +352,7 @@ static int use_found(const struct found *found, void *data)
 		return 0;
 	if (found->resolver)
 		found = &chosen;
-	if (!begins_instruction(placing->process, found))
+	if (!where_begins(placing->process, found))
 		return strpbrk(placing->breakpoint->where.function, "*?[\\") ? 0 : -TETHER_EMEMORY;
 	pthread_mutex_lock(&table->lock);
 	int result = use(placing, found);
@@ -499,7 +466,7 @@ static int place_at(struct placing *placing, const struct looking *looking)
 	    symbol_file_at(table, found.offset, &symbol) == 0) {
 		found.name = symbol.name;
 		found.offset -= symbol.address;
-		if (!begins_instruction(placing->process, &found))
+		if (!where_begins(placing->process, &found))
 			return -TETHER_EMEMORY;
 	}
 	pthread_mutex_lock(&placing->process->table->lock);

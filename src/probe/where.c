@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "decode/decode.h"
 #include "probe/inside.h"
 
 static bool is_pattern(const char *text)
@@ -179,4 +180,36 @@ int where_find(const struct where *where, const struct view_object *object, stru
 	if (!finding.pattern && symbol_file_find(table, where->function, &symbol) == -ENOENT)
 		return 0;
 	return symbol_file_each(table, visit, &finding);
+}
+
+/*
+ * A trap in the middle of an instruction makes another one of it. So a function is gone through from its beginning, as
+ * its instructions follow each other; what is in doubt is refused.
+ */
+bool where_begins(struct tether *process, const struct found *found)
+{
+	enum { PIECE = 4096, LONGEST = 15 };
+	struct reader memory = process_reader(process);
+	vaddr_t at = found->address - found->offset;
+	uint8_t bytes[PIECE];
+	struct recipe recipe;
+
+	if (found->offset > MAX_PLACE_OFFSET)
+		return false;
+	while (at < found->address) {
+		size_t wanted = found->address - at + LONGEST < PIECE ? (size_t)(found->address - at) + LONGEST : PIECE;
+		ssize_t got = memory.read(memory.data, at, bytes, wanted);
+		size_t i = 0;
+
+		while (got > 0 && i < (size_t)got && at + i < found->address &&
+		       ((size_t)got - i >= LONGEST || (size_t)got < wanted)) {
+			if (decode_recipe(bytes + i, (size_t)got - i, at + i, &recipe) < 0 || !recipe.length)
+				return false;
+			i += recipe.length;
+		}
+		if (!i)
+			return false;
+		at += i;
+	}
+	return at == found->address;
 }
