@@ -44,6 +44,7 @@ int elf_relocated_pointer(const struct reader *memory, const struct elf_image *i
 /*
  * The slots of a relocated image that hold the address of a function between low and high, with the symbol that they are
  * for (JUMP_SLOT, GLOB_DAT) or the IFUNC resolver (IRELATIVE). Until visit answers other than 0, which is returned.
+ * budget: so many relocations are looked at yet, of all images that it is given for.
  */
 enum { ELF_SLOT_NAME = 1024 };
 struct elf_slot {
@@ -52,7 +53,7 @@ struct elf_slot {
 };
 typedef int elf_slot_fn(const struct elf_slot *slot, void *data);
 int elf_each_slot(const struct reader *memory, const struct elf_image *image, vaddr_t low, vaddr_t high,
-		  elf_slot_fn *visit, void *data);
+		  uint64_t *budget, elf_slot_fn *visit, void *data);
 /* DT_SONAME. 0, -ENOENT, -errno. */
 int elf_soname(const struct reader *memory, const struct elf_image *image, char name[ELF_SLOT_NAME]);
 /* Value of one entry of the dynamic section (DT_DEBUG, ...), as it stands there. 0, -ENOENT or -errno. */

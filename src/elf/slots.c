@@ -2,8 +2,8 @@
 /*
  * elf/slots.c - what the linker has put where an image keeps the addresses of functions
  *
- * The only places that tell which function an IFUNC has become: whoever calls it by name has a JUMP_SLOT or a GLOB_DAT, and
- * its own object has an IRELATIVE for calls that never leave it.
+ * The only places that tell which function an IFUNC has become: whoever calls it by name has a JUMP_SLOT or a
+ * GLOB_DAT, and its own object has an IRELATIVE for calls that never leave it.
  */
 #include "elf/raw.h"
 
@@ -17,6 +17,7 @@ struct walk {
 	const struct elf_image *image;
 	const struct raw_dynamic *dynamic;
 	vaddr_t low, high;
+	uint64_t *budget;
 	elf_slot_fn *visit;
 	void *data;
 };
@@ -31,7 +32,8 @@ static bool name_of(const struct walk *walk, uint64_t number, char name[ELF_SLOT
 	    read_exactly(memory, walk->dynamic->symbols + number * sizeof(symbol), &symbol, sizeof(symbol)) ||
 	    symbol.st_name >= walk->dynamic->strings_size)
 		return false;
-	ssize_t got = memory->read(memory->data, walk->dynamic->strings + symbol.st_name, name, ELF_SLOT_NAME);
+	ssize_t got =
+		memory->read(memory->data, walk->dynamic->strings + symbol.st_name, name, ELF_SLOT_NAME);
 	return got > 0 && memchr(name, '\0', (size_t)got) && *name;
 }
 
@@ -59,8 +61,13 @@ static int walk_table(const struct walk *walk, vaddr_t table, uint64_t size, uin
 {
 	enum { BATCH = 512 };
 	uint64_t count = size / sizeof(Elf64_Rela);
-	Elf64_Rela *batch = table && count <= MAX_DYNAMIC_SYMBOLS ? malloc(BATCH * sizeof(*batch)) : NULL;
+	Elf64_Rela *batch;
 	int result = 0;
+
+	if (!table || first >= count || count - first > *walk->budget)
+		return 0;
+	*walk->budget -= count - first;
+	batch = malloc(BATCH * sizeof(*batch));
 
 	for (uint64_t done = first; batch && done < count && result == 0; done += BATCH) {
 		size_t part = count - done < BATCH ? (size_t)(count - done) : BATCH;
@@ -75,10 +82,10 @@ static int walk_table(const struct walk *walk, vaddr_t table, uint64_t size, uin
 }
 
 int elf_each_slot(const struct reader *memory, const struct elf_image *image, vaddr_t low, vaddr_t high,
-		  elf_slot_fn *visit, void *data)
+		  uint64_t *budget, elf_slot_fn *visit, void *data)
 {
 	struct raw_dynamic dynamic;
-	struct walk walk = { memory, image, &dynamic, low, high, visit, data };
+	struct walk walk = { memory, image, &dynamic, low, high, budget, visit, data };
 	int result = raw_dynamic(memory, image, &dynamic);
 
 	if (result == 0)

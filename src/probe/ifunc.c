@@ -3,11 +3,12 @@
  * probe/ifunc.c - the functions that the linker has chosen (STT_GNU_IFUNC)
  *
  *	libc.so.6: strlen, resolver at R ──┬── its own IRELATIVE slot of R ──────┐
- *	                                   └── anybody's slot named "strlen" ────┴──► holds __strlen_avx2, in libc.so.6
+ *	                                   └── anybody's slot named "strlen" ────┴──► holds __strlen_avx2, in
+ *libc.so.6
  *
- * Nothing of the victim is called: what its linker has written is read. Before it has, and where nobody calls a function
- * by name, nothing is known. A slot that is not bound yet points into a procedure linkage table, one that is bound to
- * another object's function of that name into that object: neither is taken.
+ * Nothing of the victim is called: what its linker has written is read. Before it has, and where nobody calls
+ *a function by name, nothing is known. A slot that is not bound yet points into a procedure linkage table,
+ *one that is bound to another object's function of that name into that object: neither is taken.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -52,13 +53,16 @@ struct elf_image image_of(const struct view_object *object)
 static void collect(struct choices *choices, const struct view *view, const struct view_object *object,
 		    const struct reader *memory)
 {
+	uint64_t budget = MAX_DYNAMIC_SYMBOLS;
+
 	choices->object = object;
 	STAILQ_INIT(&choices->list);
 	for (size_t i = 0; i < view->placed; i++) {
 		struct elf_image image = image_of(&view->object[view->by_address[i]]);
 
 		if (image.dynamic)
-			(void)elf_each_slot(memory, &image, object->low, object->high, note, choices);
+			(void)elf_each_slot(memory, &image, object->low, object->high, &budget, note,
+					    choices);
 	}
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Many breakpoints at once: tens of thousands stand and go in moments, and whoever loads that many waits for them.
+ * Many breakpoints at once: tens of thousands stand and go in moments, and whoever loads that many waits for
+ * them.
  */
 #include "harness.h"
 
@@ -21,7 +22,9 @@ static const char *large_library(void)
 
 static struct tether_breakpoint *count(struct tether *process, const char *where)
 {
-	struct tether_breakpoint_opts opts = { .size = sizeof(opts), .where = where, .flags = TETHER_BREAKPOINT_COUNT };
+	struct tether_breakpoint_opts opts = { .size = sizeof(opts),
+					       .where = where,
+					       .flags = TETHER_BREAKPOINT_COUNT };
 	struct tether_error error = TETHER_ERROR_INIT;
 	struct tether_breakpoint *breakpoint = NULL;
 
@@ -62,9 +65,11 @@ TEST(ten_thousand_functions_stand_and_go_within_a_second)
 	check(total >= stands.standing);
 	uint64_t removing = now_ns();
 	check_int(tether_breakpoint_remove(all), 0);
-	uint64_t all_ns = planted - begun + now_ns() - removing, of_ten_thousand = all_ns * 10000 / stands.standing;
+	uint64_t all_ns = planted - begun + now_ns() - removing,
+		 of_ten_thousand = all_ns * 10000 / stands.standing;
 	if (of_ten_thousand > UINT64_C(1000000000))
-		fail("%llu functions took %llu ms", (unsigned long long)stands.standing, (unsigned long long)all_ns / 1000000);
+		fail("%llu functions took %llu ms", (unsigned long long)stands.standing,
+		     (unsigned long long)all_ns / 1000000);
 	client_close(&c);
 	check_untraced(v.pid);
 	check_text_whole(v.pid);
@@ -111,7 +116,8 @@ static unsigned late_answers(const char *path)
 	/* So that the names are known. */
 	victim_ask(&first, word, "done");
 	count(grab(c.session, first.pid, TETHER_NO_PARK, TETHER_MODE_RUN), "libLLVM*:no such function");
-	struct tether_breakpoint *all = count(grab(c.session, v.pid, TETHER_NO_PARK, TETHER_MODE_RUN), "libLLVM-1?.so.1:*");
+	struct tether_breakpoint *all =
+		count(grab(c.session, v.pid, TETHER_NO_PARK, TETHER_MODE_RUN), "libLLVM-1?.so.1:*");
 	check_int(info(all).standing, 0);
 	victim_ask(&v, word, "done");
 	while (tether_dispatch(c.session, 1500) > 0)
@@ -126,8 +132,8 @@ static unsigned late_answers(const char *path)
 }
 
 /*
- * More than a question's time of work, which goes on all the while: what is loaded does not run before its breakpoints
- * stand. On a busy machine the client may not even begin in time.
+ * More than a question's time of work, which goes on all the while: what is loaded does not run before its
+ * breakpoints stand. On a busy machine the client may not even begin in time.
  */
 TEST_SECONDS(who_loads_what_takes_long_to_plant_waits_for_all_of_it, 60)
 {
@@ -146,7 +152,8 @@ TEST(a_fault_of_a_displaced_instruction_tells_its_own_address)
 	struct victim v = victim_start("opens", NULL);
 	struct client c = client_open();
 	struct tether *process = client_grab(&c, v.pid, TETHER_NO_PARK);
-	struct tether_breakpoint *divides = count(process, "a.out:divide_by_zero"), *undefined = count(process, "a.out:undefined");
+	struct tether_breakpoint *divides = count(process, "a.out:divide_by_zero"),
+				 *undefined = count(process, "a.out:undefined");
 
 	victim_ask(&v, "fault 100", "done");
 	check_int(info(divides).hits, 100);
@@ -159,7 +166,8 @@ TEST(a_fault_of_a_displaced_instruction_tells_its_own_address)
 	check_int(victim_end(&v), 0);
 }
 
-/* ---- names that are not those of the file --------------------------------------------------------------- */
+/* ---- names that are not those of the file ---------------------------------------------------------------
+ */
 
 /* What the linker has chosen for this processor, of a program that calls by the address that it was given. */
 TEST(functions_that_the_linker_chooses_are_counted_by_their_name)
