@@ -20,7 +20,11 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#ifdef __clang__
+#define EXPORT __attribute__((noinline, visibility("default")))
+#else
 #define EXPORT __attribute__((noinline, noclone, visibility("default")))
+#endif
 
 enum { THREADS_MAX = 16 };
 
