@@ -329,7 +329,7 @@ static bool client_is_next(const struct controller *c)
 {
 	const struct process *first = TAILQ_FIRST(&c->processes);
 
-	return !TAILQ_EMPTY(&c->questions) || (first && first->parked && first->announced);
+	return !TAILQ_EMPTY(&c->questions) || !TAILQ_EMPTY(&c->open_questions) || (first && first->parked && first->announced);
 }
 
 /* Is the next stop to be waited for awake? */
