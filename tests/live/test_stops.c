@@ -9,6 +9,29 @@
 #include <sys/user.h>
 #include <unistd.h>
 
+struct places {
+	uint64_t value, text, constant;
+};
+
+static struct places places_of(struct victim *v)
+{
+	struct places at;
+
+	victim_say(v, "where");
+	if (sscanf(victim_line(v), "at %lx %lx %lx", &at.value, &at.text, &at.constant) != 3)
+		fail("the victim does not say where");
+	return at;
+}
+
+static int64_t thread_of(struct victim *v)
+{
+	long tid;
+
+	if (sscanf(victim_line(v), "thread %ld", &tid) != 1)
+		fail("the victim does not say its thread");
+	return tid;
+}
+
 /* ---- registers ------------------------------------------------------------------------------------------- */
 
 /* No thread can have that cs, and it is not the first register of the set: none of them is changed. */
@@ -159,6 +182,41 @@ TEST(vector_registers_are_read_and_written)
 	end(&c, &v);
 }
 
+/* Blocked in read(2), all of them: what is written as it was read changes nothing, and the calls go on. */
+TEST(registers_and_memory_of_a_parked_process_are_read_and_written)
+{
+	struct victim v = victim_start("stands", "1", NULL);
+	struct client c = client_open();
+	struct places at = places_of(&v);
+	unsigned char vector[TETHER_REGISTERS_MAX];
+	long value = 99;
+
+	victim_say(&v, "other 5");
+	int64_t tids[] = { v.pid, thread_of(&v) };
+	struct tether *process = client_grab(&c, v.pid, 0);
+	for (size_t i = 0; i < 2; i++) {
+		struct user_regs_struct regs;
+
+		check_int(tether_registers_get(process, tids[i], TETHER_REGISTERS_GENERAL, &regs, sizeof(regs), NULL),
+			  sizeof(regs));
+		check(regs.rip && regs.rsp);
+		check_int(tether_registers_set(process, tids[i], TETHER_REGISTERS_GENERAL, &regs, sizeof(regs)), 0);
+		int64_t size = tether_registers_get(process, tids[i], TETHER_REGISTERS_VECTOR, vector, sizeof(vector), NULL);
+		check(size > 512);
+		check_int(tether_registers_set(process, tids[i], TETHER_REGISTERS_VECTOR, vector, (size_t)size), 0);
+		check_int(tether_registers_set(process, tids[i], TETHER_REGISTERS_VECTOR, vector, (size_t)size - 8),
+			  -TETHER_EINVALID);
+	}
+	check_int(tether_registers_get(process, getpid(), TETHER_REGISTERS_GENERAL, NULL, 0, NULL), -TETHER_ESTATE);
+	check_int(tether_write(process, at.value, &value, sizeof(value)), 0);
+	check_int(tether_continue(process), 0);
+	check_int(tether_write(process, at.value, &value, sizeof(value)), -TETHER_ESTATE);
+	victim_say(&v, "go");
+	check_int(done(&v, NULL), 15);
+	check_int(done(&v, "value"), 99);
+	end(&c, &v);
+}
+
 TEST(registers_have_names_and_numbers)
 {
 	check_same("rdi", tether_register_name(TETHER_MACHINE_X86_64, 5));
@@ -170,20 +228,6 @@ TEST(registers_have_names_and_numbers)
 }
 
 /* ---- memory ---------------------------------------------------------------------------------------------- */
-
-struct places {
-	uint64_t value, text, constant;
-};
-
-static struct places places_of(struct victim *v)
-{
-	struct places at;
-
-	victim_say(v, "where");
-	if (sscanf(victim_line(v), "at %lx %lx %lx", &at.value, &at.text, &at.constant) != 3)
-		fail("the victim does not say where");
-	return at;
-}
 
 static int stack_of_hit(const struct tether_stack *stack, void *data)
 {
@@ -467,15 +511,6 @@ TEST_SECONDS(each_of_eight_threads_stands_and_none_is_lost, 60)
 	check_int(calls(&s) + info(breakpoint).missed, 1600);
 	check_int(s.most_at_once, 1);
 	end(&c, &v);
-}
-
-static int64_t thread_of(struct victim *v)
-{
-	long tid;
-
-	if (sscanf(victim_line(v), "thread %ld", &tid) != 1)
-		fail("the victim does not say its thread");
-	return tid;
 }
 
 static void hear(const struct tether_hit *hit, void *data)
