@@ -118,8 +118,12 @@ static void go_on_to_stop(struct controller *c, struct task *t)
 	if (kind == STOP_SIGNAL && (t->deliver == SIGHUP || t->deliver == SIGCONT) &&
 	    !trace_get_info(t->tid, &info) && info.si_code == CODE_KERNEL)
 		t->deliver = 0;
+	/*
+	 * One of its own: of all that are sent to the process the first thread to go on takes one, and with it what the others
+	 * were to stop by. They would run on from where they stood.
+	 */
 	if (t->deliver != SIGSTOP)
-		sys(kill, t->process->pid, SIGSTOP);
+		sys(tgkill, t->process->pid, t->tid, SIGSTOP);
 	/* One that has just made a child by vfork comes to its stop only when that lets it go, which may hang too. */
 	task_set_state(t, t->vfork_child ? TASK_VFORKING : TASK_RUNNING);
 	trace_go(t->tid, t->deliver);

@@ -5,6 +5,8 @@
  */
 #include "stops.h"
 
+#include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/user.h>
 #include <unistd.h>
@@ -448,6 +450,43 @@ TEST(stop_all_parks_the_process_with_its_text_whole)
 	}
 	check_int(calls(&s), 5);
 	end(&c, &v);
+}
+
+/* Where a thread stands that nobody traces. */
+static uint64_t place_of(pid_t pid, int64_t tid)
+{
+	char path[64], line[256] = "", *last;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%lld/syscall", pid, (long long)tid);
+	FILE *file = fopen(path, "r");
+	if (!file)
+		return 0;
+	check(fgets(line, sizeof(line), file));
+	fclose(file);
+	last = strrchr(line, ' ');
+	return last ? strtoull(last, NULL, 16) : 0;
+}
+
+TEST(left_stopped_no_thread_goes_on_from_where_it_was_parked)
+{
+	for (int i = 0; i < 15; i++) {
+		struct victim v = victim_start("stands", "6", NULL);
+		struct client c = client_open();
+		struct tether *process = client_grab(&c, v.pid, TETHER_NO_PARK);
+		struct script s = { .answer = TETHER_ANSWER_STOP_ALL };
+
+		check_int(done(&v, "begin"), 0);
+		add(process, (struct tether_breakpoint_opts){ .where = "a.out:stands_sum", .stop = answer, .data = &s,
+							      .flags = TETHER_BREAKPOINT_ONCE });
+		client_await(&c, "parked", 1);
+		check_int(calls(&s), 1);
+		check_int(tether_detach(process, TETHER_MODE_HANG), 0);
+		check(eventually(is_stopped_and_free, &v.pid, 5000));
+		check_int(place_of(v.pid, s.tid), s.address);
+		check_int(kill(v.pid, SIGCONT), 0);
+		check(done(&v, "end") > 0);
+		end(&c, &v);
+	}
 }
 
 TEST(while_it_is_parked_code_under_a_breakpoint_is_written)
