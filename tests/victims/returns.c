@@ -32,7 +32,7 @@
 #include <time.h>
 #include <ucontext.h>
 
-#define EXPORT __attribute__((noinline, noclone, visibility("default")))
+#define EXPORT __attribute__((noinline, visibility("default")))
 
 struct counts {
 	unsigned long calls, returns;
@@ -313,17 +313,21 @@ static void forks(void)
 }
 
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+static pid_t vforked(void)
+{
+	pid_t child = vfork();
+
+	if (child == 0) {
+		returns_outer(1);
+		_exit(5);
+	}
+	return child;
+}
+
 static void vforks(long times)
 {
-	for (long i = 0; i < times; i++) {
-		pid_t child = vfork();
-
-		if (child == 0) {
-			returns_outer(1);
-			_exit(5);
-		}
-		reap(child);
-	}
+	for (long i = 0; i < times; i++)
+		reap(vforked());
 }
 
 static uint64_t now(void)
