@@ -199,6 +199,20 @@ TETHER_API int tether_source_at(struct tether *process, uint64_t address, const 
  */
 TETHER_API int tether_fetch_check(struct tether_error *err);
 
+/**
+ * tether_demangle - the name of a C++ or Rust symbol, for people
+ * @name: as in a symbol table
+ * @buffer: the caller's; NUL-ended, cut where it is too small; NULL with @length 0
+ * @length: bytes of @buffer
+ * Return: how many bytes the whole name needs, with its NUL; -TETHER_ENOTFOUND (it is no mangled one, is longer than 16 KiB
+ *         or stands for more than 64, or there is no memory), -TETHER_EINVALID
+ * Blocks: no
+ * Threads: any; in a handler: yes; in a forked child: as in any process
+ * Victim: not touched
+ * See: c++filt(1)
+ */
+TETHER_API int tether_demangle(const char *name, char *buffer, size_t length);
+
 #ifdef __cplusplus
 }
 #endif

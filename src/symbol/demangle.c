@@ -9,8 +9,10 @@
  * jump waits for another.
  */
 #include <setjmp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <tether/symbol.h>
 
 #include "base/buffer.h"
 #include "base/limits.h"
@@ -88,4 +90,18 @@ char *symbol_demangle(const char *name)
 	buffer_free(&text->buffer);
 	free(text);
 	return result;
+}
+
+TETHER_API int tether_demangle(const char *name, char *buffer, size_t length)
+{
+	if (!name || (!buffer && length))
+		return -TETHER_EINVALID;
+	char *people = symbol_demangle(name);
+	if (!people)
+		return -TETHER_ENOTFOUND;
+	int wanted = (int)strlen(people) + 1;
+	if (length)
+		snprintf(buffer, length, "%s", people);
+	free(people);
+	return wanted;
 }
