@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * cmd_calls.c - count the calls of functions: of a command, or of running processes, with their children
+ * cmd_calls.c - calls of functions, with their returns, stacks and times, or counted: of a command, or of running processes,
+ * with their children
  *
- * The victims stand at breakpoints of the library, one for each function or pattern and each process; the controller
- * counts, and we look at its counters once, at the end.
+ * The victims stand at breakpoints of the library (call_points.h). The controller counts, and writes the records that
+ * call_stream.h shows.
  */
 #include <errno.h>
 #include <signal.h>
@@ -11,27 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common.h"
-#include "output_count.h"
-#include "progress.h"
+#include "call_points.h"
+#include "call_stream.h"
 #include "refusal.h"
 #include "running.h"
-#include "select.h"
-
-/* Words given, each owned; ends with NULL. */
-struct words {
-	char **word;
-	size_t count;
-};
-
-struct calls_options {
-	struct common_options common;
-	struct selection selection;
-	struct words functions; /* "OBJECT:FUNCTION" each */
-	struct words except;
-	uint64_t duration_ns;
-	bool counts, no_follow;
-};
 
 static bool add_word(struct words *words, char *word)
 {
@@ -91,193 +75,153 @@ static bool option_except(void *field, const char *argument, struct buffer *why)
 	return false;
 }
 
+static bool option_arguments(void *field, const char *argument, struct buffer *why)
+{
+	if (*argument < '0' || *argument > '0' + TETHER_CALL_ARGUMENTS || argument[1]) {
+		buffer_printf(why, "give a number from 0 to %d", TETHER_CALL_ARGUMENTS);
+		return false;
+	}
+	*(uint64_t *)field = (uint64_t)(*argument - '0');
+	return true;
+}
+
+static bool option_kinds(void *field, const char *argument, struct buffer *why)
+{
+	static const struct {
+		const char *name;
+		uint64_t kinds;
+	} words[] = {
+		{ "call", CALLS_CALL },
+		{ "return", CALLS_RETURN },
+		{ "count", CALLS_COUNT },
+		{ "all", CALLS_KINDS },
+	};
+
+	for (;; argument++) {
+		size_t length = strcspn(argument, ","), i;
+
+		for (i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+			if (strlen(words[i].name) == length && !strncmp(words[i].name, argument, length))
+				break;
+		}
+		if (i == sizeof(words) / sizeof(words[0])) {
+			buffer_text(why, "the kinds are all call return count");
+			return false;
+		}
+		*(uint64_t *)field |= words[i].kinds;
+		argument += length;
+		if (!*argument)
+			return true;
+	}
+}
+
+static bool option_calls_format(void *field, const char *argument, struct buffer *why)
+{
+	if (!strcmp(argument, "folded") || !strcmp(argument, "chrome")) {
+		*(enum output_format *)field = *argument == 'f' ? OUTPUT_FOLDED : OUTPUT_CHROME;
+		return true;
+	}
+	if (option_format(field, argument, why))
+		return true;
+	buffer_cut(why, 0);
+	buffer_text(why, "give text, jsonl, folded or chrome");
+	return false;
+}
+
 #define FIELD(name) offsetof(struct calls_options, name)
 
 static const struct option_row rows[] = {
-	{ 'c', "count", NULL, "count the calls; required, there is nothing else yet", option_flag, FIELD(counts) },
 	{ 'f', "functions", "OBJECT:FUNCTION[,...]", "these functions; both may be patterns", option_functions,
 	  FIELD(functions) },
 	{ 'x', "exclude", "PATTERN", "but not functions that match", option_except, FIELD(except) },
+	{ 0, "args", "N", "the first N arguments of each call, 0 to 6", option_arguments, FIELD(arguments) },
+	{ 0, "ret", NULL, "returns too: values, and how long calls took", option_flag, FIELD(returns) },
+	{ 'k', "stacks", NULL, "each call with its stack", option_flag, FIELD(stacks) },
+	{ 'c', "count", NULL, "count the calls instead of showing them", option_flag, FIELD(counts) },
+	{ 0, "hist", NULL, "count, with a histogram of how long calls took", option_flag, FIELD(histograms) },
+	{ 'e', "events", "KIND[,KIND...]", "of call, return, count: only these", option_kinds, FIELD(kinds) },
 	SELECT_OPTIONS(struct calls_options, selection),
-	{ 0, "duration", "SECONDS", "count for so long, and let go", option_duration, FIELD(duration_ns) },
-	{ 0, "no-follow", NULL, "do not count in children that are made meanwhile", option_flag, FIELD(no_follow) },
-	RECORD_OPTIONS(struct calls_options, common),
+	{ 0, "duration", "SECONDS", "look for so long, and let go", option_duration, FIELD(duration_ns) },
+	{ 0, "no-follow", NULL, "not in children that are made meanwhile", option_flag, FIELD(no_follow) },
+	{ 0, "raw-names", NULL, "C++ and Rust names as the linker has them", option_flag, FIELD(raw) },
+	{ 'o', "output", "FILE", "write records to FILE, not to standard error", option_string,
+	  FIELD(common.output.path) },
+	{ 0, "format", "text|jsonl|folded|chrome", "for eyes, programs, flame graphs, Perfetto", option_calls_format,
+	  FIELD(common.output.format) },
+	{ 'q', "quiet", NULL, "errors only", option_flag, FIELD(common.output.quiet) },
+	{ 0, "color", "auto|always|never", "colours; auto: on a terminal", option_color, FIELD(common.output.color) },
 	TIME_OPTIONS(struct calls_options, common),
 	LAST_OPTIONS,
 };
 
 static const struct option_table table = {
-	.usage = "calls -c -f OBJECT:FUNCTION[,FUNCTION...] [options] -p PID[,PID...] | -n NAME | [--] COMMAND [ARGUMENT...]",
-	.sentence = "Count how often functions are called, also in libraries that are loaded later, in the programs\n"
-		    "that a process executes and in its children. Ctrl-C lets go of running processes.",
+	.usage = "calls -f OBJECT:FUNCTION[,FUNCTION...] [options] -p PID[,PID...] | -n NAME | [--] COMMAND [ARGUMENT...]",
+	.sentence = "Show or count calls of functions, also in libraries that are loaded later, in the programs that a\n"
+		    "process executes and in its children. Ctrl-C lets go of running processes.",
 	.rows = rows,
 	.epilogue = "Exit status: the command's own, or that of attach; 124 after --timeout, 125 when tether failed.\n"
-		    "Example: tether calls -c -f 'libc.so.6:malloc,free,*alloc' -- python3 -c pass",
+		    "Example: tether calls -f libc.so.6:malloc,free --args 1 --ret -- python3 -c pass\n"
+		    "         tether calls -f 'libssl.so.*:SSL_*' --hist --duration 10 -n nginx",
 };
 
-/* ---- breakpoints --------------------------------------------------------------------------------------- */
-
-struct counted {
-	struct counted *next;
-	struct tether_breakpoint *breakpoint;
-	const char *where;
-	int64_t pid;
-};
+/* ---- the frame ----------------------------------------------------------------------------------------- */
 
 struct calls {
 	struct timeline timeline;
 	const struct calls_options *options;
 	struct output *output;
-	struct counted *counted;
+	struct call_points points;
+	struct call_stream stream;
+	bool records; /* calls or returns are shown, not only counted */
 	bool failed;
 };
 
-static bool add(struct calls *calls, struct tether *handle, const char *where)
+/* What has to be planted for what is shown. */
+static uint32_t flags_for(const struct calls_options *options, const struct output *output)
 {
-	struct tether_breakpoint_opts opts = {
-		.size = sizeof(opts),
-		.where = where,
-		.flags = TETHER_BREAKPOINT_COUNT,
-		.except = (const char *const *)calls->options->except.word,
-	};
-	struct tether_error error = TETHER_ERROR_INIT;
-	struct counted *counted = calloc(1, sizeof(*counted));
-	int result = counted ? progress_breakpoint_add(handle, &opts, &counted->breakpoint, &error) : -ENOMEM;
+	bool records = options->kinds & (CALLS_CALL | CALLS_RETURN);
+	uint32_t flags = records ? 0 : TETHER_BREAKPOINT_COUNT;
 
-	if (result < 0) {
-		free(counted);
-		/* One that has ended meanwhile was not called any more. */
-		if (result == -TETHER_EGONE)
-			return true;
-		output_failure(calls->output, "cannot count", result, &error);
-		return false;
-	}
-	counted->where = where;
-	counted->pid = tether_pid(handle);
-	counted->next = calls->counted;
-	calls->counted = counted;
-	return true;
+	if (options->histograms)
+		flags |= TETHER_BREAKPOINT_RETURN | TETHER_BREAKPOINT_LATENCY;
+	if (options->kinds & CALLS_RETURN || output->options.format == OUTPUT_CHROME)
+		flags |= TETHER_BREAKPOINT_RETURN;
+	/* How deep a call is follows from the returns. */
+	if (records && !(output->options.format == OUTPUT_FOLDED && options->stacks))
+		flags |= TETHER_BREAKPOINT_RETURN;
+	if (options->kinds & CALLS_CALL && options->stacks)
+		flags |= TETHER_BREAKPOINT_STACK;
+	return flags;
 }
 
-static void add_all(struct calls *calls, struct tether *handle)
+static void on_event(const struct tether_event *event, void *data)
 {
-	for (size_t i = 0; i < calls->options->functions.count; i++)
-		if (!add(calls, handle, calls->options->functions.word[i])) {
-			calls->failed = true;
-			return;
-		}
+	struct calls *calls = data;
+
+	if (event->kind == TETHER_EVENT_EXIT || event->kind == TETHER_EVENT_EXEC)
+		stream_ended(&calls->stream, event->pid, event->t_ns);
 }
 
-/* ---- counts -------------------------------------------------------------------------------------------- */
-
-struct counts {
-	struct output_count *count;
-	size_t used, room;
-	int64_t pid;
-	bool named; /* its function was given by its name, not by a pattern */
-	bool failed;
-};
-
-static int take(const struct tether_breakpoint_place *place, void *data)
+static uint64_t on_rest(void *data)
 {
-	struct counts *counts = data;
+	struct calls *calls = data;
 
-	/* Of all that a pattern matches only what was called is worth a line. */
-	if (!place->hits && !counts->named)
-		return 0;
-	if (counts->used == counts->room) {
-		size_t room = counts->room ? counts->room * 2 : 64;
-		struct output_count *grown = reallocarray(counts->count, room, sizeof(*grown));
-
-		if (!grown) {
-			counts->failed = true;
-			return 1;
-		}
-		counts->count = grown;
-		counts->room = room;
-	}
-	counts->count[counts->used++] = (struct output_count){
-		.pid = counts->pid,
-		.object = place->object,
-		.symbol = place->symbol,
-		.offset = place->offset,
-		.count = place->hits,
-	};
-	return 0;
+	/* A command goes on when nobody reads of its calls any more; it need not be stopped at them. */
+	if (output_broken(calls->output))
+		call_points_disable(&calls->points);
+	return stream_rest(&calls->stream);
 }
 
-static int by_function(const void *a, const void *b)
+static void on_ending(void *data)
 {
-	const struct output_count *one = a, *other = b;
-	int order = one->pid < other->pid ? -1 : one->pid > other->pid;
+	struct calls *calls = data;
 
-	order = order ? order : strcmp(one->object, other->object);
-	order = order ? order : strcmp(one->symbol, other->symbol);
-	order = order ? order : one->offset < other->offset ? -1 : one->offset > other->offset;
-	/* of two patterns that meet, the one that was there first */
-	return order ? order : one->count > other->count ? -1 : one->count < other->count;
-}
-
-static int by_count(const void *a, const void *b)
-{
-	const struct output_count *one = a, *other = b;
-
-	if (one->count != other->count)
-		return one->count > other->count ? -1 : 1;
-	return by_function(a, b);
-}
-
-static bool same_function(const struct output_count *one, const struct output_count *other)
-{
-	return one->pid == other->pid && one->offset == other->offset && !strcmp(one->object, other->object) &&
-	       !strcmp(one->symbol, other->symbol);
-}
-
-/* A function that several patterns match is shown once. */
-static void merge(struct counts *counts)
-{
-	size_t kept = 0;
-
-	if (counts->used)
-		qsort(counts->count, counts->used, sizeof(*counts->count), by_function);
-	for (size_t i = 0; i < counts->used; i++)
-		if (!kept || !same_function(&counts->count[kept - 1], &counts->count[i]))
-			counts->count[kept++] = counts->count[i];
-	counts->used = kept;
-	if (kept)
-		qsort(counts->count, kept, sizeof(*counts->count), by_count);
-}
-
-/* Before the session is closed: names and counters are the library's. */
-static void show_counts(struct calls *calls)
-{
-	struct counts counts = { 0 };
-	const struct counted *counted;
-
-	for (counted = calls->counted; counted; counted = counted->next) {
-		struct tether_breakpoint_info info = { .size = sizeof(info) };
-
-		counts.pid = counted->pid;
-		counts.named = !strpbrk(counted->where, "*?[");
-		tether_breakpoint_functions(counted->breakpoint, take, &counts);
-		if (tether_breakpoint_info_get(counted->breakpoint, &info) == 0 && !info.functions)
-			output_note(calls->output, "%lld: nothing was found for '%s'", (long long)counted->pid,
-				    counted->where);
-		if (info.inactive)
-			output_note(calls->output, "%lld: %llu places of '%s' could not be counted",
-				    (long long)counted->pid, (unsigned long long)info.inactive, counted->where);
-	}
-	merge(&counts);
-	if (counts.failed) {
-		output_error(calls->output, "ENOMEM", "out of memory: not all counts are shown", "");
+	if (!stream_end(&calls->stream))
 		calls->failed = true;
-	}
-	for (size_t i = 0; i < counts.used; i++)
-		output_count(calls->output, &counts.count[i]);
-	free(counts.count);
+	if (calls->options->kinds & CALLS_COUNT && !call_points_counts(&calls->points))
+		calls->failed = true;
+	call_points_remarks(&calls->points);
 }
-
-/* ---- the frame ----------------------------------------------------------------------------------------- */
 
 /* The library tells of all that the command lives on, and none of it is shown. */
 static bool begin(struct calls *calls, const struct calls_options *options, struct output *output)
@@ -288,7 +232,22 @@ static bool begin(struct calls *calls, const struct calls_options *options, stru
 	output->wanted = 0;
 	if (options->duration_ns && (!timeout || options->duration_ns < timeout))
 		timeout = options->duration_ns;
-	return timeline_open(&calls->timeline, output, timeout);
+	if (!timeline_open(&calls->timeline, output, timeout))
+		return false;
+	calls->records = options->kinds & (CALLS_CALL | CALLS_RETURN);
+	stream_begin(&calls->stream, options, output, &calls->timeline.family);
+	calls->points = (struct call_points){
+		.options = options,
+		.output = output,
+		.flags = flags_for(options, output),
+		.call = calls->records ? stream_record : NULL,
+		.data = &calls->stream,
+	};
+	calls->timeline.watch = on_event;
+	calls->timeline.rest = on_rest;
+	calls->timeline.ending = on_ending;
+	calls->timeline.data = calls;
+	return true;
 }
 
 /* The end of the time that was asked for is none that came too early. */
@@ -302,15 +261,9 @@ static bool time_is_up(const struct calls *calls)
 
 static void finish(struct calls *calls, uint32_t mode)
 {
-	struct counted *counted;
-
-	show_counts(calls);
 	/* Ctrl-C once more ends us at once; the controllers let the victims go on their own. */
 	timeline_close(&calls->timeline, mode);
-	while ((counted = calls->counted)) {
-		calls->counted = counted->next;
-		free(counted);
-	}
+	call_points_free(&calls->points);
 }
 
 static bool grab(struct calls *calls, int64_t pid)
@@ -330,11 +283,11 @@ static bool grab(struct calls *calls, int64_t pid)
 		return false;
 	}
 	timeline_hold(&calls->timeline, handle, false);
-	add_all(calls, handle);
+	calls->failed |= !call_points_add(&calls->points, handle);
 	return true;
 }
 
-static int count_processes(const void *given, struct output *output)
+static int follow_processes(const void *given, struct output *output)
 {
 	static const int listened[] = { SIGINT, SIGTERM, SIGHUP, 0 };
 	const struct calls_options *options = given;
@@ -361,7 +314,7 @@ static int count_processes(const void *given, struct output *output)
 	return ended == END_TIMEOUT && !up ? STATUS_TIMEOUT : 0;
 }
 
-static int count_command(const struct calls_options *options, struct output *output, char *const *argv, int *signal)
+static int follow_command(const struct calls_options *options, struct output *output, char *const *argv, int *signal)
 {
 	static const int listened[] = { SIGTERM, SIGCHLD, 0 };
 	struct tether_create_opts create = {
@@ -390,7 +343,7 @@ static int count_command(const struct calls_options *options, struct output *out
 	}
 	timeline_hold(&calls.timeline, handle, true);
 	/* It stands before its first instruction, and goes on when all are told of. */
-	add_all(&calls, handle);
+	calls.failed = !call_points_add(&calls.points, handle);
 	result = signals_listen(&calls.timeline.signals, listened);
 	if (calls.failed || result < 0) {
 		calls.timeline.failure = result;
@@ -413,28 +366,47 @@ static int run_command(const struct invocation *invocation, const struct calls_o
 
 	if (!output_open(&output, &options->common.output, invocation->whole_argv))
 		return STATUS_TETHER;
-	status = count_command(options, &output, argv, &signal);
+	status = follow_command(options, &output, argv, &signal);
 	output_close(&output);
 	if (signal)
 		die_of(signal);
 	return status;
 }
 
+/* What is shown: what was asked for, or else calls. NULL, or what is wrong with it. */
+static const char *choose(struct calls_options *options)
+{
+	bool whole = options->common.output.format == OUTPUT_TEXT || options->common.output.format == OUTPUT_JSONL;
+
+	if (options->counts || options->histograms)
+		options->kinds |= CALLS_COUNT;
+	if (options->returns)
+		options->kinds |= CALLS_CALL | CALLS_RETURN;
+	if (!options->kinds)
+		options->kinds = CALLS_CALL;
+	if (!options->functions.count)
+		return "no function is given; use -f OBJECT:FUNCTION";
+	if (!whole && (options->kinds & CALLS_COUNT || !(options->kinds & CALLS_CALL)))
+		return "--format=folded and --format=chrome are of calls, not of counts or returns alone";
+	if (!(options->kinds & CALLS_CALL) && (options->stacks || options->arguments))
+		return "--args and -k are of calls, which are not shown";
+	return NULL;
+}
+
 static int dispatch(const struct invocation *invocation, struct calls_options *options, int operands)
 {
 	char *const *argv = invocation->argv + operands;
+	const char *wrong = choose(options);
 
-	if (!options->counts)
-		return common_misuse(invocation, "give -c: functions can only be counted yet");
-	if (!options->functions.count)
-		return common_misuse(invocation, "no function is given; use -f OBJECT:FUNCTION");
+	if (wrong)
+		return common_misuse(invocation, "%s", wrong);
 	if (select_given(&options->selection))
 		return select_run(invocation, operands, &options->selection, &options->common.output, true,
-				  count_processes, options);
+				  follow_processes, options);
 	if (!*argv)
 		return common_misuse(invocation, "no process and no command is given");
 	if (options->selection.tree)
-		return common_misuse(invocation, "--tree is for running processes; children of a command are counted");
+		return common_misuse(invocation, "--tree is for running processes; children of a command are followed");
 	return run_command(invocation, options, argv);
 }
 

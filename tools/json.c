@@ -105,6 +105,12 @@ void json_hex(struct json *json, const char *key, uint64_t value)
 	buffer_printf(json->out, "\"0x%llx\"", (unsigned long long)value);
 }
 
+void json_number(struct json *json, const char *key, const char *text)
+{
+	put_key(json, key);
+	buffer_text(json->out, text);
+}
+
 void json_bool(struct json *json, const char *key, bool value)
 {
 	put_key(json, key);

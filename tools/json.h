@@ -42,6 +42,8 @@ void json_signed(struct json *json, const char *key, int64_t value);
 void json_unsigned(struct json *json, const char *key, uint64_t value);
 /* "0x…": numbers of JSON readers end at 2^53. */
 void json_hex(struct json *json, const char *key, uint64_t value);
+/* A number that is written already. */
+void json_number(struct json *json, const char *key, const char *text);
 void json_bool(struct json *json, const char *key, bool value);
 void json_null(struct json *json, const char *key);
 void json_digest(struct json *json, const char *key, const uint8_t *bytes, size_t length);

@@ -19,6 +19,7 @@ static const struct output_writer *const writers[] = {
 	[OUTPUT_TEXT] = &output_text,
 	[OUTPUT_JSONL] = &output_jsonl,
 	[OUTPUT_FOLDED] = &output_folded,
+	[OUTPUT_CHROME] = &output_chrome,
 };
 
 /* COLUMNS has the last word, so that a file may get long lines. */
@@ -164,10 +165,11 @@ void output_failure(struct output *output, const char *what, int code, const str
 
 void output_note(struct output *output, const char *format, ...)
 {
+	bool records = output->options.format == OUTPUT_JSONL || output->options.format == OUTPUT_CHROME;
 	char text[1024];
 	va_list args;
 
-	if (output->options.quiet || (output->options.format == OUTPUT_JSONL && !output->options.path))
+	if (output->options.quiet || (records && !output->options.path))
 		return;
 	output_flush(output);
 	va_start(args, format);

@@ -16,7 +16,7 @@
 #include "family.h"
 #include "sink.h"
 
-enum output_format { OUTPUT_TEXT, OUTPUT_JSONL, OUTPUT_FOLDED /* of stacks alone */ };
+enum output_format { OUTPUT_TEXT, OUTPUT_JSONL, OUTPUT_FOLDED /* of stacks alone */, OUTPUT_CHROME /* of calls */ };
 enum output_color { OUTPUT_COLOR_AUTO, OUTPUT_COLOR_ALWAYS, OUTPUT_COLOR_NEVER };
 
 struct output_options {
@@ -42,6 +42,7 @@ struct output {
 	const char *caller; /* of the event that is being shown, who has asked for it; NULL: not known */
 	bool color, unicode;
 	bool complained; /* the sink's failure was reported */
+	bool begun;      /* chrome: a record was written */
 	/* Source lines of the frames of stacks (output_symbol.h). NULL: without. */
 	void (*ask_sources)(const struct output *output, const struct tether_frame *frame, struct output_sources *ret);
 	struct tether *sources_of; /* for it: whose frames they are */
@@ -99,7 +100,7 @@ struct output_writer {
 	void (*error)(struct output *output, const char *code, const char *message, const char *cure);
 };
 
-extern const struct output_writer output_text, output_jsonl, output_folded;
+extern const struct output_writer output_text, output_jsonl, output_folded, output_chrome;
 
 /* Says itself what is wrong. False: nothing was opened. argv: of this program, for the header. */
 bool output_open(struct output *output, const struct output_options *options, char *const *argv);

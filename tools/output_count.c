@@ -5,6 +5,8 @@
 
 #include "json.h"
 #include "line.h"
+#include "output_hist.h"
+#include "quote.h"
 
 static void write_text(struct output *output, const struct output_count *count)
 {
@@ -19,11 +21,17 @@ static void write_text(struct output *output, const struct output_count *count)
 	line_path(&line, count->object);
 	line_put(&line, "`");
 	line_style(&line, LINE_BOLD);
-	line_word(&line, count->symbol);
+	/* Not quoted as a word of sh is: demangled names are full of what that would quote. */
+	if (quote_is_printable(count->symbol))
+		line_put(&line, count->symbol);
+	else
+		line_word(&line, count->symbol);
 	line_plain(&line);
 	if (count->offset)
 		line_printf(&line, "+0x%llx", (unsigned long long)count->offset);
 	line_end(&line);
+	if (count->latency)
+		hist_text(output, count);
 }
 
 static void write_json(struct output *output, const struct output_count *count)
@@ -39,6 +47,8 @@ static void write_json(struct output *output, const struct output_count *count)
 		if (count->offset)
 			json_unsigned(&json, "offset", count->offset);
 		json_unsigned(&json, "count", count->count);
+		if (count->latency)
+			hist_json(&json, count);
 	} while (json_end(&json) == JSON_AGAIN);
 }
 

@@ -20,6 +20,7 @@
 
 #include "json.h"
 #include "line.h"
+#include "output_folded.h"
 #include "output_symbol.h"
 
 enum { INDENT = 4, SOURCE_INDENT = 24 };
@@ -304,61 +305,6 @@ static void jsonl_snapshot(struct output *output, const struct tether_snapshot *
 	} while (json_end(&json) == JSON_AGAIN);
 }
 
-/* ---- folded: thread;outermost;…;innermost COUNT ------------------------------------------------------------ */
-
-/* What would end a frame's name, or the line, is shown as something else. */
-static void fold_bytes(struct buffer *out, const char *text)
-{
-	for (; *text; text++) {
-		unsigned char c = (unsigned char)*text;
-
-		buffer_char(out, c == ';' ? ':' : c < 0x20 || c == 0x7f ? '?' : (char)c);
-	}
-}
-
-static void fold(struct buffer *out, const struct tether_stack *stack)
-{
-	fold_bytes(out, stack->name[0] ? stack->name : "?");
-	if (stack->state == TETHER_THREAD_RUNNING)
-		buffer_text(out, ";[running]");
-	else if (stack->end != TETHER_END_WHOLE)
-		buffer_text(out, ";[truncated]");
-	for (size_t i = stack->frame_count; i-- > 0;) {
-		const struct tether_frame *frame = &stack->frames[i];
-
-		buffer_char(out, ';');
-		if (frame->symbol)
-			fold_bytes(out, frame->symbol);
-		else if (frame->object)
-			fold_bytes(out, base_name(frame->object));
-		else
-			buffer_printf(out, "0x%" PRIx64, frame->pc);
-	}
-}
-
-static void write_folded(struct output *output, const struct stacks_kept *kept)
-{
-	buffer_bytes(&output->sink.pending, kept->key, kept->key_length);
-	buffer_printf(&output->sink.pending, " %" PRIu64 "\n", kept->count);
-}
-
-/* Nothing but stacks is written in this form; failures are messages. */
-static void folded_header(struct output *output, char *const *argv)
-{
-	(void)output;
-	(void)argv;
-}
-
-static void folded_error(struct output *output, const char *code, const char *text, const char *cure)
-{
-	(void)output;
-	(void)code;
-	(void)text;
-	(void)cure;
-}
-
-const struct output_writer output_folded = { .header = folded_header, .error = folded_error };
-
 /* ---- gathering -------------------------------------------------------------------------------------------- */
 
 static void free_stack(struct tether_stack *stack)
@@ -403,7 +349,7 @@ static bool copy_stack(struct tether_stack *to, const struct tether_stack *from)
 static void make_key(struct buffer *key, const struct stacks *stacks, const struct tether_stack *stack)
 {
 	if (stacks->output->options.format == OUTPUT_FOLDED) {
-		fold(key, stack);
+		folded_stack(key, stack);
 		return;
 	}
 	buffer_bytes(key, &stack->pid, sizeof(stack->pid));
@@ -471,6 +417,12 @@ static void gather(struct stacks *stacks, const struct tether_stack *stack)
 }
 
 /* ---- to be called ----------------------------------------------------------------------------------------- */
+
+static void write_folded(struct output *output, const struct stacks_kept *kept)
+{
+	buffer_bytes(&output->sink.pending, kept->key, kept->key_length);
+	buffer_printf(&output->sink.pending, " %" PRIu64 "\n", kept->count);
+}
 
 static void write_stack(const struct stacks *stacks, const struct tether_stack *stack, const struct stacks_kept *kept)
 {

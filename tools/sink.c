@@ -35,6 +35,7 @@ int sink_open(struct sink *sink, const char *path)
 		}
 		sink->fd = fd;
 		sink->owned = true;
+		sink->whole = !fstat(fd, &status) && S_ISREG(status.st_mode);
 	}
 	if (!fstat(fd, &status))
 		sink->piped = S_ISFIFO(status.st_mode) || S_ISSOCK(status.st_mode);
@@ -74,9 +75,19 @@ static void write_whole(struct sink *sink, const char *bytes, size_t length)
 	}
 }
 
+/* The next record is written over it, and is longer. */
+static void write_tail(struct sink *sink)
+{
+	off_t end = sink->tail && sink->whole && !sink->error ? lseek(sink->fd, 0, SEEK_CUR) : -1;
+
+	if (end >= 0 && pwrite(sink->fd, sink->tail, strlen(sink->tail), end) < 0 && errno != EINTR)
+		sink->error = errno;
+}
+
 void sink_flush(struct sink *sink)
 {
 	struct buffer *pending = &sink->pending;
+	bool some = pending->length > 0;
 
 	if (pending->failed && !sink->error)
 		sink->error = ENOMEM;
@@ -87,6 +98,8 @@ void sink_flush(struct sink *sink)
 		buffer_consume(pending, length);
 	}
 	buffer_cut(pending, 0);
+	if (some)
+		write_tail(sink);
 }
 
 void sink_added(struct sink *sink)
@@ -97,6 +110,9 @@ void sink_added(struct sink *sink)
 
 int sink_close(struct sink *sink)
 {
+	if (sink->tail)
+		buffer_text(&sink->pending, sink->tail);
+	sink->tail = NULL;
 	sink_flush(sink);
 	if (sink->owned && close(sink->fd) && !sink->error)
 		sink->error = errno;

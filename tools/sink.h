@@ -21,6 +21,11 @@ struct sink {
 	int fd;
 	int error;  /* errno of the write that failed, or 0 */
 	bool owned; /* fd was opened here */
+	/*
+	 * Ends what is written, NULL: nothing does. In a file it stands there at all times, as nobody may come to write it.
+	 */
+	const char *tail;
+	bool whole; /* a file that is written from where we are, and by nobody else */
 	bool piped; /* a write longer than PIPE_BUF may be torn apart */
 };
 

@@ -238,6 +238,8 @@ static void on_event(const struct tether_event *event, void *data)
 	if (event->kind != TETHER_EVENT_PARKED || !process || !process->crashed)
 		show(timeline, event, process);
 	after(timeline, event, process);
+	if (timeline->watch)
+		timeline->watch(event, timeline->data);
 }
 
 /* ---- parked processes ---------------------------------------------------------------------------------- */
@@ -418,6 +420,8 @@ static int poll_timeout(const struct timeline *timeline)
 
 	if (timeline->nudge_ns && (!until || timeline->nudge_ns < until))
 		until = timeline->nudge_ns;
+	if (timeline->rest_ns && (!until || timeline->rest_ns < until))
+		until = timeline->rest_ns;
 	if (!until)
 		return -1;
 	left = until > now ? (until - now + 999999) / 1000000 : 0;
@@ -475,6 +479,8 @@ static void turn(struct timeline *timeline)
 	check_times(timeline);
 	show_crashes(timeline);
 	hand_over_next(timeline);
+	if (timeline->rest)
+		timeline->rest_ns = timeline->rest(timeline->data);
 	output_flush(timeline->output);
 	if (timeline->stop_due)
 		stop_too(timeline);
@@ -579,6 +585,8 @@ void timeline_close(struct timeline *timeline, uint32_t mode)
 	let_go(timeline, mode);
 	while (tether_dispatch(timeline->session, 0) > 0)
 		;
+	if (timeline->ending)
+		timeline->ending(timeline->data);
 	if (timeline->end == END_FAILURE)
 		output_failure(timeline->output, "the session failed", timeline->failure, NULL);
 	if (tether_stats_get(timeline->session, &stats) == 0)

@@ -71,6 +71,14 @@ struct timeline {
 	struct handover handover;
 	int then_status; /* of the last such command, -1: none ran */
 
+	/* calls only */
+	void (*watch)(const struct tether_event *event, void *data); /* each event, when it was dealt with */
+	/* The end of each turn, at the latest when it has asked for (CLOCK_MONOTONIC, 0: it need not be called). */
+	uint64_t (*rest)(void *data);
+	void (*ending)(void *data); /* all are let go and all is told; the session is still open */
+	void *data;                 /* for these */
+	uint64_t rest_ns;
+
 	enum timeline_end end;
 	int end_signal; /* END_SIGNAL: which */
 	int failure;    /* END_FAILURE: code */

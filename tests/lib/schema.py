@@ -38,6 +38,15 @@ def signal_name(value):
     return isinstance(value, str) and bool(re.match(r'SIG[A-Z0-9+]+$', value))
 
 
+def addresses(value):
+    return isinstance(value, list) and all(address(one) for one in value)
+
+
+def histogram(value):
+    return isinstance(value, list) and all(isinstance(row, list) and len(row) == 2 and integer(row[0]) and integer(row[1]) and row[1] > 0
+                                           and (row[0] == 0 or row[0] & (row[0] - 1) == 0) for row in value)
+
+
 def environment(value):
     return isinstance(value, dict) and isinstance(value.get('set'), dict) and words(value.get('unset'))
 
@@ -68,7 +77,11 @@ KINDS = {
     'late-answer': ({**BASE, 'waited_ns': integer}, {}),
     'lost': ({**BASE, 'reason': text}, {}),
     'release': ({**BASE, 'mode': one_of('run', 'kill', 'hang')}, {}),
-    'dropped': ({'t_ns': integer}, {}),
+    'dropped': ({'t_ns': integer}, {'count': integer, 'what': one_of('calls')}),
+    'call': ({**BASE, 'object': text, 'symbol': text, 'depth': integer, 'args': addresses}, {}),
+    'return': ({**BASE, 'object': text, 'symbol': text, 'depth': integer, 'value': address, 'elapsed_ns': integer}, {}),
+    'count': ({'pid': integer, 'object': text, 'symbol': text, 'count': integer},
+              {'offset': integer, 'returns': integer, 'missed': integer, 'total_ns': integer, 'hist': histogram}),
     'parked': (BASE, {}),
     'blocked': (BASE, {}),
     'crash': ({**BASE, 'signal': signal_name, 'code': integer}, {'sender': integer, 'address': address}),

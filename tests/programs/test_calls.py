@@ -193,12 +193,16 @@ def test_a_running_process_is_counted_for_a_while_and_let_go(t):
 
 
 def test_options_that_are_wrong_are_named(t):
-    for arguments, words in ((['-f', 'a.out:main', '--', 'true'], b'give -c'),
+    for arguments, words in ((['-f', 'a.out:main', '--args', '7', '--', 'true'], b'give a number from 0 to 6'),
+                             (['-f', 'a.out:main', '-e', 'exec', '--', 'true'], b'the kinds are'),
+                             (['-f', 'a.out:main', '--format=svg', '--', 'true'], b'give text, jsonl, folded or chrome'),
+                             (['-f', 'a.out:main', '-c', '--format=chrome', '--', 'true'], b'are of calls, not of counts'),
+                             (['-f', 'a.out:main', '--hist', '--format=folded', '--', 'true'], b'are of calls, not of counts'),
+                             (['-f', 'a.out:main', '-c', '-k', '--', 'true'], b'-k are of calls'),
                              (['-c', '--', 'true'], b'no function is given'),
                              (['-c', '-f', 'main', '--', 'true'], b'give OBJECT:FUNCTION'),
                              (['-c', '-f', 'a.out:main,,x', '--', 'true'], b'a function has no name'),
                              (['-c', '-f', 'a.out:main'], b'no process and no command'),
-                             (['-c', '-f', 'a.out:main', '--hist', '--', 'true'], b'hist'),
                              (['-c', '-f', 'a.out:main', '-p', str(os.getpid()), 'true'], b'unexpected word')):
         result = t.run([*t.tether, 'calls', *arguments])
         t.equal(result.returncode, 125, arguments)
