@@ -62,6 +62,7 @@ if [ "$purpose" = test ]; then
 	need procps program pgrep
 	need util-linux program setpriv
 	need strace program strace
+	need uftrace program uftrace
 	need git program git
 	need make program make
 	need perl program perl
