@@ -14,8 +14,9 @@
  * --events: the client has the stack of every event, and what is about to crash parks.
  * --crashes: the same with victims that crash by themselves around the ending. They have to end by the signal, and with the core,
  * of a victim that nobody holds.
- * --probes: what the client plants are public breakpoints (tether/breakpoint.h), with and without a handler,
- *    which may hold the thread.
+ * --probes: what the client plants are public breakpoints (tether/breakpoint.h), with and without a handler, which may hold the
+ *    thread; it removes, adds, disables and enables them all the time.
+ * --calls: the same of calls and returns.
  * --sabotage H takes a client that does this harm on purpose and passes when each victim is judged so.
  */
 #include <errno.h>
@@ -30,7 +31,7 @@
 #include "family.h"
 #include "trial.h"
 
-static const char *const all_kinds[] = { "hot",    "sig", "step", "dl",     "fork", "vfork",
+static const char *const all_kinds[] = { "hot",    "sig", "step", "dl", "unload", "fork", "vfork",
 					 "vforkc", "thr", "mask", "masksig", "caught", "ignored", "both",
 					 "bothsig", "slow", "segv", "abrt", "segvsig" };
 
@@ -41,7 +42,7 @@ struct plan {
 	bool kinds[KINDS], holds[HOLD_COUNT], endings[ENDING_COUNT];
 	unsigned count, seconds;
 	uint64_t deadline_ns; /* 0: none */
-	bool spread, parks, stacks, events, crashes, probes;
+	bool spread, parks, stacks, events, crashes, probes, calls;
 	uint64_t seed;
 	unsigned expect; /* set of enum harm that each victim has to show; none: no harm at all */
 	const char *sabotage;
@@ -50,6 +51,7 @@ struct plan {
 struct tally {
 	unsigned victims, harmed, early, not_held;
 	unsigned parks, traps_seen, snapshots, stacks;
+	uint64_t hits, returns;
 	unsigned of_kind[HARM_KINDS];
 	uint64_t let_go_max_ns, gap_max_ns;
 	uint64_t looks, glimpses;
@@ -128,6 +130,8 @@ static void count_outcome(const struct plan *plan, struct tally *tally, const st
 	tally->traps_seen += outcome->traps_seen;
 	tally->snapshots += outcome->snapshots;
 	tally->stacks += outcome->stacks;
+	tally->hits += outcome->hits;
+	tally->returns += outcome->returns;
 	tally->looks += outcome->looks;
 	tally->glimpses += outcome->glimpses;
 	if (outcome->let_go_ns > tally->let_go_max_ns)
@@ -141,7 +145,7 @@ static void count_outcome(const struct plan *plan, struct tally *tally, const st
 	if (harms & ~excused(trial, harms))
 		tally->harmed++;
 	printf("# %s %s%s--kinds %s --holds %s --endings %s --count 1 --seed %lu (%u us after %s): %s: %s\n",
-	       harms & ~excused(trial, harms) ? "HARMED" : "the known risk", trial->parks ? "--parks " : trial->stacks ? "--stacks " : trial->probes ? "--probes " : "",
+	       harms & ~excused(trial, harms) ? "HARMED" : "the known risk", trial->parks ? "--parks " : trial->stacks ? "--stacks " : trial->probes ? "--probes " : trial->calls ? "--calls " : "",
 	       trial->crashes ? "--crashes " : trial->events ? "--events " : "",
 	       trial->kind, hold_name(trial->hold), ending_name(trial->ending), trial->seed, outcome->moment_us,
 	       outcome->early ? "the client's start" : "held", harm_names(harms, names, sizeof(names)),
@@ -159,6 +163,8 @@ static void add_tally(struct tally *sum, const struct tally *more)
 	sum->traps_seen += more->traps_seen;
 	sum->snapshots += more->snapshots;
 	sum->stacks += more->stacks;
+	sum->hits += more->hits;
+	sum->returns += more->returns;
 	for (unsigned kind = 0; kind < HARM_KINDS; kind++)
 		sum->of_kind[kind] += more->of_kind[kind];
 }
@@ -187,6 +193,8 @@ static void report(const struct plan *plan, unsigned number, enum ending ending,
 		printf(", %u stacks of events", tally->stacks);
 	if (plan->stacks)
 		printf(", %u snapshots", tally->snapshots);
+	if (plan->probes || plan->calls)
+		printf(", %lu hits and %lu returns told", tally->hits, tally->returns);
 	if (ending == ENDING_FROZEN)
 		printf(", longest gap %lu ms", tally->gap_max_ns / 1000000);
 	if (tally->looks)
@@ -233,6 +241,7 @@ static struct tally run_row(const struct plan *plan, unsigned kind, unsigned hol
 			.events = plan->events,
 			.crashes = plan->crashes,
 			.probes = plan->probes,
+			.calls = plan->calls,
 		};
 		struct outcome outcome;
 
@@ -286,6 +295,9 @@ static struct tally run_all(const struct plan *plan, unsigned *number, uint64_t 
 static bool parks_prove_nothing(const struct plan *plan, const struct tally *sum)
 {
 	if (plan->stacks && !plan->sabotage && sum->victims >= 8 && sum->snapshots < sum->victims / 4)
+		return true;
+	if ((plan->probes || plan->calls) && !plan->sabotage && sum->victims >= 8 &&
+	    (sum->hits < sum->victims || (plan->calls && sum->returns < sum->victims)))
 		return true;
 	if (plan->crashes)
 		return sum->victims >= 8 && sum->parks < sum->victims / 8;
@@ -357,7 +369,7 @@ static void find_lab(struct lab *lab, const char *sabotage)
 static void usage(void)
 {
 	fputs("usage: harm [--kinds K,..] [--holds H,..] [--endings E,..] [--count N] [--spread] [--seed S]\n"
-	      "            [--seconds N] [--parks | --stacks | --probes] [--events | --crashes] [--verbose] [--keep] [--sabotage HARM]\n"
+	      "            [--seconds N] [--parks | --stacks | --probes | --calls] [--events | --crashes] [--verbose] [--keep] [--sabotage HARM]\n"
 	      "kinds:",
 	      stderr);
 	for (unsigned i = 0; i < KINDS; i++)
@@ -394,7 +406,7 @@ static void parse(struct plan *plan, int argc, char **argv)
 		{ "sabotage", required_argument, NULL, 'x' }, { "parks", no_argument, NULL, 'P' },
 		{ "keep", no_argument, NULL, 'K' },           { "stacks", no_argument, NULL, 'S' },
 		{ "events", no_argument, NULL, 'E' },         { "crashes", no_argument, NULL, 'C' },
-		{ "probes", no_argument, NULL, 'B' },
+		{ "probes", no_argument, NULL, 'B' },        { "calls", no_argument, NULL, 'L' },
 		{ 0 }
 	};
 	bool known = true;
@@ -443,6 +455,9 @@ static void parse(struct plan *plan, int argc, char **argv)
 		case 'B':
 			plan->probes = true;
 			break;
+		case 'L':
+			plan->calls = true;
+			break;
 		case 'x':
 			known &= choose_sabotage(optarg, plan);
 			break;
@@ -487,6 +502,8 @@ int main(int argc, char **argv)
 	if (plan.events && !plan.sabotage)
 		printf("%s %u - stacks of events%s were there\n", idle ? "not ok" : "ok", ++number,
 		       plan.crashes ? ", and parks at a crash," : "");
+	if ((plan.probes || plan.calls) && !plan.sabotage)
+		printf("%s %u - hits%s were told of\n", idle ? "not ok" : "ok", ++number, plan.calls ? " and returns" : "");
 	if (plan.parks && !plan.sabotage)
 		printf("%s %u - victims with traps were parked\n", idle ? "not ok" : "ok", ++number);
 	printf("1..%u\n# %u victims, %u harmed\n", number, sum.victims, sum.harmed);

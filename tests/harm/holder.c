@@ -11,6 +11,7 @@
  * With --stacks it takes snapshots of the victim's stacks all the time, together and one thread after the other.
  * With --events it has the stack of each event that can have one, looks at some of them, and what is about to crash parks: it takes
  * its stacks then, and mostly lets it go on.
+ * With --probes its sites are public breakpoints, with --calls calls and returns of its functions; they come and go all the time.
  * It has no signal handlers: SIGTERM and SIGINT kill it as they kill any client.
  */
 #include <errno.h>
@@ -27,6 +28,7 @@
 #include <tether/tether.h>
 
 #include "judge.h"
+#include "probing.h"
 #include "process/park.h"
 #include "process/plant.h"
 
@@ -47,7 +49,7 @@ struct holder {
 	uint32_t flags, stop, mode, question_ms;
 	bool forks;
 	bool stacks;         /* take its stacks all the time */
-	bool probes;         /* plant by public breakpoints */
+	struct probing probing; /* with a board: public breakpoints, that come and go */
 	bool parks;          /* park and continue it all the time */
 	uint64_t random;     /* how long it runs between two parks */
 	bool awaits_park;    /* asked for, not there yet */
@@ -83,16 +85,6 @@ static int look_away(const struct tether_stack *stack, void *data)
 	(void)stack;
 	(void)data;
 	return 0;
-}
-
-/* splitmix64 */
-static uint64_t random_next(uint64_t *state)
-{
-	uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);
-
-	z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-	z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-	return z ^ z >> 31;
 }
 
 /* Names are looked up for some: that takes longer than all else. */
@@ -148,76 +140,19 @@ static void leave_child(void)
 	}
 }
 
-static void on_hit(const struct tether_hit *hit, void *data)
-{
-	(void)hit;
-	(void)data;
-}
-
-/* Its thread stands meanwhile: what it has is looked at, and written as it was. */
-static enum tether_answer on_stop(const struct tether_hit *hit, void *data)
-{
-	uint64_t pc;
-
-	(void)data;
-	if (hit->number % 4 == 0 && tether_register_get(hit->process, hit->tid, "pc", &pc, sizeof(pc)) > 0)
-		(void)tether_register_set(hit->process, hit->tid, "pc", &pc, sizeof(pc));
-	return TETHER_ANSWER_GO;
-}
-
-static void on_call(const struct tether_call *call, void *data)
-{
-	(void)call;
-	(void)data;
-}
-
-static void add_one(struct holder *holder, struct tether_breakpoint_opts opts)
-{
-	struct tether_breakpoint *breakpoint;
-	struct tether_error error = TETHER_ERROR_INIT;
-
-	opts.size = sizeof(opts);
-	int result = tether_breakpoint_add(holder->victim, &opts, &breakpoint, &error);
-	if (result && result != -TETHER_EGONE && result != -TETHER_ELOST)
-		fail("breakpoint", result, &error);
-}
-
-/* Every second one is told of, and returns are waited for; they are removed by the ending, whatever it is. */
-static void add_breakpoints(struct holder *holder)
-{
-	const uint32_t returns = TETHER_BREAKPOINT_RETURN;
-
-	for (uint32_t i = 0; i < holder->board->sites; i++)
-		add_one(holder, (struct tether_breakpoint_opts){
-					.address = holder->board->site[i],
-					.flags = i % 2 ? 0 : TETHER_BREAKPOINT_COUNT,
-					.handler = i % 4 == 1 ? on_hit : NULL,
-					.stop = i % 4 == 3 ? on_stop : NULL,
-				});
-	add_one(holder, (struct tether_breakpoint_opts){
-				.where = "a.out:site_*",
-				.flags = returns | TETHER_BREAKPOINT_COUNT | TETHER_BREAKPOINT_LATENCY,
-			});
-	add_one(holder, (struct tether_breakpoint_opts){
-				.where = "a.out:site_*", .flags = returns | TETHER_BREAKPOINT_STACK, .call = on_call });
-	add_one(holder, (struct tether_breakpoint_opts){
-				.where = "libc.so.6:*alloc", .flags = returns, .call = on_call });
-}
-
 static void plant_all(struct holder *holder)
 {
-	int result;
+	struct tether_error error = TETHER_ERROR_INIT;
+	int result = 0;
 
-	if (!holder->board->sites)
-		return;
-	if (holder->probes) {
-		add_breakpoints(holder);
-		return;
-	}
-	result = process_plant(holder->victim, holder->board->site, holder->board->sites);
+	holder->probing.victim = holder->victim;
+	if (holder->probing.board)
+		result = probing_begin(&holder->probing, &error);
+	else if (holder->board->sites)
+		result = process_plant(holder->victim, holder->board->site, holder->board->sites);
 	/* A victim that is gone already is no failure of planting. */
 	if (result && result != -TETHER_EGONE && result != -TETHER_ELOST)
-		fail("plant", result, NULL);
+		fail("plant", result, &error);
 }
 
 static bool is_parked(const struct holder *holder)
@@ -385,6 +320,16 @@ static void take_stacks(struct holder *holder)
 	holder->next_ns = now_ns() + (bits & 6 ? (bits >> 3) % RUN_US * 1000 : 0);
 }
 
+static void change_breakpoints(struct holder *holder)
+{
+	uint64_t bits = random_next(&holder->random);
+
+	if (holder->over || atomic_load(&holder->board->ending) || now_ns() < holder->next_ns)
+		return;
+	must_work(holder, "change breakpoints", probing_change(&holder->probing));
+	holder->next_ns = now_ns() + (bits & 3 ? (bits >> 2) % RUN_US * 1000 : 0);
+}
+
 static bool stands_at_crash(const struct holder *holder)
 {
 	struct tether_info info = { .size = sizeof(info) };
@@ -418,7 +363,7 @@ static bool due_in(const struct holder *holder, struct timespec *ret)
 	*ret = (struct timespec){ .tv_sec = (time_t)(left / 1000000000), .tv_nsec = (long)(left % 1000000000) };
 	if (holder->crash_ns)
 		return true;
-	return (holder->parks || holder->stacks) && !holder->over && !atomic_load(&holder->board->ending);
+	return (holder->parks || holder->stacks || holder->probing.board) && !holder->over && !atomic_load(&holder->board->ending);
 }
 
 static void serve(struct holder *holder)
@@ -445,6 +390,8 @@ static void serve(struct holder *holder)
 			move_on(holder);
 		if (holder->stacks)
 			take_stacks(holder);
+		if (holder->probing.board)
+			change_breakpoints(holder);
 		look_at_crash(holder);
 	}
 }
@@ -472,7 +419,8 @@ static int parse(struct holder *holder, int argc, char **argv)
 		{ "fork", no_argument, NULL, 'c' },        { "hang", no_argument, NULL, 'h' },
 		{ "parks", required_argument, NULL, 'p' }, { "stacks", required_argument, NULL, 't' },
 		{ "events", required_argument, NULL, 'e' },
-		{ "probes", no_argument, NULL, 'B' },      { 0 }
+		{ "probes", required_argument, NULL, 'B' }, { "calls", required_argument, NULL, 'C' },
+		{ 0 }
 	};
 
 	for (int option; (option = getopt_long(argc, argv, "+", options, NULL)) != -1;)
@@ -507,8 +455,12 @@ static int parse(struct holder *holder, int argc, char **argv)
 			holder->flags |= TETHER_PARK_ON_CRASH;
 			holder->random = strtoull(optarg, NULL, 0);
 			break;
+		case 'C':
+			holder->probing.calls = true;
+			/* fall through */
 		case 'B':
-			holder->probes = true;
+			holder->probing.board = holder->board; /* which comes first */
+			holder->random = holder->probing.random = strtoull(optarg, NULL, 0);
 			break;
 		case 't':
 			holder->stacks = true;

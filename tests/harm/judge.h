@@ -80,6 +80,8 @@ bool judge_stands(pid_t pid);
 /* Does every worker move within so many milliseconds? No longer than the process lives. */
 bool judge_progress(struct scoreboard *board, pid_t pid, unsigned bound_ms);
 
+/* The next of a row of well-mixed numbers. */
+uint64_t random_next(uint64_t *state);
 uint64_t now_ns(void);
 void pause_us(unsigned us);
 /* Process in state Z, X or gone: nothing of it runs any more. */

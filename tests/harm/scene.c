@@ -202,8 +202,11 @@ void scene_start_client(struct scene *scene, uint64_t *random)
 		PUT("--events");
 		PUT(parks);
 	}
-	if (scene->trial->probes)
-		PUT("--probes");
+	if (scene->trial->probes || scene->trial->calls) {
+		snprintf(parks, sizeof(parks), "%lu", bits);
+		PUT(scene->trial->calls ? "--calls" : "--probes");
+		PUT(parks);
+	}
 	if (is_grabbed(scene->trial)) {
 		if (scene->trial->hold == HOLD_HANG)
 			PUT("--hang");

@@ -37,6 +37,8 @@ struct scoreboard {
 	_Atomic uint32_t parks;        /* client: at which it has found the victim standing and its text whole */
 	_Atomic uint32_t snapshots;    /* client: of its stacks */
 	_Atomic uint32_t stacks;       /* client: that came with events */
+	_Atomic uint64_t hits;         /* client: of breakpoints, that it was told of */
+	_Atomic uint64_t returns;      /* client: of calls */
 	_Atomic uint32_t traps_seen;   /* client: how often it has seen a trap in the text between two parks */
 	_Atomic uint64_t looks;        /* at the disposition of SIGTRAP, kind both, ... */
 	_Atomic uint64_t glimpses;     /* ... which found the default, between the kernel's reset and the repair */

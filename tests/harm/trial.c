@@ -42,16 +42,6 @@ const char *ending_text(enum ending ending)
 	return ending_names[ending][1];
 }
 
-/* splitmix64 */
-uint64_t random_next(uint64_t *state)
-{
-	uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);
-
-	z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-	z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-	return z ^ z >> 31;
-}
-
 /* ---- endings ------------------------------------------------------------------------------------------- */
 
 static void end_by_order(struct scene *scene, char letter, const char *answer)
@@ -459,6 +449,8 @@ void trial_run(const struct lab *lab, const struct trial *trial, struct outcome 
 	ret->parks = atomic_load(&scene.board->parks);
 	ret->snapshots = atomic_load(&scene.board->snapshots);
 	ret->stacks = atomic_load(&scene.board->stacks);
+	ret->hits = atomic_load(&scene.board->hits);
+	ret->returns = atomic_load(&scene.board->returns);
 	ret->traps_seen = atomic_load(&scene.board->traps_seen);
 	ret->looks = atomic_load(&scene.board->looks);
 	ret->glimpses = atomic_load(&scene.board->glimpses);

@@ -61,7 +61,8 @@ struct trial {
 	bool stacks; /* the client takes snapshots of its stacks all the time */
 	bool events; /* the client has the stack of every event, and parks what is about to crash */
 	bool crashes; /* it crashes by itself, at a moment that is not the ending's */
-	bool probes; /* its sites are public breakpoints, counted and told of */
+	bool probes; /* its sites are public breakpoints, counted and told of, that come and go all the time */
+	bool calls; /* the same of calls and returns of its functions */
 	uint64_t seed;
 };
 
@@ -74,6 +75,7 @@ struct outcome {
 	unsigned parks;          /* at which it stood and its text was whole */
 	unsigned snapshots;      /* that were taken */
 	unsigned stacks;         /* that came with events */
+	uint64_t hits, returns;  /* that the client was told of */
 	unsigned traps_seen;     /* looks between two parks that found a trap in its text */
 	uint64_t looks, glimpses; /* at the disposition of SIGTRAP; those that met the default */
 };
@@ -88,8 +90,5 @@ const char *ending_text(enum ending ending);
  * becomes its child, and is killed at the end.
  */
 void trial_run(const struct lab *lab, const struct trial *trial, struct outcome *ret);
-
-/* The next of a row of well-mixed numbers. */
-uint64_t random_next(uint64_t *state);
 
 #endif

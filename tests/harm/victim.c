@@ -155,6 +155,26 @@ static void dl_turn(struct worker *worker, long n)
 	take_turns(worker);
 }
 
+/* Several have it loaded now and then, so whoever closes it last does so just after others were in it. */
+static void unload_turn(struct worker *worker, long n)
+{
+	enum { CALLS = 8 };
+	unsigned which = worker->number % 2;
+	void *plugin = dlopen(worker->victim->plugin[which], RTLD_NOW | RTLD_LOCAL);
+	long (*answer)(long);
+
+	if (!plugin) {
+		wrong(WRONG_OPEN, 0);
+		return;
+	}
+	*(void **)&answer = dlsym(plugin, "plugin_answer");
+	for (long i = n; i < n + CALLS; i++)
+		if (!answer || answer(i) != 3 * i + (long)which)
+			wrong(WRONG_SYMBOL, 0);
+	if (dlclose(plugin))
+		wrong(WRONG_CLOSE, 0);
+}
+
 static void await_child(pid_t child)
 {
 	int status;
@@ -316,6 +336,7 @@ static const struct kind kinds[] = {
 	{ .name = "sig", .workers = 8, .turn = hot_turn, .signals = true },
 	{ .name = "step", .workers = 8, .turn = step_turn, .steps = true },
 	{ .name = "dl", .workers = 2, .turn = dl_turn, .no_sites = true },
+	{ .name = "unload", .workers = 8, .turn = unload_turn, .no_sites = true },
 	{ .name = "fork", .workers = 3, .turn = fork_turn },
 	{ .name = "vfork", .workers = 3, .turn = vfork_turn },
 	{ .name = "vforkc", .workers = 3, .turn = vfork_turn, .child_hits = true },

@@ -5,7 +5,7 @@
  *	inject-session BOARD_FD grab PID | create FILE ARG...
  *
  * With INJECT_EVENTS in its environment it has the stack of every event that can have one, and parks what is about to crash, as
- * its victim's child is.
+ * its victim's child is. With INJECT_CALLS it has public breakpoints in it, by name: counted, told of, with returns.
  *
  * Exit status 0: all went well; 3: a call of the library failed, cleanly (said on stdout); 4: the hold was
  * lost. Anything else, or no end at all, is a fault of the library.
@@ -104,6 +104,46 @@ static void end_crash(struct hearing *hearing)
 	hearing->crashed = NULL;
 }
 
+static void count_hit(const struct tether_hit *hit, void *data)
+{
+	(void)hit;
+	++*(unsigned *)data;
+}
+
+static void count_call(const struct tether_call *call, void *data)
+{
+	if (call->kind == TETHER_CALL)
+		(void)tether_call_stack(call, TETHER_SNAPSHOT_NO_NAMES, look_away, NULL);
+	++*(unsigned *)data;
+}
+
+/* One is there only for a while. A failure is clean, or its victim will tell. */
+static void add_breakpoints(struct tether *victim, unsigned *told)
+{
+	struct tether_breakpoint_opts opts[] = {
+		{ .where = "a.out:site_*", .handler = count_hit },
+		{ .where = "*harm-plugin*:plugin_answer", .call = count_call, .flags = TETHER_BREAKPOINT_RETURN },
+		{ .where = "a.out:site_push", .call = count_call,
+		  .flags = TETHER_BREAKPOINT_RETURN | TETHER_BREAKPOINT_STACK },
+		{ .where = "a.out:site_*", .flags = TETHER_BREAKPOINT_COUNT | TETHER_BREAKPOINT_RETURN | TETHER_BREAKPOINT_LATENCY },
+		{ .where = "a.out:run_*", .flags = TETHER_BREAKPOINT_COUNT },
+	};
+	struct tether_breakpoint *breakpoint;
+
+	for (size_t i = 0; i < sizeof(opts) / sizeof(opts[0]); i++) {
+		struct tether_error error = TETHER_ERROR_INIT;
+		int result;
+
+		opts[i].size = sizeof(opts[i]);
+		opts[i].data = told;
+		result = tether_breakpoint_add(victim, &opts[i], &breakpoint, &error);
+		if (result)
+			printf("breakpoint: %s (%d) %s\n", tether_error_name(result), result, error.message);
+		else if (i == 0)
+			(void)tether_breakpoint_remove(breakpoint);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	struct tether_error error = TETHER_ERROR_INIT;
@@ -112,7 +152,7 @@ int main(int argc, char **argv)
 	struct scoreboard *board;
 	struct timespec now, start;
 	struct tether *victim;
-	unsigned turn = 0;
+	unsigned turn = 0, told = 0;
 	int result;
 
 	if (argc < 4)
@@ -133,6 +173,8 @@ int main(int argc, char **argv)
 	result = process_plant(victim, board->site, board->sites);
 	if (result)
 		printf("plant: %s\n", tether_error_name(result));
+	if (getenv("INJECT_CALLS"))
+		add_breakpoints(victim, &told);
 	result = tether_continue(victim);
 	if (result)
 		printf("continue: %s\n", tether_error_name(result));

@@ -5,6 +5,7 @@
  *	inject-walk --hold grab|create --error ESRCH|EINTR|ENOMEM [--from N] [--to N] [--step N] [--tries N]
  *
  * --events: of a session that has the stacks of all events and parks what is about to crash.
+ * --calls: of one that has breakpoints of the public kind in its victim.
  * --tries: so many n, spread evenly over all calls of a session, from another first one each time; the calls
  * of the controller's start are all tried.
  *
@@ -47,7 +48,7 @@ enum { SESSION_WELL = 0, SESSION_CLEAN_FAILURE = 3, SESSION_LOST = 4 };
 struct walk {
 	const char *session, *victim, *tiny, *plugin, *controller;
 	const char *error;
-	bool grab, verbose, events;
+	bool grab, verbose, events, calls;
 	unsigned long from, to, step, tries, first;
 	char report[PATH_MAX];
 };
@@ -302,7 +303,7 @@ static int run_walk(const struct walk *walk)
 		if (step.finding.harms || walk->verbose) {
 			printf("# %s--hold %s --error %s --from %lu --to %lu (%s%s): %s: %s; client 0x%x "
 			       "'%s'\n",
-			       walk->events ? "--events " : "", walk->grab ? "grab" : "create", walk->error, n, n, step.call,
+			       walk->events ? "--events " : walk->calls ? "--calls " : "", walk->grab ? "grab" : "create", walk->error, n, n, step.call,
 			       step.reached ? "" : ", not reached",
 			       step.finding.harms ? harm_names(step.finding.harms, names, sizeof(names))
 						  : "whole",
@@ -362,6 +363,7 @@ static void parse(struct walk *walk, int argc, char **argv)
 		{ "from", required_argument, NULL, 'f' }, { "to", required_argument, NULL, 't' },
 		{ "step", required_argument, NULL, 's' }, { "tries", required_argument, NULL, 'n' },
 		{ "verbose", no_argument, NULL, 'v' },    { "events", no_argument, NULL, 'E' },
+		{ "calls", no_argument, NULL, 'C' },
 		{ 0 },
 	};
 
@@ -391,6 +393,10 @@ static void parse(struct walk *walk, int argc, char **argv)
 		case 'E':
 			walk->events = true;
 			setenv("INJECT_EVENTS", "1", 1);
+			break;
+		case 'C':
+			walk->calls = true;
+			setenv("INJECT_CALLS", "1", 1);
 			break;
 		default:
 			exit(2);
