@@ -19,6 +19,8 @@ import sys
 import tempfile
 import time
 
+import hits
+
 HERE = pathlib.Path(__file__).resolve().parent
 
 
@@ -28,6 +30,9 @@ class Bench:
         self.victim = str(build / 'bench' / 'bench-victim')
         self.floor = str(build / 'bench' / 'bench-floor')
         self.client = str(build / 'bench' / 'bench-client')
+        self.called = str(build / 'bench' / 'bench-called')
+        self.trap = str(build / 'bench' / 'bench-trap')
+        self.tether = str(build / 'tools' / 'tether')
         self.marker = str(build / 'bench' / 'libbench-marker.so')
         self.tiny = str(build / 'tests' / 'harm' / 'harm-tiny')
         self.plugin = str(build / 'tests' / 'harm' / 'harm-plugin0.so')
@@ -165,31 +170,6 @@ def dlopen(bench):
         ('strace mmap', ['strace', '-o', '/dev/null', '-e', 'trace=mmap']),
         ('gdb, at its solib breakpoint', ['gdb', '-nx', '-q', '-batch', '-ex', 'run', '--args']),
     ], 1.5, {'loads': turns, 'unloads': turns})
-
-
-def calls(bench):
-    """A function that does nothing: its calls counted, and its returns too, beside bare loops of one and two traps."""
-    turns, bounds = 20000, {('entry', 'one CPU'): 1.25, ('return', 'one CPU'): 1.3}
-    for kind in ('entry', 'return'):
-        for where, prefix in (('one CPU', ['taskset', '-c', '0']), ('unpinned', [])):
-            victim = [bench.victim, 'calls']
-
-            def under_tether(prefix=prefix, kind=kind):
-                said = bench.run(*prefix, bench.client, kind, *victim, -1, turns, '-')[1]
-                if said['calls'] != turns or said['returns'] != (turns if kind == 'return' else 0):
-                    raise RuntimeError(f'{said} of {turns} calls')
-                return said['turn_ns']
-
-            values = bench.in_turn({
-                'floor': lambda: bench.run(*prefix, bench.floor, kind, *victim, 0, turns, '-')[1]['turn_ns'],
-                'tether': under_tether,
-            })
-            ratio, bound = median_ratio(values['tether'], values['floor']), bounds.get((kind, where))
-            work = {'entry': 'a call counted', 'return': 'a call and its return counted'}[kind] + ', ' + where
-            bench.row(work, 'floor: one trap' if kind == 'entry' else 'floor: two traps',
-                      microseconds(statistics.median(values['floor'])), '1.00')
-            bench.row(work, 'tether', microseconds(statistics.median(values['tether'])), f'{ratio:.2f}',
-                      str(bound or ''), verdict(ratio, bound) if bound else '')
 
 
 def grab(bench):
@@ -415,8 +395,8 @@ def sampling(bench):
         clock.end()
 
 
-SECTIONS = {'launch': launch, 'fork': fork_exec, 'dlopen': dlopen, 'calls': calls, 'grab': grab, 'plant': plant, 'many': many,
-            'names': names, 'cached': cached, 'stacks': stacks, 'sampling': sampling}
+SECTIONS = {'launch': launch, 'fork': fork_exec, 'dlopen': dlopen, 'hits': hits.hits, 'returns': hits.returns, 'grab': grab,
+            'plant': plant, 'many': many, 'names': names, 'cached': cached, 'stacks': stacks, 'sampling': sampling}
 
 
 def write_results(bench, path, words):

@@ -324,6 +324,11 @@ struct controller {
 	bool hurried;                /* at the highest priority, for a grab or a release */
 	int nice;                    /* else */
 	uint64_t settle_ns;          /* when to settle_down(); 0: it is done */
+	struct {
+		int file;            /* fd + 1; 0: not held */
+		bool refused;
+		uint64_t stops, check_ns;
+	} latency;                   /* latency.c */
 	uint64_t launch_ns;          /* until then a created victim is on its way to its first stops; 0: no more */
 	uint32_t state;              /* enum proto_state */
 	struct proto_hold hold;
@@ -625,6 +630,10 @@ void out_flush_due(struct controller *c);
 void leave_client(struct controller *c);
 void settle_down(struct controller *c);
 void hurry(struct controller *c, bool now);
+
+/* latency.c: stops come as fast as they can; is it over? */
+void latency_hold(struct controller *c);
+void latency_timer(struct controller *c, uint64_t now);
 
 /* server.c, loop.c */
 int plant(struct controller *c, struct process *p, const void *sites, uint32_t count, uint64_t gadget,

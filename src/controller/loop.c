@@ -284,6 +284,7 @@ static uint64_t next_timer(const struct controller *c)
 	next = earlier(next, c->release_check_ns);
 	next = earlier(next, c->early_check_ns);
 	next = earlier(next, c->settle_ns);
+	next = earlier(next, c->latency.check_ns);
 	next = earlier(next, c->grab.check_ns);
 	if (c->snapshot.request)
 		next = earlier(next, c->snapshot.check_ns);
@@ -312,6 +313,7 @@ static void timers(struct controller *c)
 	ring_timer(c, now);
 	if (c->settle_ns && c->settle_ns <= now)
 		settle_down(c);
+	latency_timer(c, now);
 	release_timers(c, now);
 }
 
@@ -404,6 +406,8 @@ static void turns(struct controller *c)
 		if (!swept)
 			continue;
 		if (spins(c, &spin)) {
+			if (spin.credit == CREDIT_MAX)
+				latency_hold(c);
 			yield(&spin);
 			if (c->launch_ns)
 				arch_relax();

@@ -310,7 +310,8 @@ static void start_create(struct operation *operation)
 
 static int check(const struct tether_create_opts *opts, struct tether_error *err)
 {
-	const uint32_t flags = TETHER_NO_MONITOR | TETHER_NO_FOLLOW | TETHER_WANT_ENV | TETHER_PARK_ON_CRASH;
+	const uint32_t flags = TETHER_NO_MONITOR | TETHER_NO_FOLLOW | TETHER_WANT_ENV | TETHER_PARK_ON_CRASH |
+			       TETHER_LOW_LATENCY;
 
 	if (!opts->file || !opts->argv || !*opts->file)
 		return error_fill(err, TETHER_EINVALID, NULL, "cannot create: no file or no argv");

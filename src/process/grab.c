@@ -555,7 +555,7 @@ int tether_grab(struct tether_session *session, int64_t pid, const struct tether
 		struct tether **ret, struct tether_error *err)
 {
 	const uint32_t flags = TETHER_OBSERVE | TETHER_NO_MONITOR | TETHER_NO_FOLLOW | TETHER_NO_PARK |
-			       TETHER_TREE | TETHER_WANT_ENV | TETHER_PARK_ON_CRASH;
+			       TETHER_TREE | TETHER_WANT_ENV | TETHER_PARK_ON_CRASH | TETHER_LOW_LATENCY;
 	struct table *table = start_table(session);
 	struct tether_grab_opts opts;
 	struct tree tree = { NULL, 0 };

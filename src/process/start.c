@@ -15,7 +15,8 @@ struct proto_hold start_hold(const struct operation *operation)
 		.mode = operation->mode,
 		.flags = (operation->flags & TETHER_NO_FOLLOW ? 0 : PROTO_FOLLOW) |
 			 (operation->flags & TETHER_NO_MONITOR ? PROTO_READ_ONLY : 0) |
-			 (operation->flags & TETHER_PARK_ON_CRASH ? PROTO_PARK_CRASH : 0),
+			 (operation->flags & TETHER_PARK_ON_CRASH ? PROTO_PARK_CRASH : 0) |
+			 (operation->flags & TETHER_LOW_LATENCY ? PROTO_LOW_LATENCY : 0),
 		.question_ns = operation->table->host->question_ns,
 		.stacks = sampled_kinds(operation->stacks),
 	};

@@ -53,6 +53,7 @@ enum {
 	PROTO_TREE = 1 << 2,       /* grab: pids[] of descendants are grabbed in the same family */
 	PROTO_READ_ONLY = 1 << 3,  /* plant is refused: no-monitor grab */
 	PROTO_PARK_CRASH = 1 << 4, /* a process parks before a signal ends it with a core dump */
+	PROTO_LOW_LATENCY = 1 << 5, /* processors are kept from deep sleep while stops come fast */
 };
 
 /* ---- requests and answers ------------------------------------------------------------------------------ */

@@ -20,6 +20,18 @@ static void on_hit(const struct tether_hit *hit, void *data)
 	atomic_fetch_add(&probed->all->board->hits, 1);
 }
 
+/* Its thread stands meanwhile: what it has is looked at, and written as it was. */
+static enum tether_answer on_stop(const struct tether_hit *hit, void *data)
+{
+	struct probed *probed = data;
+	uint64_t pc;
+
+	atomic_fetch_add(&probed->all->board->hits, 1);
+	if (hit->number % 4 == 0 && tether_register_get(hit->process, hit->tid, "pc", &pc, sizeof(pc)) > 0)
+		(void)tether_register_set(hit->process, hit->tid, "pc", &pc, sizeof(pc));
+	return TETHER_ANSWER_GO;
+}
+
 /* A call that it comes back from is told of twice. */
 static void on_call(const struct tether_call *call, void *data)
 {
@@ -43,7 +55,7 @@ static struct probed *probe(struct probing *probing)
 	return probed;
 }
 
-/* Half of them are told of. */
+/* Half of them are told of, half of those for a thread that stands. */
 static void add_sites(struct probing *probing)
 {
 	for (uint32_t i = 0; i < probing->board->sites; i++) {
@@ -51,7 +63,8 @@ static void add_sites(struct probing *probing)
 
 		probed->opts.address = probing->board->site[i];
 		probed->opts.flags = i % 2 ? 0 : TETHER_BREAKPOINT_COUNT;
-		probed->opts.handler = i % 2 ? on_hit : NULL;
+		probed->opts.handler = i % 4 == 1 ? on_hit : NULL;
+		probed->opts.stop = i % 4 == 3 ? on_stop : NULL;
 	}
 }
 
@@ -85,6 +98,7 @@ static void choose(struct probing *probing)
 	add_function(probing, "harm-plugin?.so:plugin_answer", TETHER_BREAKPOINT_RETURN);
 	add_function(probing, "libc.so.6:*vfork", counted | TETHER_BREAKPOINT_RETURN);
 	add_function(probing, "libc.so.6:dlopen*", TETHER_BREAKPOINT_RETURN);
+	add_function(probing, "libc.so.6:*alloc", TETHER_BREAKPOINT_RETURN);
 }
 
 static int add(struct probing *probing, struct probed *probed, struct tether_error *error)
