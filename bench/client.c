@@ -5,7 +5,6 @@
  *	bench-client launch ROUNDS VICTIM [MARKER] plain posix_spawn and tether_create in turn, to main; MARKER: what
  *	                                           is preloaded into a program that does not measure itself
  *	bench-client follow VICTIM ARG...          hold it to its end, count the events
- *	bench-client entry|return VICTIM ARG...    count the calls of bench_called(), and what comes back
  *	bench-client grab PID ROUNDS [no-park]     grab and release
  *	bench-client plant PID OBJECT:FUNCTION FILE    count functions, and not any more; FILE: gets their addresses
  *	bench-client many COUNT TURNS VICTIM PLUGIN    so many victims at once: memory, cost of an event
@@ -179,38 +178,6 @@ static int follow(char **argv)
 	return 0;
 }
 
-static int sum_returns(const struct tether_breakpoint_place *place, void *data)
-{
-	*(uint64_t *)data += place->returns;
-	return 0;
-}
-
-static int calls(char **argv, bool returns)
-{
-	struct counter counter = { .over = false };
-	struct tether_session *session = session_new(&counter);
-	struct tether *victim = create(session, argv, TETHER_STOP_MAIN);
-	struct tether_breakpoint_opts opts = { .size = sizeof(opts), .where = "a.out:bench_called",
-		.flags = TETHER_BREAKPOINT_COUNT | (returns ? TETHER_BREAKPOINT_RETURN | TETHER_BREAKPOINT_LATENCY : 0) };
-	struct tether_breakpoint_info info = { .size = sizeof(info) };
-	struct tether_error error = TETHER_ERROR_INIT;
-	struct tether_breakpoint *breakpoint;
-	uint64_t sum = 0;
-	int result = tether_breakpoint_add(victim, &opts, &breakpoint, &error);
-
-	if (result)
-		give_up("breakpoint", result, &error);
-	counter.pid = tether_pid(victim);
-	tether_continue(victim);
-	dispatch_to_end(session, &counter);
-	tether_breakpoint_info_get(breakpoint, &info);
-	tether_breakpoint_functions(breakpoint, sum_returns, &sum);
-	fprintf(stderr, "{\"calls\": %lu, \"returns\": %lu}\n", info.hits, sum);
-	tether_release(victim);
-	tether_session_close(session);
-	return 0;
-}
-
 static int grab(int64_t pid, long rounds, bool park)
 {
 	struct counter counter = { .pid = 0 };
@@ -362,14 +329,12 @@ int main(int argc, char **argv)
 		return launch(atol(argv[2]), argv[3], argv[4]);
 	if (argc > 3 && !strcmp(argv[1], "follow"))
 		return follow(argv + 2);
-	if (argc > 3 && (!strcmp(argv[1], "entry") || !strcmp(argv[1], "return")))
-		return calls(argv + 2, !strcmp(argv[1], "return"));
 	if (argc >= 4 && !strcmp(argv[1], "grab"))
 		return grab(atoll(argv[2]), atol(argv[3]), argc == 4);
 	if (argc == 6 && !strcmp(argv[1], "many"))
 		return many((unsigned)atoi(argv[2]), (unsigned)atoi(argv[3]), argv[4], argv[5]);
 	if (argc == 5 && !strcmp(argv[1], "plant"))
 		return plant(atoll(argv[2]), argv[3], argv[4]);
-	fputs("usage: bench-client launch|follow|entry|return|grab|many|plant ...\n", stderr);
+	fputs("usage: bench-client launch|follow|grab|many|plant ...\n", stderr);
 	return 2;
 }

@@ -4,7 +4,6 @@
  *
  *	bench-floor fork VICTIM ARG...    follow fork and exec
  *	bench-floor dl VICTIM ARG...      trap the linker, emulate its `ret`, read the link map when consistent
- *	bench-floor entry|return VICTIM ARG...    trap the beginning of a function (and where it returns to), emulate, go on
  *	bench-floor grab PID ROUNDS       seize, stop and detach all threads; prints {"grab_release_ns": median}
  *	bench-floor plant PID FILE        write a trap at each address of FILE (uint64_t each) and the old byte again
  *	bench-floor stacks PID            stop all threads, copy registers and stacks of one instant, let go; no frame, no name
@@ -171,44 +170,6 @@ static int trap_linker(char **argv)
 	return 0;
 }
 
-/* `endbr64` and `nop`, at the places that the victim has told. */
-static int trap_calls(char **argv, unsigned traps)
-{
-	static const uint64_t length[] = { 4, 1 };
-	struct user_regs_struct regs;
-	struct bench_page *page;
-	pid_t victim = start_seized(argv, 0, &page);
-	unsigned long hits = 0;
-	int signal;
-
-	while (!atomic_load(&page->ready))
-		;
-	ptrace(PTRACE_INTERRUPT, victim, NULL, NULL);
-	if (!next_stop(victim, &signal))
-		give_up("interrupt");
-	for (unsigned i = 0; i < traps; i++) {
-		void *at = (void *)(uintptr_t)atomic_load(&page->call[i]);
-		long word = ptrace(PTRACE_PEEKTEXT, victim, at, NULL);
-
-		ptrace(PTRACE_POKETEXT, victim, at, (word & ~0xffL) | 0xcc);
-	}
-	atomic_store(&page->begin, 1);
-	ptrace(PTRACE_CONT, victim, NULL, NULL);
-	while (next_stop(victim, &signal)) {
-		if (signal != SIGTRAP) {
-			ptrace(PTRACE_CONT, victim, NULL, (long)signal);
-			continue;
-		}
-		hits++;
-		ptrace(PTRACE_GETREGS, victim, NULL, &regs);
-		regs.rip += length[regs.rip - 1 != atomic_load(&page->call[0])] - 1;
-		ptrace(PTRACE_SETREGS, victim, NULL, &regs);
-		ptrace(PTRACE_CONT, victim, NULL, NULL);
-	}
-	fprintf(stderr, "{\"hits\": %lu}\n", hits);
-	return 0;
-}
-
 static unsigned seize_all(pid_t pid, pid_t *list)
 {
 	char path[64];
@@ -318,14 +279,12 @@ int main(int argc, char **argv)
 		return follow_forks(argv + 2);
 	if (argc > 4 && !strcmp(argv[1], "dl"))
 		return trap_linker(argv + 2);
-	if (argc > 4 && (!strcmp(argv[1], "entry") || !strcmp(argv[1], "return")))
-		return trap_calls(argv + 2, strcmp(argv[1], "entry") ? 2 : 1);
 	if (argc == 4 && !strcmp(argv[1], "grab"))
 		return grab(atoi(argv[2]), atol(argv[3]));
 	if (argc == 3 && !strcmp(argv[1], "stacks"))
 		return copy_stacks(atoi(argv[2]));
 	if (argc == 4 && !strcmp(argv[1], "plant"))
 		return write_traps(atoi(argv[2]), argv[3]);
-	fputs("usage: bench-floor fork|dl|entry|return VICTIM ARG... | grab PID ROUNDS | plant PID FILE | stacks PID\n", stderr);
+	fputs("usage: bench-floor fork|dl VICTIM ARG... | grab PID ROUNDS | plant PID FILE | stacks PID\n", stderr);
 	return 2;
 }

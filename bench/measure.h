@@ -15,7 +15,6 @@
 struct bench_page {
 	_Atomic uint64_t r_brk;   /* dl: where the linker may be trapped */
 	_Atomic uint64_t r_debug;
-	_Atomic uint64_t call[2]; /* calls: the beginning of a function, and where it returns to */
 	_Atomic uint32_t ready, begin, stop;
 	_Atomic uint64_t turns;
 	_Atomic int tell; /* fd that a byte is written to at main; 0: none */

@@ -5,10 +5,9 @@
  *	bench-victim launch PAGE_FD              tell that main has begun, end
  *	bench-victim fork PAGE_FD TURNS TINY     fork, exec, wait
  *	bench-victim dl PAGE_FD TURNS PLUGIN     dlopen, dlclose
- *	bench-victim calls PAGE_FD TURNS -       call a function, which comes back
  *	bench-victim threads PAGE_FD THREADS     stand still until told to stop
  *
- * fork, dl and calls print {"turn_ns": median}. They begin when the page says so, or at once without a page (-1).
+ * fork and dl print {"turn_ns": median}. They begin when the page says so, or at once without a page (-1).
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -61,20 +60,6 @@ static const struct r_debug *linker_debug(void)
 	return NULL;
 }
 
-/* Where the traps of a floor stand: at instructions that it knows. */
-__asm__(".text\n.type bench_called, @function\nbench_called:\n\tendbr64\n\tret\n.size bench_called, . - bench_called\n"
-	".type bench_calls, @function\nbench_calls:\n\tcall bench_called\nbench_back:\n\tnop\n\tret\n"
-	".size bench_calls, . - bench_calls\n");
-void bench_calls(void);
-extern const char bench_called[], bench_back[];
-
-static bool call_turn(const char *with)
-{
-	(void)with;
-	bench_calls();
-	return true;
-}
-
 static int run_turns(struct bench_page *page, long turns, bool (*turn)(const char *), const char *with)
 {
 	uint64_t *sample = calloc((size_t)turns, sizeof(*sample));
@@ -84,8 +69,6 @@ static int run_turns(struct bench_page *page, long turns, bool (*turn)(const cha
 		return 2;
 	atomic_store(&page->r_brk, debug->r_brk);
 	atomic_store(&page->r_debug, (uintptr_t)debug);
-	atomic_store(&page->call[0], (uintptr_t)bench_called);
-	atomic_store(&page->call[1], (uintptr_t)bench_back);
 	atomic_store(&page->ready, 1);
 	while (!atomic_load(&page->begin))
 		pause_ms();
@@ -150,8 +133,6 @@ int main(int argc, char **argv)
 		return run_turns(page, atol(argv[3]), fork_turn, argv[4]);
 	if (argc > 4 && !strcmp(argv[1], "dl"))
 		return run_turns(page, atol(argv[3]), dl_turn, argv[4]);
-	if (argc > 4 && !strcmp(argv[1], "calls"))
-		return run_turns(page, atol(argv[3]), call_turn, argv[4]);
 	if (argc > 3 && !strcmp(argv[1], "threads"))
 		return run_threads(page, atol(argv[3]));
 	return 2;

@@ -27,7 +27,7 @@ struct calls_options {
 	uint64_t kinds; /* of -e: set of enum calls_kind; 0: none was given */
 	uint64_t arguments;
 	bool counts, returns, histograms; /* -c, --ret, --hist */
-	bool stacks, raw, no_follow;
+	bool stacks, raw, no_follow, low_latency;
 };
 
 /* Of -e. */

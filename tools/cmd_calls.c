@@ -143,6 +143,7 @@ static const struct option_row rows[] = {
 	SELECT_OPTIONS(struct calls_options, selection),
 	{ 0, "duration", "SECONDS", "look for so long, and let go", option_duration, FIELD(duration_ns) },
 	{ 0, "no-follow", NULL, "not in children that are made meanwhile", option_flag, FIELD(no_follow) },
+	{ 0, "low-latency", NULL, "no processor sleeps while calls come fast; for root", option_flag, FIELD(low_latency) },
 	{ 0, "raw-names", NULL, "C++ and Rust names as the linker has them", option_flag, FIELD(raw) },
 	{ 'o', "output", "FILE", "write records to FILE, not to standard error", option_string,
 	  FIELD(common.output.path) },
@@ -266,11 +267,16 @@ static void finish(struct calls *calls, uint32_t mode)
 	call_points_free(&calls->points);
 }
 
+static uint32_t family_flags(const struct calls_options *options)
+{
+	return (options->no_follow ? TETHER_NO_FOLLOW : 0) | (options->low_latency ? TETHER_LOW_LATENCY : 0);
+}
+
 static bool grab(struct calls *calls, int64_t pid)
 {
 	struct tether_grab_opts grab = {
 		.size = sizeof(grab),
-		.flags = TETHER_NO_PARK | (calls->options->no_follow ? TETHER_NO_FOLLOW : 0),
+		.flags = TETHER_NO_PARK | family_flags(calls->options),
 		.mode = TETHER_MODE_RUN,
 		.events = timeline_events(calls->output),
 	};
@@ -323,7 +329,7 @@ static int follow_command(const struct calls_options *options, struct output *ou
 		.argv = argv,
 		.stop = TETHER_STOP_CREATE,
 		.mode = TETHER_MODE_KILL,
-		.flags = options->no_follow ? TETHER_NO_FOLLOW : 0,
+		.flags = family_flags(options),
 	};
 	struct tether_error error = TETHER_ERROR_INIT;
 	struct tether *handle;

@@ -20,7 +20,7 @@ static void on_hit(const struct tether_hit *hit, void *data)
 	atomic_fetch_add(&probed->all->board->hits, 1);
 }
 
-/* Its thread stands meanwhile: what it has is looked at, and written as it was. */
+/* Its thread stands meanwhile: what it has is looked at, and written as it was. Now and then it stays, or all are stopped. */
 static enum tether_answer on_stop(const struct tether_hit *hit, void *data)
 {
 	struct probed *probed = data;
@@ -29,6 +29,14 @@ static enum tether_answer on_stop(const struct tether_hit *hit, void *data)
 	atomic_fetch_add(&probed->all->board->hits, 1);
 	if (hit->number % 4 == 0 && tether_register_get(hit->process, hit->tid, "pc", &pc, sizeof(pc)) > 0)
 		(void)tether_register_set(hit->process, hit->tid, "pc", &pc, sizeof(pc));
+	if (hit->process != probed->all->victim)
+		return TETHER_ANSWER_GO; /* nobody would let it go on */
+	if (hit->number % 16 == 5 && !atomic_load(&probed->all->stays)) {
+		atomic_store(&probed->all->stays, hit->tid);
+		return TETHER_ANSWER_STAY;
+	}
+	if (hit->number % 64 == 7 && !atomic_exchange(&probed->all->stopped, true))
+		return TETHER_ANSWER_STOP_ALL;
 	return TETHER_ANSWER_GO;
 }
 
@@ -117,12 +125,28 @@ int probing_begin(struct probing *probing, struct tether_error *error)
 	return result;
 }
 
+/* The answer may not have arrived yet: then the next time. */
+static void let_go_on(struct probing *probing)
+{
+	int64_t tid = atomic_load(&probing->stays);
+	struct tether_info info = { .size = sizeof(info) };
+
+	if (tid && tether_thread_continue(probing->victim, tid) != -TETHER_ESTATE)
+		atomic_store(&probing->stays, 0);
+	if (!atomic_load(&probing->stopped) || tether_info_get(probing->victim, &info) || info.state != TETHER_STATE_PARKED)
+		return;
+	atomic_store(&probing->stays, 0);
+	atomic_store(&probing->stopped, false);
+	(void)tether_continue(probing->victim);
+}
+
 int probing_change(struct probing *probing)
 {
 	uint64_t bits = random_next(&probing->random);
 	struct probed *probed = &probing->probed[(bits >> 8) % probing->count];
 	int result;
 
+	let_go_on(probing);
 	if (!probed->breakpoint)
 		return add(probing, probed, NULL);
 	if (bits & 1) {

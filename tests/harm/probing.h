@@ -5,6 +5,7 @@
 #ifndef HARM_PROBING_H
 #define HARM_PROBING_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #include <tether/tether.h>
@@ -18,6 +19,8 @@ struct probing {
 	struct tether *victim;
 	bool calls;      /* of its functions, with returns, instead of sites */
 	uint64_t random;
+	_Atomic int64_t stays; /* a thread that a handler has left standing; 0: none */
+	_Atomic bool stopped; /* one has asked for all to stop */
 	struct probed {
 		struct probing *all;
 		struct tether_breakpoint_opts opts;
