@@ -35,7 +35,7 @@ enum { TETHER_REGISTERS_MAX = 16384 };
 /**
  * tether_registers_get - a whole set of registers of a thread
  * @process: a control handle   @tid: a thread of it that stands   @set: enum tether_register_set
- * @buffer: the caller's, of @size bytes; as much of the set as fits is written
+ * @buffer: the caller's; as much of the set as fits is written   @size: of it, in bytes
  * @machine: enum tether_machine of the thread is written there; may be NULL
  * Return: the length of the set, in bytes, however much fits; -TETHER_ESTATE (the thread does not stand),
  *         -TETHER_ENOTFOUND (this processor has no such set), -TETHER_EINVALID (a set that nobody knows), -TETHER_EMODE,
@@ -68,7 +68,8 @@ TETHER_API int tether_registers_set(struct tether *process, int64_t tid, uint32_
  * @process: a control handle   @tid: a thread of it that stands
  * @name: as the processor's manual has it, in small letters: "rax", "eflags", "fs_base", "st0", "mxcsr", "xmm0", "ymm15",
  *        "zmm31", "k1"; "pc" and "sp" on any machine
- * @value: the caller's, of @size bytes, at least as many as the register has; little-endian, the rest is zeroed
+ * @value: the caller's; little-endian, what the register does not fill is zeroed
+ * @size: of it, in bytes, at least as many as the register has
  * Return: how many bytes the register has; -TETHER_ENOTFOUND (the machine has none of this name), -TETHER_EINVALID (@size
  *         is too small), and as tether_registers_get()
  * Blocks: until the controller has answered
@@ -80,7 +81,7 @@ TETHER_API int tether_register_get(struct tether *process, int64_t tid, const ch
 /**
  * tether_register_set - change one register of a thread
  * @process: a control handle   @tid: a thread of it that stands   @name: as for tether_register_get()
- * @value: of @size bytes, at least as many as the register has; those beyond are zero
+ * @value: those of its bytes that are beyond the register are zero   @size: of it, in bytes, at least as many as the register has
  * Return: 0; else nothing is changed: as tether_register_get(), tether_registers_set()
  * Blocks: until the controller has answered
  * Threads: any; in a handler: yes; in a forked child: -TETHER_EFORKED. The set is read, changed and written: who writes

@@ -172,11 +172,11 @@ static const struct proto_call *take(struct calls *calls, uint64_t heard)
 		return NULL;
 	memcpy(begin, calls->bytes + at, sizeof(begin));
 	if (begin[1] == PROTO_CALL_FILLER) {
-		if (begin[0] != rest || rest > used)
+		if (begin[0] != rest || rest > used || at == 0)
 			return NULL;
 		calls->broken = false;
 		calls->tail += rest;
-		return take(calls, heard); /* at the beginning now, where no such is believed */
+		return take(calls, heard); /* at the beginning now, where no such is believed: once, whatever it says */
 	}
 	if (begin[0] < sizeof(*record) || begin[0] > RECORD_MAX || begin[0] > rest || begin[0] > used || begin[0] % 8)
 		return NULL;

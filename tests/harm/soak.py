@@ -3,7 +3,7 @@
 """Run the handle stress and a hundred snapshots a second for at most 30 s each, then the harm loops for as long as told: `make soak SECONDS=N`.
 
 For a quarter of that time the client parks and continues its victims all the time, for another it has the stacks of all events
-and victims that crash.
+and victims that crash, for a third its breakpoints come and go, and tell of calls.
 """
 import argparse
 import os
@@ -39,8 +39,8 @@ if not options.words:
     parks = max(1, options.seconds // 4)
     if subprocess.run([harm, '--parks', '--seconds', str(parks)], env=environment, check=False).returncode:
         sys.exit('soak.py: harm --parks failed')
-    for word in ('--events', '--crashes'):
+    for word in ('--events', '--crashes', '--probes', '--calls'):
         if subprocess.run([harm, word, '--seconds', str(max(1, parks // 2))], env=environment, check=False).returncode:
             sys.exit(f'soak.py: harm {word} failed')
-    options.seconds = max(1, options.seconds - 2 * parks)
+    options.seconds = max(1, options.seconds - 3 * parks)
 os.execve(harm, [harm, '--seconds', str(options.seconds), *options.words], environment)
