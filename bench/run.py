@@ -51,18 +51,20 @@ class Bench:
             raise RuntimeError(f'{" ".join(map(str, command))}: status {done.returncode}: {done.stderr[-300:]}')
         said = {}
         for line in (done.stdout + done.stderr).splitlines():
-            if line.startswith('{"'):
-                said.update(json.loads(line))
+            # gdb begins a line of its own on the victim's
+            at = line.find('{"')
+            if at >= 0:
+                said.update(json.loads(line[at:]))
         return seconds, said
 
     def row(self, work, what, value, ratio='', bound='', note=''):
         self.rows.append((work, what, value, ratio, bound, note))
         print(f'{work:34s} {what:34s} {value:>14s} {ratio:>8s} {bound:>8s}  {note}', flush=True)
 
-    def in_turn(self, measures):
-        """{name: function} -> {name: [value of each round]}."""
+    def in_turn(self, measures, times=1):
+        """{name: function} -> {name: [value of each round]}; so many times the rounds where they differ much."""
         values = {name: [] for name in measures}
-        for _ in range(self.rounds):
+        for _ in range(self.rounds * times):
             for name, measure in measures.items():
                 values[name].append(measure())
         return values
@@ -142,7 +144,7 @@ def followed(bench, work, kind, turns, argument, peers, bound, expected):
                 raise RuntimeError(f'{work}: {said[key]} {key} reported, {count} happened')
         return said['turn_ns']
 
-    values = bench.in_turn({'alone': alone, 'floor': under_floor, 'tether': under_tether})
+    values = bench.in_turn({'alone': alone, 'floor': under_floor, 'tether': under_tether}, 3)
     base = statistics.median(values['alone'])
     added = {name: [value - alone for value, alone in zip(values[name], values['alone'])]
              for name in ('floor', 'tether')}

@@ -97,6 +97,8 @@ struct task {
 	int went_with;       /* the signal that it went on with at its last stop, the how-manieth of all */
 	uint64_t went_with_at;
 	uint64_t own_mask;
+	const struct space *ran_in; /* the space that it was let run in last, and ... */
+	uint64_t ran_at;         /* ... its edits then */
 	vaddr_t over;            /* stands on this site, hit and counted: run its instruction first */
 	vaddr_t rehit, rehit_sp; /* was sent away from there by a signal: the next hit is not counted */
 	uint64_t question, asked_ns, deadline_ns;
@@ -126,6 +128,7 @@ struct process {
 	bool created;           /* our child: the one that create made */
 	bool executed;          /* create: the exec has succeeded */
 	bool fresh;             /* fork child that has not yet run: its copy of the text is to be put right */
+	bool exact;             /* ... and nothing of ours was written while it was copied */
 	bool parked, announced; /* asked to park / told that it stands */
 	bool group_stopped;     /* told that job control stopped it */
 	bool stays;             /* let go so: what the client's death sends to its group must not continue it */
@@ -206,6 +209,7 @@ struct space {
 	int memory; /* /proc/TID/mem, -1: not open */
 	bool poke;  /* that one may not write text here: POKETEXT (rule 14) */
 	bool probed;
+	uint64_t edits; /* how often anything was written into its memory */
 	bool lifted;               /* parked: no trap stands in memory though sites are planted */
 	bool closed;               /* a process of it is released: nothing is planted any more */
 	bool freezing, still;      /* all tasks are to stop / have stopped */
@@ -329,6 +333,7 @@ struct controller {
 		bool refused;
 		uint64_t stops, check_ns;
 	} latency;                   /* latency.c */
+	pid_t warm;                  /* a child that may execute soon (image_warm()); 0: none */
 	uint64_t launch_ns;          /* until then a created victim is on its way to its first stops; 0: no more */
 	uint32_t state;              /* enum proto_state */
 	struct proto_hold hold;
@@ -521,6 +526,7 @@ void capture_cool(struct controller *c);
 
 /* image.c: 0, -EPROTO, -ENOMEM */
 int image_learn(struct controller *c, const struct proto_image *told, const struct proto_image_site *sites);
+void image_warm(struct controller *c);
 /* The sites of an image that was learned and stands there, trapped already. 0, -ENOENT: not learned; as space_adopt(). */
 int image_adopt(struct controller *c, struct process *p, uint64_t id, const uint64_t base[PROTO_BASES]);
 /*

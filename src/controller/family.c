@@ -43,9 +43,21 @@ static bool same_group(const struct task *maker, pid_t child)
 	return sys(tgkill, maker->process->pid, child, 0) == 0;
 }
 
-/* The record of a child process. NULL without memory. */
-static struct process *child_process(struct controller *c, struct process *parent, pid_t pid, bool shares)
+/*
+ * Between the maker's last going on and its event nothing was written into its memory: then the copy is as the table says
+ * that the memory is, and need not be looked at.
+ */
+static bool copied_as_known(const struct task *maker)
 {
+	const struct space *s = maker->process->space;
+
+	return maker->ran_in == s && maker->ran_at == s->edits && !s->lifted;
+}
+
+/* The record of a child process. NULL without memory. */
+static struct process *child_process(struct controller *c, const struct task *maker, pid_t pid, bool shares)
+{
+	struct process *parent = maker->process;
 	struct space *space = shares ? parent->space : space_new(c);
 	struct process *p;
 
@@ -56,6 +68,7 @@ static struct process *child_process(struct controller *c, struct process *paren
 		return NULL;
 	p->followed = parent->followed && (c->hold.flags & PROTO_FOLLOW);
 	p->fresh = !shares;
+	p->exact = copied_as_known(maker);
 	p->ours_to_kill = parent->ours_to_kill;
 	p->trap_ignored = parent->trap_ignored;
 	p->owes_ignore = parent->owes_ignore;
@@ -116,7 +129,7 @@ static bool ended_before(struct controller *c, struct task *maker, pid_t tid, en
 			continue;
 		end->tid = 0;
 		t = kind == STOP_CLONE ? NULL : task_new(c, NULL, tid, TASK_NEW);
-		p = t ? child_process(c, maker->process, tid, false) : NULL;
+		p = t ? child_process(c, maker, tid, false) : NULL;
 		if (!p) {
 			if (t)
 				task_free(c, t);
@@ -153,7 +166,7 @@ static struct task *child_of(struct controller *c, struct task *maker, pid_t tid
 	shares = thread || shares_memory(maker, tid, kind);
 	thread = thread || (kind != STOP_CLONE && shares && same_group(maker, tid));
 	if (!thread)
-		p = child_process(c, maker->process, tid, shares);
+		p = child_process(c, maker, tid, shares);
 	if (!p) {
 		if (child->state == TASK_NEW)
 			task_free(c, child);
@@ -210,8 +223,12 @@ void first_stop(struct controller *c, struct task *t)
 
 	/* Its signal state is its maker's, seen a moment ago at the maker's event. */
 	if (p->fresh) {
+		bool scrub = !p->followed || p->release || p->space->closed;
+
 		p->fresh = false;
-		space_settle_copy(c, p->space, !p->followed || p->release || p->space->closed);
+		if (scrub || !p->exact)
+			space_settle_copy(c, p->space, scrub);
+		c->warm = p->followed ? t->tid : c->warm;
 		slot_leave(c, t);
 		if (!p->followed && !p->release) {
 			p->release = PROTO_RUN;

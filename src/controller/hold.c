@@ -123,6 +123,8 @@ void task_run(struct controller *c, struct task *t)
 		if (!trace_interrupt(t->tid))
 			task_set_state(t, TASK_STOPPING);
 	}
+	t->ran_in = t->process->space;
+	t->ran_at = t->ran_in->edits;
 	t->may_dump = crash_dumps(t->deliver);
 	t->went_with = t->deliver;
 	t->went_with_at = t->deliver ? ++c->deliveries : 0;

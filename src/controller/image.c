@@ -63,6 +63,17 @@ static bool make_key(struct controller *c, pid_t tid, const struct stack *stack,
 	return true;
 }
 
+/*
+ * The first look into /proc at a process makes its entries there, which takes longer than all else that is done at an exec. A
+ * child mostly executes next; while that is waited for awake there is time for it.
+ */
+void image_warm(struct controller *c)
+{
+	if (c->warm)
+		(void)os_link(c->warm, "cwd", (char *)c->scratch, CWD_MAX);
+	c->warm = 0;
+}
+
 /* Its stack and its working directory, in the scratch memory; 0: they are to be read by the library. */
 static void read_items(struct controller *c, pid_t tid, struct proto_ev_exec *body)
 {

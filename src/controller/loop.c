@@ -408,6 +408,7 @@ static void turns(struct controller *c)
 		if (spins(c, &spin)) {
 			if (spin.credit == CREDIT_MAX)
 				latency_hold(c);
+			image_warm(c);
 			yield(&spin);
 			if (c->launch_ns)
 				arch_relax();

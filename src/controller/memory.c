@@ -81,6 +81,7 @@ int space_write(struct space *s, vaddr_t address, const unsigned char *bytes, si
 	long n;
 	int r = s->poke ? -EPERM : open_memory(s);
 
+	s->edits++;
 	if (r && r != -ESRCH)
 		return poke(s, address, bytes, length);
 	if (r)

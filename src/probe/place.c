@@ -395,9 +395,11 @@ static struct placed placed_of(const struct view_object *object)
 	return (struct placed){ object->low, object->high, object->bias, object->link_map };
 }
 
-static bool same_placed(const struct placed *a, const struct placed *b)
+/* A program is known before its linker has an entry for it. */
+static bool same_placed(const struct placed *before, const struct placed *now)
 {
-	return a->low == b->low && a->high == b->high && a->bias == b->bias && a->link_map == b->link_map;
+	return before->low == now->low && before->high == now->high && before->bias == now->bias &&
+	       (before->link_map == now->link_map || before->link_map == 0);
 }
 
 /* Its traps have gone with it. */

@@ -181,6 +181,24 @@ TEST(a_pattern_stands_at_every_function_that_it_matches)
 	end(&c, &v);
 }
 
+/* The linker's entry of the program comes later than the program: it is no other object for that. */
+TEST(an_address_that_was_given_before_the_linker_ran_stays)
+{
+	struct client c = client_open();
+	struct tether *process = client_create(&c, 0, TETHER_STOP_CREATE, "quiet", "0", NULL);
+	struct tether_symbol symbol = { .size = sizeof(symbol) };
+	char text[256];
+
+	check_int(tether_symbol_find(process, "main", NULL, &symbol, text, sizeof(text)), 0);
+	struct tether_breakpoint *at_main =
+		add(process, (struct tether_breakpoint_opts){ .address = symbol.address, .flags = TETHER_BREAKPOINT_COUNT });
+	check_int(info(at_main).standing, 1);
+	check_int(tether_continue(process), 0);
+	client_await(&c, "exit", 1);
+	check_int(info(at_main).hits, 1);
+	client_close(&c);
+}
+
 TEST(an_address_is_a_place_too_and_may_be_shared)
 {
 	struct victim v = victim_start("counts", "2", NULL);
