@@ -63,6 +63,7 @@ if [ "$purpose" = test ]; then
 	need util-linux program setpriv
 	need strace program strace
 	need uftrace program uftrace
+	need bpftrace program bpftrace
 	need git program git
 	need make program make
 	need perl program perl
