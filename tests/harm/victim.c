@@ -137,21 +137,44 @@ static void take_turns(const struct worker *worker)
 		nanosleep(&moment, NULL);
 }
 
+struct plugin {
+	void *handle;
+	long (*answer)(long);
+	long which;
+};
+
+static bool open_plugin(const struct worker *worker, struct plugin *ret)
+{
+	ret->which = worker->number % 2;
+	ret->handle = dlopen(worker->victim->plugin[ret->which], RTLD_NOW | RTLD_LOCAL);
+	if (!ret->handle) {
+		wrong(WRONG_OPEN, 0);
+		return false;
+	}
+	*(void **)&ret->answer = dlsym(ret->handle, "plugin_answer");
+	return true;
+}
+
+static void ask_plugin(const struct plugin *plugin, long n)
+{
+	if (!plugin->answer || plugin->answer(n) != 3 * n + plugin->which)
+		wrong(WRONG_SYMBOL, 0);
+}
+
+static void close_plugin(const struct plugin *plugin)
+{
+	if (dlclose(plugin->handle))
+		wrong(WRONG_CLOSE, 0);
+}
+
 static void dl_turn(struct worker *worker, long n)
 {
-	unsigned which = worker->number % 2;
-	void *plugin = dlopen(worker->victim->plugin[which], RTLD_NOW | RTLD_LOCAL);
-	long (*answer)(long);
+	struct plugin plugin;
 
-	if (!plugin) {
-		wrong(WRONG_OPEN, 0);
+	if (!open_plugin(worker, &plugin))
 		return;
-	}
-	*(void **)&answer = dlsym(plugin, "plugin_answer");
-	if (!answer || answer(n) != 3 * n + (long)which)
-		wrong(WRONG_SYMBOL, 0);
-	if (dlclose(plugin))
-		wrong(WRONG_CLOSE, 0);
+	ask_plugin(&plugin, n);
+	close_plugin(&plugin);
 	take_turns(worker);
 }
 
@@ -159,20 +182,13 @@ static void dl_turn(struct worker *worker, long n)
 static void unload_turn(struct worker *worker, long n)
 {
 	enum { CALLS = 8 };
-	unsigned which = worker->number % 2;
-	void *plugin = dlopen(worker->victim->plugin[which], RTLD_NOW | RTLD_LOCAL);
-	long (*answer)(long);
+	struct plugin plugin;
 
-	if (!plugin) {
-		wrong(WRONG_OPEN, 0);
+	if (!open_plugin(worker, &plugin))
 		return;
-	}
-	*(void **)&answer = dlsym(plugin, "plugin_answer");
 	for (long i = n; i < n + CALLS; i++)
-		if (!answer || answer(i) != 3 * i + (long)which)
-			wrong(WRONG_SYMBOL, 0);
-	if (dlclose(plugin))
-		wrong(WRONG_CLOSE, 0);
+		ask_plugin(&plugin, i);
+	close_plugin(&plugin);
 }
 
 static void await_child(pid_t child)
