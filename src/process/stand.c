@@ -52,14 +52,17 @@ void stand_send_go(struct operation *operation, int64_t tid, answer_fn *answered
 
 /* ---- calls ----------------------------------------------------------------------------------------------- */
 
-/* What a caller wants of a thread that stands; its buffers are kept by who waits. */
+/*
+ * What a caller wants of a thread that stands. The caller may be gone before it is begun, as the session is closed: what is to be
+ * written is a copy.
+ */
 struct request {
 	struct operation operation; /* process: pinned */
 	int64_t tid;
-	uint32_t set, tag, length;
+	uint32_t set, length;
 	uint64_t address;
-	const void *bytes;
-	struct proto_regset *regset;
+	struct proto_regset *regset; /* the caller's, unless it has given up */
+	uint8_t bytes[];
 };
 
 static int result_of(int32_t result)
@@ -158,7 +161,7 @@ static int may_be_asked(const struct tether *process)
 	return process->family ? 0 : -TETHER_EGONE;
 }
 
-static int run(struct tether *process, void (*start)(struct operation *), const struct request *like)
+static int run(struct tether *process, void (*start)(struct operation *), const struct request *like, const void *bytes)
 {
 	struct table *table = process->table;
 	int result = table_enter(table);
@@ -170,7 +173,8 @@ static int run(struct tether *process, void (*start)(struct operation *), const 
 		table_leave(table);
 		return result;
 	}
-	struct request *request = (struct request *)operation_new_sized(table, start, sizeof(*request));
+	struct request *request = (struct request *)operation_new_sized(table, start,
+									 sizeof(*request) + like->length);
 	if (!request) {
 		table_leave(table);
 		return -ENOMEM;
@@ -178,8 +182,9 @@ static int run(struct tether *process, void (*start)(struct operation *), const 
 	request->tid = like->tid;
 	request->set = like->set;
 	request->address = like->address;
-	request->bytes = like->bytes;
 	request->length = like->length;
+	if (like->length)
+		memcpy(request->bytes, bytes, like->length);
 	request->regset = like->regset;
 	handle_pin(process);
 	request->operation.process = process;
@@ -194,27 +199,27 @@ int tether_thread_continue(struct tether *process, int64_t tid)
 {
 	const struct request request = { .tid = tid };
 
-	return tid <= 0 || tid > INT32_MAX ? -TETHER_ESTATE : run(process, start_go, &request);
+	return tid <= 0 || tid > INT32_MAX ? -TETHER_ESTATE : run(process, start_go, &request, NULL);
 }
 
 int tether_write(struct tether *process, uint64_t address, const void *bytes, size_t length)
 {
-	const struct request request = { .address = address, .bytes = bytes, .length = (uint32_t)length };
+	const struct request request = { .address = address, .length = (uint32_t)length };
 
 	static_assert((int)TETHER_WRITE_MAX == (int)PROTO_WRITE_MAX, "the longest write");
-	return length > TETHER_WRITE_MAX ? -TETHER_ELIMIT : run(process, start_write, &request);
+	return length > TETHER_WRITE_MAX ? -TETHER_ELIMIT : run(process, start_write, &request, bytes);
 }
 
 int stand_get(struct tether *process, int64_t tid, uint32_t set, struct proto_regset *ret)
 {
 	const struct request request = { .tid = tid, .set = set, .regset = ret };
 
-	return run(process, start_get, &request);
+	return run(process, start_get, &request, NULL);
 }
 
 int stand_set(struct tether *process, int64_t tid, uint32_t set, const void *bytes, size_t length)
 {
-	const struct request request = { .tid = tid, .set = set, .bytes = bytes, .length = (uint32_t)length };
+	const struct request request = { .tid = tid, .set = set, .length = (uint32_t)length };
 
-	return run(process, start_set, &request);
+	return run(process, start_set, &request, bytes);
 }
