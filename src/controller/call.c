@@ -53,7 +53,7 @@ bool call_begin(struct controller *c, struct task *t, const struct call *call, e
 	}
 	t->call = mine;
 	task_set_state(t, TASK_CALLING);
-	trace_syscall(t->tid); /* -ESRCH: its end abandons the call */
+	trace_syscall(t->tid, 0); /* -ESRCH: its end abandons the call */
 	return true;
 }
 
@@ -73,7 +73,7 @@ void call_moved(struct controller *c, struct task *t)
 	}
 	t->call->entered = true;
 	task_set_state(t, TASK_CALLING);
-	trace_syscall(t->tid);
+	trace_syscall(t->tid, 0);
 }
 
 void call_done(struct controller *c, struct task *t)

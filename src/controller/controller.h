@@ -131,6 +131,7 @@ struct process {
 	bool exact;             /* ... and nothing of ours was written while it was copied */
 	bool parked, announced; /* asked to park / told that it stands */
 	bool group_stopped;     /* told that job control stopped it */
+	struct task *taker;     /* takes what the kernel sends to an orphaned group, before its stop; NULL: nobody */
 	bool stays;             /* let go so: what the client's death sends to its group must not continue it */
 	bool ours_to_kill;      /* EXITKILL applies: belongs to a created family */
 	bool released;          /* told that it was let go; tasks that cannot stop yet may be left */

@@ -177,15 +177,18 @@ static void call_again(struct controller *c, struct task *t)
 	if (classify(t->status, 0) == STOP_GROUP)
 		t->regroup = true;
 	task_set_state(t, TASK_CALLING);
-	trace_syscall(t->tid);
+	trace_syscall(t->tid, 0);
 }
 
 static void call_signal(struct controller *c, struct task *t)
 {
-	/* Nobody masks this one: it has its time when the call is done. Sent twice it stops once. */
-	if (WSTOPSIG(t->status) == SIGSTOP && (!t->deliver || t->deliver == SIGSTOP)) {
-		t->deliver = SIGSTOP;
-		call_again(c, t);
+	/*
+	 * Nobody masks this one. It is delivered here: at a later stop it would undo a SIGCONT that came meanwhile, while the
+	 * kernel knows whether one has. Out of the group-stop the call goes on, and then it goes back.
+	 */
+	if (WSTOPSIG(t->status) == SIGSTOP) {
+		task_set_state(t, TASK_CALLING);
+		trace_syscall(t->tid, SIGSTOP);
 		return;
 	}
 	/* All others are masked: the injected instruction itself has failed. */

@@ -126,6 +126,8 @@ void task_free(struct controller *c, struct task *t)
 		call_abandon(c, t);
 	if (p && p->learner == t)
 		p->learner = NULL;
+	if (p && p->taker == t)
+		p->taker = NULL;
 	if (p && p->crasher == t) {
 		p->crasher = NULL;
 		p->crash_goes = false;

@@ -3,14 +3,15 @@
  * controller/release.c - let go, whole
  *
  *	bytes first: every trap of the space is lifted
- *	then thread by thread: stop ──► a SIGTRAP of ours in its queue? ── yes ──► CONT until it is consumed
- *(hit.c │ no                                sets the pc back), then └──────────────────────────────────►
- *DETACH
+ *	then thread by thread: stop ──► a SIGTRAP of ours in its queue? ── no ──► DETACH
+ *	                                     │ yes                                   ▲
+ *	                                     └──► CONT until it is consumed, ────────┘
+ *	                                          the pc set back (hit.c)
  *
  * A second INTERRUPT would win over the queued SIGTRAP again and again, so a DRAINING task gets none. A
- *thread blocked in a system call cannot have hit a trap; at the last release it is left to the kernel, which
- *detaches it at our exit without an EINTR. A thread in vfork is inside the kernel until its child, whose
- *stops we see anyway, is done.
+ * thread blocked in a system call cannot have hit a trap; at the last release it is left to the kernel, which
+ * detaches it at our exit without an EINTR. A thread in vfork is inside the kernel until its child, whose
+ * stops we see anyway, is done.
  */
 #include "controller/controller.h"
 
@@ -79,10 +80,13 @@ static bool drain_trap(struct controller *c, struct task *t)
 	site = site_find(&t->process->space->sites, arch_pc(&regs) - ARCH_TRAP_PC_AFTER);
 	if (!site || !site->known || trace_trap_queued(t->tid) != 1)
 		return false;
-	if (t->deliver && !t->has_held_info)
+	if (t->deliver && t->deliver != SIGSTOP && !t->has_held_info)
 		t->has_held_info = !trace_get_info(t->tid, &t->held_info);
 	task_set_state(t, TASK_DRAINING);
-	trace_go(t->tid, 0);
+	/* Delivered later, a SIGSTOP would undo a SIGCONT that came meanwhile; no user code comes before its stop either. */
+	trace_go(t->tid, t->deliver == SIGSTOP ? SIGSTOP : 0);
+	if (t->deliver == SIGSTOP)
+		t->deliver = 0;
 	return true;
 }
 
@@ -92,15 +96,51 @@ static bool stays_no_more(const struct controller *c)
 	return c->client_dead || os_now_ns() + FINISH_NS > c->finish_by_ns + LINGER_NS;
 }
 
+/*
+ * An orphaned process group gets SIGHUP and SIGCONT from the kernel when the client dies (rule 9). Neither may be left in the
+ * queue: the first would kill when somebody sends the SIGCONT that it waits for. A signal of a thread's own comes before
+ * all of the process's, and a group-stop before any: so one thread goes on without, and out of a group-stop, until it has
+ * taken both, which comes before any user code. The others stop meanwhile.
+ */
+static bool takes_orphan_signals(struct task *t)
+{
+	struct process *p = t->process;
+	bool queued = trace_orphan_queued(t->tid) == 1;
+
+	if (queued && !p->taker)
+		p->taker = t;
+	if (!queued && p->taker == t)
+		p->taker = NULL;
+	return p->taker == t;
+}
+
+static void go_on(struct controller *c, struct task *t)
+{
+	/* One that has just made a child by vfork comes to its stop only when that lets it go, which may hang too. */
+	task_set_state(t, t->vfork_child ? TASK_VFORKING : TASK_RUNNING);
+	trace_go(t->tid, t->deliver);
+	t->deliver = 0;
+	release_check(c, t->process);
+}
+
 /* hang: nothing but a group-stop survives us, so go on until the SIGSTOP that was sent makes one. */
 static void go_on_to_stop(struct controller *c, struct task *t)
 {
 	enum stop_kind kind = classify(t->status, 0);
 	siginfo_t info;
+	bool takes;
 
 	if (kind == STOP_GROUP && t->process->stays && !stays_no_more(c)) {
 		trace_listen(t->tid);
 		task_set_state(t, TASK_LISTENING);
+		return;
+	}
+	if (kind == STOP_SIGNAL && (t->deliver == SIGHUP || t->deliver == SIGCONT) &&
+	    !trace_get_info(t->tid, &info) && info.si_code == CODE_KERNEL)
+		t->deliver = 0;
+	takes = takes_orphan_signals(t);
+	if (takes && (kind == STOP_GROUP || !t->deliver)) {
+		go_on(c, t);
 		return;
 	}
 	if (kind == STOP_GROUP) {
@@ -114,21 +154,13 @@ static void go_on_to_stop(struct controller *c, struct task *t)
 		}
 		return;
 	}
-	/* An orphaned process group gets both from the kernel when the client dies (rule 9). */
-	if (kind == STOP_SIGNAL && (t->deliver == SIGHUP || t->deliver == SIGCONT) &&
-	    !trace_get_info(t->tid, &info) && info.si_code == CODE_KERNEL)
-		t->deliver = 0;
 	/*
 	 * One of its own: of all that are sent to the process the first thread to go on takes one, and with it what the others
 	 * were to stop by. They would run on from where they stood.
 	 */
 	if (t->deliver != SIGSTOP)
 		sys(tgkill, t->process->pid, t->tid, SIGSTOP);
-	/* One that has just made a child by vfork comes to its stop only when that lets it go, which may hang too. */
-	task_set_state(t, t->vfork_child ? TASK_VFORKING : TASK_RUNNING);
-	trace_go(t->tid, t->deliver);
-	t->deliver = 0;
-	release_check(c, t->process);
+	go_on(c, t);
 }
 
 /* Gone, in a group-stop, inside the kernel since before the lift, or waiting for this very one. */

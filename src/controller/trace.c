@@ -60,9 +60,9 @@ int trace_step(pid_t tid, int signal)
 	return trace(PTRACE_SINGLESTEP, tid, 0, number((unsigned)signal));
 }
 
-int trace_syscall(pid_t tid)
+int trace_syscall(pid_t tid, int signal)
 {
-	return trace(PTRACE_SYSCALL, tid, 0, NULL);
+	return trace(PTRACE_SYSCALL, tid, 0, number((unsigned)signal));
 }
 
 int trace_detach(pid_t tid, int signal)
@@ -145,10 +145,11 @@ int trace_set_regset(pid_t tid, uint32_t set, const void *bytes, size_t size)
 	return trace(PTRACE_SETREGSET, tid, set, &vector);
 }
 
-int trace_trap_queued(pid_t tid)
+/* Of these signals (bit n-1 = signal n), sent by the kernel. */
+static int kernel_has_queued(pid_t tid, uint32_t flags, uint64_t signals)
 {
 	siginfo_t info[16];
-	struct ptrace_peeksiginfo_args from = { .off = 0, .flags = 0, .nr = ARRAY_LEN(info) };
+	struct ptrace_peeksiginfo_args from = { .off = 0, .flags = flags, .nr = ARRAY_LEN(info) };
 	/* bounded by RLIMIT_SIGPENDING, which a victim can set high */
 	enum { ROUNDS = 4096 };
 
@@ -160,13 +161,26 @@ int trace_trap_queued(pid_t tid)
 		if (n < 0)
 			return (int)n;
 		for (long i = 0; i < n; i++)
-			if (info[i].si_signo == SIGTRAP && info[i].si_code == CODE_KERNEL)
+			if (info[i].si_code == CODE_KERNEL && signals >> (info[i].si_signo - 1) & 1)
 				return 1;
 		if (n < (long)ARRAY_LEN(info))
 			return 0;
 		from.off += (unsigned long)n;
 	}
 	return 0;
+}
+
+int trace_trap_queued(pid_t tid)
+{
+	return kernel_has_queued(tid, 0, UINT64_C(1) << (SIGTRAP - 1));
+}
+
+int trace_orphan_queued(pid_t tid)
+{
+	uint64_t mask = 0, signals = UINT64_C(1) << (SIGHUP - 1) | UINT64_C(1) << (SIGCONT - 1);
+	int r = trace_get_mask(tid, &mask);
+
+	return r ? r : kernel_has_queued(tid, PTRACE_PEEKSIGINFO_SHARED, signals & ~mask);
 }
 
 int trace_poke_byte(pid_t tid, vaddr_t address, unsigned char byte)

@@ -18,7 +18,7 @@ int trace_listen(pid_t tid);
 int trace_go(pid_t tid, int signal);
 int trace_step(pid_t tid, int signal);
 /* On to the next entry or exit of a system call. */
-int trace_syscall(pid_t tid);
+int trace_syscall(pid_t tid, int signal);
 int trace_detach(pid_t tid, int signal);
 int trace_message(pid_t tid, uint64_t *ret);
 int trace_get_info(pid_t tid, siginfo_t *ret);
@@ -34,6 +34,8 @@ int trace_set_regset(pid_t tid, uint32_t set, const void *bytes, size_t size);
 int trace_shadow_stack(pid_t tid);
 /* Is a SIGTRAP of a trap instruction in the task's own queue? 1, 0 or negative errno. */
 int trace_trap_queued(pid_t tid);
+/* The same of what the kernel sends to an orphaned process group, in the queue of the process, unless the task blocks it. */
+int trace_orphan_queued(pid_t tid);
 /* One byte of text, for where /proc/PID/mem may not write (rule 14). */
 int trace_poke_byte(pid_t tid, vaddr_t address, unsigned char byte);
 

@@ -36,15 +36,34 @@ def stop_and_kill_tether(t, shell):
     return victim
 
 
+THREADS = '''
+import os, threading, time
+def wait():
+    while not os.path.exists("go"):
+        time.sleep(0.02)
+for _ in range(6):
+    threading.Thread(target=wait).start()
+print("pid-%d" % os.getpid(), flush=True)
+wait()
+'''
+
+
 def test_the_last_of_a_job_stays_stopped_when_tether_is_killed(t):
-    with shell_for(t) as shell:
-        shell.start(run(WAITS, '-q --on-exit=run'))
-        victim = stop_and_kill_tether(t, shell)
-        stays_stopped(t, victim)
-        os.kill(victim, signal.SIGCONT)
-        wait_for(t, 'it runs', lambda: state(victim) in ('S', 'R'))
-        os.kill(victim, signal.SIGKILL)
-        wait_for(t, 'it has ended', lambda: state(victim) == '')
+    pathlib.Path('threads.py').write_text(THREADS)
+    for work in (WAITS, '/usr/bin/python3 threads.py'):
+        with shell_for(t) as shell:
+            shell.start(run(work, '-q --on-exit=run'))
+            victim = stop_and_kill_tether(t, shell)
+            stays_stopped(t, victim)
+            os.kill(victim, signal.SIGCONT)
+            wait_for(t, 'it runs', lambda: state(victim) in ('S', 'R'))
+            # And lives on: the kernel's SIGHUP was not kept for it.
+            end = time.monotonic() + 0.5
+            while time.monotonic() < end:
+                t.check(state(victim) in ('S', 'R', 'D'), f'it is in state {state(victim)!r}')
+                time.sleep(0.02)
+            os.kill(victim, signal.SIGKILL)
+            wait_for(t, 'it has ended', lambda: state(victim) == '')
 
 
 def test_the_kernel_hangs_up_the_last_of_a_stopped_job(t):
