@@ -45,7 +45,8 @@ enum {
 	MAX_REFUSED_CALLERS = 4096,    /* addresses of one space that nothing returns to as far as can be told */
 	MAX_CALLER_CHECK = 16 << 10,   /* bytes of a function that are gone through up to where a call comes back to */
 	MAX_CALL_STACK = 16 << 10,     /* bytes of a stack that go with the record of a call */
-	RING_BYTES = 4 << 20,          /* records of calls of one family that are not taken yet */
+	MAX_QUEUED_STACKS = 256 << 20, /* bytes of stacks of calls that are not dispatched yet */
+	RING_BYTES = 16 << 20,         /* records of calls of one family that are not taken yet */
 	MAX_PLACES = 1 << 18,          /* addresses of one breakpoint in one address space */
 	MAX_PLACE_OFFSET = 1 << 20,    /* from a function's beginning to a breakpoint in it */
 	MAX_PLACE_EXCEPT = 1024,       /* patterns of what a breakpoint leaves out */

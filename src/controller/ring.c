@@ -14,7 +14,7 @@
 #include "os/sys.h"
 
 /* A wake-up costs as much as ten stops, on a processor that the victim may need. */
-enum { WAKE_NS = 2000000, WAKE_BYTES = RING_BYTES / 4 };
+enum { WAKE_NS = 2000000, WAKE_BYTES = RING_BYTES / 16 };
 
 int ring_take(struct controller *c)
 {

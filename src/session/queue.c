@@ -117,9 +117,11 @@ static struct queued_event *copy_event(const struct tether_event *event)
 	struct queued_event *queued = malloc(sizeof(*queued) + packer.size);
 	if (!queued)
 		return NULL;
+	queued->kind = QUEUED_EVENT;
+	queued->process = event->process;
 	queued->breakpoint = NULL;
 	packer.at = (char *)(queued + 1);
-	pack_event(&packer, event, &queued->event);
+	pack_event(&packer, event, &queued->u.event);
 	sample_get(event->stack);
 	return queued;
 }
@@ -129,19 +131,28 @@ static struct tether *child_of(const struct tether_event *event)
 	return event->kind == TETHER_EVENT_FORK ? event->u.fork.child_process : NULL;
 }
 
-static void free_event(struct queued_event *queued)
+static size_t stack_bytes(const struct call_stack *stack)
 {
-	struct tether *child = child_of(&queued->event);
+	return stack->head.regs_size + stack->head.length;
+}
 
-	if (queued->event.process)
-		handle_unpin(queued->event.process);
-	if (queued->breakpoint) {
-		call_map_put(queued->stack.map);
-		probe_put(queued->breakpoint);
-	}
+/* Lock held. */
+static void free_event(struct tether_session *session, struct queued_event *queued)
+{
+	struct tether *child = queued->kind == QUEUED_EVENT ? child_of(&queued->u.event) : NULL;
+
+	if (queued->process)
+		handle_unpin(queued->process);
 	if (child)
 		handle_unpin(child);
-	sample_put(queued->event.stack);
+	if (queued->kind == QUEUED_EVENT)
+		sample_put(queued->u.event.stack);
+	if (queued->kind == QUEUED_CALL) {
+		session->stack_bytes -= stack_bytes(&queued->u.called.stack);
+		call_map_put(queued->u.called.stack.map);
+	}
+	if (queued->breakpoint)
+		probe_put(queued->breakpoint);
 	free(queued);
 }
 
@@ -213,10 +224,11 @@ void queue_post(struct host *host, const struct tether_event *event)
 	session->news = true;
 }
 
-static void append_of(struct tether_session *session, struct queued_event *queued, struct tether *process,
-		      struct tether_breakpoint *breakpoint)
+static void append_of(struct tether_session *session, struct queued_event *queued, enum queued_kind kind,
+		      struct tether *process, struct tether_breakpoint *breakpoint)
 {
-	queued->event.process = process;
+	queued->kind = kind;
+	queued->process = process;
 	queued->breakpoint = breakpoint;
 	if (process)
 		handle_pin(process);
@@ -240,29 +252,32 @@ void queue_post_hit(struct host *host, const struct tether_hit *hit)
 		session->dropped_total++;
 		return;
 	}
-	queued->hit = *hit;
-	append_of(session, queued, hit->process, hit->breakpoint);
+	queued->u.hit = *hit;
+	append_of(session, queued, QUEUED_HIT, hit->process, hit->breakpoint);
 }
 
 /* What is dropped is told among the calls, by who has posted it. */
 bool queue_post_call(struct host *host, const struct tether_call *call, const struct call_stack *stack)
 {
 	struct tether_session *session = session_of(host);
-	size_t bytes = stack ? stack->head.regs_size + stack->head.length : 0;
+	size_t bytes = stack ? stack_bytes(stack) : 0;
 	struct queued_event *queued = NULL;
 
-	if (session->queued < session->queue_limit)
+	if (session->queued < session->queue_limit && session->stack_bytes + bytes <= MAX_QUEUED_STACKS)
 		queued = calloc(1, sizeof(*queued) + bytes);
 	if (!queued)
 		return false;
-	queued->call = *call;
+	queued->u.called.call = *call;
 	if (stack) {
-		queued->stack = *stack;
-		queued->stack.bytes = memcpy(queued + 1, stack->bytes, bytes);
+		struct call_stack *copy = &queued->u.called.stack;
+
+		*copy = *stack;
+		copy->bytes = memcpy(queued + 1, stack->bytes, bytes);
 		call_map_get(stack->map);
-		queued->call.reserved = (uintptr_t)&queued->stack;
+		queued->u.called.call.reserved = (uintptr_t)copy;
+		session->stack_bytes += bytes;
 	}
-	append_of(session, queued, call->process, call->breakpoint);
+	append_of(session, queued, QUEUED_CALL, call->process, call->breakpoint);
 	return true;
 }
 
@@ -296,7 +311,7 @@ void queue_destroy(struct tether_session *session)
 
 	while ((queued = STAILQ_FIRST(&session->events))) {
 		STAILQ_REMOVE_HEAD(&session->events, next);
-		free_event(queued);
+		free_event(session, queued);
 	}
 	pthread_cond_destroy(&session->arrived);
 }
@@ -330,7 +345,7 @@ void queue_purge_hits(struct host *host, const struct tether_breakpoint *breakpo
 		STAILQ_REMOVE_HEAD(&session->events, next);
 		if (queued->breakpoint == breakpoint) {
 			session->queued--;
-			free_event(queued);
+			free_event(session, queued);
 		} else {
 			STAILQ_INSERT_TAIL(&kept, queued, next);
 		}
@@ -376,16 +391,16 @@ static int hand_over(struct tether_session *session)
 		session->queued--;
 		tether_event_fn *handler = session->handler;
 		void *data = session->handler_data;
-		if (queued->breakpoint && queued->hit.size) {
-			probe_deliver(&queued->hit);
-		} else if (queued->breakpoint) {
-			probe_deliver_call(&queued->call);
+		if (queued->kind == QUEUED_HIT) {
+			probe_deliver(&queued->u.hit);
+		} else if (queued->kind == QUEUED_CALL) {
+			probe_deliver_call(&queued->u.called.call);
 		} else if (handler) {
 			pthread_mutex_unlock(&session->table.lock);
-			handler(&queued->event, data);
+			handler(&queued->u.event, data);
 			pthread_mutex_lock(&session->table.lock);
 		}
-		free_event(queued);
+		free_event(session, queued);
 		session->handled++;
 		handled++;
 	}

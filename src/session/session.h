@@ -14,14 +14,21 @@
 #include "process/handle.h"
 #include "process/start.h"
 
+enum queued_kind { QUEUED_EVENT, QUEUED_HIT, QUEUED_CALL };
+
 struct queued_event {
 	STAILQ_ENTRY(queued_event) next;
-	struct tether_event event;   /* kind 0: of a breakpoint */
-	struct tether_breakpoint *breakpoint; /* whose; NULL: an event */
-	struct tether_hit hit;       /* size 0: a call */
-	struct tether_call call;
-	struct call_stack stack;     /* that call.reserved points to */
-	/* the strings and arrays that event points to follow */
+	enum queued_kind kind;
+	struct tether *process;               /* pinned; NULL: of none */
+	struct tether_breakpoint *breakpoint; /* of a hit or a call: a reference */
+	union {
+		struct tether_event event;    /* its strings and arrays follow */
+		struct tether_hit hit;
+		struct {
+			struct tether_call call;
+			struct call_stack stack; /* that call.reserved points to; its bytes follow */
+		} called;
+	} u;
 };
 STAILQ_HEAD(event_queue, queued_event);
 
@@ -47,6 +54,7 @@ struct tether_session {
 	/* queue.c and dispatch.c, under table.lock */
 	struct event_queue events;
 	uint32_t queued, queue_limit;
+	size_t stack_bytes;          /* of the calls among them */
 	uint64_t dropped, dropped_total, handled;
 	bool news;                  /* queued since the last queue_announce() */
 	pthread_cond_t arrived;
