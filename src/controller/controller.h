@@ -6,15 +6,14 @@
  *	             └── space (an address space) ──── site (one trapped address)
  *
  * A process belongs to one space; several share one after vfork and CLONE_VM. Sites belong to spaces, stops
- *to tasks. One thread, one loop (loop.c), no nested waiting: whatever takes longer than one system call is a
- *state of a task (moves.c) or of a space, and goes on when the next stop comes.
+ * to tasks. One thread, one loop (loop.c), no nested waiting: whatever takes longer than one system call is a
+ * state of a task (moves.c) or of a space, and goes on when the next stop comes.
  *
  * What must hold for a victim to stay whole:
  *  1. A trap byte stands in memory only while every task that can run into it is traced by us.
  *  2. A trap is lifted for a step only while no other task of the space can run user code ("still").
  *  3. Whatever was planted is known until exec, as a tombstone after lifting: late hits have an owner.
- *  4. ESRCH from any call means that the task is dying; its end comes by wait and only there is it cleaned
- *up.
+ *  4. ESRCH from any call means that the task is dying; its end comes by wait, and only there is it cleaned up.
  */
 #ifndef CONTROLLER_CONTROLLER_H
 #define CONTROLLER_CONTROLLER_H
@@ -29,6 +28,7 @@
 #include "controller/classify.h"
 #include "controller/frames.h"
 #include "controller/pool.h"
+#include "controller/snapshot.h"
 #include "proto/proto.h"
 
 /* ---- tasks ------------------------------------------------------------------------------- */
@@ -280,38 +280,6 @@ struct grab {
 	unsigned rounds;
 };
 
-enum snapshot_phase { SNAPSHOT_FIRST, SNAPSHOT_LAST };
-
-enum { MAPS_UNOPENED = INT32_MIN };
-
-struct os_blocked;
-
-/* One at a time. */
-struct snapshot {
-	uint64_t request;        /* 0: none is under way */
-	struct process *process; /* its tasks */
-	int file;
-	int maps;                /* /proc/PID/maps; MAPS_UNOPENED: nobody has asked yet; negative errno */
-	uint32_t manner;         /* enum proto_manner */
-	bool spares;             /* PROTO_SPARE */
-	int threads_file;        /* the folder of the threads: fd + 1; 0: not open */
-	unsigned spare_rounds;   /* so often was it looked at whether the spared ones have run */
-	enum snapshot_phase phase;
-	uint64_t stack_bytes, total_bytes;
-	uint64_t bytes;          /* of the records that are written */
-	uint32_t threads;
-	uint64_t batch_at;       /* where those go that wait in the controller's batch */
-	size_t batched;          /* so many bytes */
-	int error;               /* of the first write that failed */
-	unsigned running, stuck; /* tasks that may move: not asked to stop yet; nobody waits for */
-	bool recount;            /* these two are out of date */
-	uint64_t last_serial;    /* rolling: younger ones are not looked at, or a maker of threads would never be done */
-	struct task *current;    /* rolling: whose stop is awaited, or who is next */
-	uint64_t record_at;      /* rolling: where current's record is; UINT64_MAX: none yet */
-	uint64_t wait_ns, begun_ns, check_ns, give_up_ns;
-	unsigned seen_moving;    /* at the last check: while it falls nobody is looked at */
-};
-
 struct controller {
 	int socket, client, signals; /* client: its pidfd */
 	bool client_gone;            /* end-of-file, its death, or a signal to end */
@@ -421,34 +389,6 @@ bool task_cannot_run(const struct task *t);
 void freeze_timers(struct controller *c, uint64_t now);
 void park(struct controller *c, struct process *p, pid_t tid);
 void unpark(struct controller *c, struct process *p);
-
-/*
- * snapshot_copy.c: one thread, as it stands or as the kernel shows it; bytes of a record that is complete; and the records
- * into the file, all of them by snapshot_flush(). s->error says whether.
- */
-void snapshot_copy(struct controller *c, struct task *t, enum stop_kind kind);
-void snapshot_copy_blocked(struct controller *c, struct task *t, long call, const struct os_blocked *at);
-/* Not to be counted. */
-void snapshot_void(struct controller *c, uint64_t record_at);
-void snapshot_put(struct controller *c, uint64_t at, const void *bytes, size_t length);
-void snapshot_flush(struct controller *c);
-/* snapshot_spare.c: copy one that is blocked in a system call, and leave it there. False: it is not. */
-bool snapshot_spare(struct controller *c, struct task *t);
-/* All others stand. True: those that were spared have not run; else who has is wanted again, and not spared. */
-bool snapshot_spared_stayed(struct controller *c, struct process *p);
-/* A task goes. */
-void spare_forget(struct controller *c, struct task *t);
-/* snapshot.c: -EPROTO, or 0: it is, or will be, answered */
-int snapshot_start(struct controller *c, uint64_t request, const struct proto_snapshot *body, const uint32_t *tids);
-/* At a stop, before anything is done about it: copy what it shows, if it is for that. */
-void snapshot_stop(struct controller *c, struct task *t, enum stop_kind kind);
-/* Once a turn: the next part of it, when all have stopped that it waits for. */
-void snapshot_turn(struct controller *c);
-void snapshot_timers(struct controller *c, uint64_t now);
-/* Its process ends, is let go, or executes: nobody is held for it any more. */
-void snapshot_abandon(struct controller *c, struct process *p, int result);
-/* A task goes. */
-void snapshot_forget(struct controller *c, struct task *t);
 
 /* hit.c, step.c, slot.c, call.c */
 void hit_ours(struct controller *c, struct task *t);

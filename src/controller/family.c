@@ -3,7 +3,7 @@
  * controller/family.c - tasks and processes come, change their image, and go
  *
  * A child is stopped by the kernel before it runs anything. Its stop and the event of its maker come in
- *either order; only with both is it known what it shares, and only then does it run:
+ * either order; only with both is it known what it shares, and only then does it run:
  *
  *	maker's event first:   NEW ────────────── its stop ──► first_stop()
  *	its stop first:        EARLY ── maker's event (or the maker's end) ──► first_stop()

@@ -103,7 +103,6 @@ static bool probe_hit(struct controller *c, struct task *t, const struct site *s
 		.arg0 = arch_argument(regs, 0),
 		.arg1 = arch_argument(regs, 1),
 	};
-
 	bool asked;
 
 	if (!(wants & (PROTO_PROBE_REPORT | PROTO_PROBE_ASK)))
@@ -210,9 +209,8 @@ static void hit_site(struct controller *c, struct task *t, struct site *site, st
 void hit_own_due(struct controller *c, struct task *t)
 {
 	struct site *site = site_find(&t->process->space->sites, t->over);
-	struct arch_regs regs;
-
 	bool probes = t->probes_due;
+	struct arch_regs regs;
 
 	t->own_due = t->probes_due = false;
 	if (!site || !site->planted || trace_get_regs(t->tid, &regs) || arch_pc(&regs) != t->over)

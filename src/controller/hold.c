@@ -12,7 +12,7 @@
  *
  * A task that cannot stop (vfork, disk) is still as soon as it is seen blocked inside the kernel after its
  * INTERRUPT: the interrupt is pending, so it stops before its next instruction of user code. Nothing waits
- *for it without bound.
+ * for it without bound.
  */
 #include "controller/controller.h"
 

@@ -10,8 +10,8 @@
  *	                  client, deadlines ──► spin a little, or sleep ──────┘
  *
  * SIGCHLD merges silently, so every sleep is preceded by a sweep; but the pid it names is waited for first,
- *for wait4(-1) walks all tasks. Stops are collected first and acted on then: wait4(-1) favours the tasks at
- *the head of the kernel's list, and one that is let run may stop again before the others are reached.
+ * for wait4(-1) walks all tasks. Stops are collected first and acted on then: wait4(-1) favours the tasks at
+ * the head of the kernel's list, and one that is let run may stop again before the others are reached.
  */
 #include "controller/controller.h"
 

@@ -8,8 +8,8 @@
  *	└─────────────────────────┴─────────────────────────┴──
  *
  * One stop a hit, no other thread disturbed, and nothing left to undo if we die. Areas stay until exec: a
- *thread may be blocked in a system call whose instruction stands in one. Each slot ends with the address of
- *its home, so that a stop inside finds its site; the site has the last word, for a victim may write there.
+ * thread may be blocked in a system call whose instruction stands in one. Each slot ends with the address of
+ * its home, so that a stop inside finds its site; the site has the last word, for a victim may write there.
  */
 #include "controller/controller.h"
 

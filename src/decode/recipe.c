@@ -11,15 +11,13 @@
  *	call T, call *%reg   push the true return address (a literal behind the code), jmp T or *%reg
  *	call *mem            push mem; push (%rsp); the true return address written over the first; ret
  *	ud2                  the instruction; the fault's address is made the home's when it comes
- *	syscall              syscall; lea home+length, %rcx (the kernel left the slot's pc there)  jmp
- *home+length
+ *	syscall              syscall; lea home+length, %rcx (it has the slot's pc)    jmp home+length
  *
  * `call *mem` reads its operand first, so that a fault on it finds nothing changed and the stack pointer as
- *the operand means it; the word at old rsp - 16 is overwritten, which is dead once a function is entered. A
- *call of a non-canonical address faults with the return address pushed already, where at home it is not.
+ * the operand means it; the word at old rsp - 16 is overwritten, which is dead once a function is entered. A
+ * call of a non-canonical address faults with the return address pushed already, where at home it is not.
  *
- * x87 instructions leave the slot's address as their last instruction pointer; only fnstenv and fxsave show
- *it.
+ * x87 instructions leave the slot's address as their last instruction pointer; only fnstenv and fxsave show it.
  */
 #include "decode/insn.h"
 

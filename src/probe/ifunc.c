@@ -3,12 +3,11 @@
  * probe/ifunc.c - the functions that the linker has chosen (STT_GNU_IFUNC)
  *
  *	libc.so.6: strlen, resolver at R ──┬── its own IRELATIVE slot of R ──────┐
- *	                                   └── anybody's slot named "strlen" ────┴──► holds __strlen_avx2, in
- *libc.so.6
+ *	                                   └── anybody's slot named "strlen" ────┴──► holds __strlen_avx2
  *
  * Nothing of the victim is called: what its linker has written is read. Before it has, and where nobody calls
- *a function by name, nothing is known. A slot that is not bound yet points into a procedure linkage table,
- *one that is bound to another object's function of that name into that object: neither is taken.
+ * a function by name, nothing is known. A slot that is not bound yet points into a procedure linkage table,
+ * one that is bound to another object's function of that name into that object: neither is taken.
  */
 #include <errno.h>
 #include <stdlib.h>

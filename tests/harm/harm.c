@@ -7,7 +7,7 @@
  * --count is the number of victims of each row (kind x hold x ending; --spread: of all rows of an ending
  * together). With --seconds the rows are run round-robin for as long as told. Prints TAP; a victim that was
  * harmed is printed with the seed that tries it again: harm --kinds K --holds H --endings E --count 1 --seed
- *S
+ * S
  * --parks: the client parks and continues its victims all the time. When they were hardly parked, or no trap was seen
  * between two parks, nothing was proved, and that fails.
  * --stacks: the client takes snapshots of their stacks all the time; that hardly any was taken fails too.

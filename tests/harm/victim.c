@@ -5,7 +5,7 @@
  *	harm-victim BOARD_FD KIND [TINY PLUGIN0 PLUGIN1]
  *
  * It knows nothing of being traced. It ends when the scoreboard says stop: status 0 when all was right, 1
- *when a result was wrong. What is counted in the scoreboard and what it dies of is the harm.
+ * when a result was wrong. What is counted in the scoreboard and what it dies of is the harm.
  */
 #include <dlfcn.h>
 #include <errno.h>
