@@ -20,8 +20,4 @@ struct call_stack {
 	struct call_map *map;       /* NULL: none was read */
 };
 
-/* As tether_call_stack(). */
-int call_stack_visit(const struct tether_call *call, const struct call_stack *stack, uint32_t flags,
-		     tether_stack_fn *visit, void *data);
-
 #endif

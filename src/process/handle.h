@@ -436,8 +436,21 @@ struct stop *stop_new(struct tether *process, uint64_t question, uint64_t missed
 /* Control thread: those that handlers have left standing go on (tid 0: all of them). */
 void stand_send_go(struct operation *operation, int64_t tid, answer_fn *answered);
 
-/* ---- follow.c (control thread): what each event means ---- */
+/* ---- events.c (control thread): what each event means ---- */
 void follow_event(struct family *family, const struct proto_header *header, const void *body);
+/* Queue an event of a process, if its family wants the kind. */
+void follow_post(struct family *family, struct tether_event *event);
+/* The common beginning of an event that the controller told of. */
+struct tether_event follow_event_of(const struct proto_event *from, struct tether *process, uint32_t kind);
+/* Who waits for it to park is told why it does not. status: of an exit, or a signal. */
+void follow_rendezvous_failed(struct tether *process, int code, int status, const char *path);
+/* A handle for a process that is now held: pinned once for the caller. NULL: out of memory. */
+struct tether *follow_admit(struct family *family, int64_t pid);
+
+/* ---- follow.c (control thread): the code of a process ---- */
+/* Of an exec, and of a hit of any site: answered, if it asks, or its thread stands for a handler. */
+void follow_exec(struct family *family, struct tether *process, const struct proto_ev_exec *from);
+void follow_hit(struct family *family, struct tether *process, const struct proto_ev_hit *from);
 /* Of an image whose linker has not run yet. Control thread. */
 void follow_copies(struct tether *process);
 /* The linker's breakpoint, and main's for a fresh image. How many. */
@@ -449,10 +462,6 @@ int follow_plant(struct tether *process, answer_fn *answered, struct operation *
 int follow_scan(struct tether *process, int64_t tid, uint64_t t_ns);
 /* The same through another reader. */
 int follow_scan_by(struct tether *process, int64_t tid, uint64_t t_ns, const struct reader *memory);
-/* Queue an event of a process, if its family wants the kind. */
-void follow_post(struct family *family, struct tether_event *event);
-/* A handle for a process that is now held: pinned once for the caller. NULL: out of memory. */
-struct tether *follow_admit(struct family *family, int64_t pid);
 /* The exec of a victim that was attended to (client/newborn.h). */
 void follow_attended(struct tether *process, const struct proto_ev_exec *event);
 

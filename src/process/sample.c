@@ -441,8 +441,8 @@ static struct tether_sample *sample_of_call(const struct tether_call *call, cons
 	return sample;
 }
 
-int call_stack_visit(const struct tether_call *call, const struct call_stack *stack, uint32_t flags,
-		     tether_stack_fn *visit, void *data)
+static int call_stack_visit(const struct tether_call *call, const struct call_stack *stack, uint32_t flags,
+			    tether_stack_fn *visit, void *data)
 {
 	struct stack_frame *frames = calloc(MAX_EVENT_FRAMES, sizeof(*frames));
 	struct tether_event event = { .pid = call->pid, .tid = call->tid, .process = call->process };
