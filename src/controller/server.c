@@ -277,29 +277,6 @@ static int do_stats(struct controller *c, uint64_t id, const unsigned char *byte
 	return 0;
 }
 
-static int do_regs(struct controller *c, uint64_t id, const unsigned char *bytes, size_t size)
-{
-	struct proto_task body;
-	struct proto_regs answer = { .result = -ESRCH };
-	struct arch_regs regs;
-	struct task *t;
-
-	(void)size;
-	memcpy(&body, bytes, sizeof(body));
-	t = task_find(c, (pid_t)body.tid);
-	if (t && t->process && t->process->pid == (pid_t)body.pid) {
-		answer.result = task_is_stopped(t) ? trace_get_regs(t->tid, &regs) : -TETHER_ESTATE;
-		if (!answer.result) {
-			static_assert(sizeof(answer.bytes) >= sizeof(regs.u.bytes), "registers do not fit");
-			answer.tag = regs.tag;
-			answer.size = regs.size;
-			memcpy(answer.bytes, regs.u.bytes, regs.size);
-		}
-	}
-	out_answer(c, id, PROTO_REQ_regs, &answer, sizeof(answer));
-	return 0;
-}
-
 static int do_get_regset(struct controller *c, uint64_t id, const unsigned char *bytes, size_t size)
 {
 	struct proto_get_regset body;

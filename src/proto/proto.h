@@ -257,7 +257,7 @@ struct proto_call {
 	uint32_t counter[MAX_SITE_COUNTERS]; /* whom it concerns, from the first on; 0: no more */
 };
 struct proto_call_stack {
-	uint32_t tag, regs_size;    /* as in proto_regs; a multiple of 8 */
+	uint32_t tag, regs_size;    /* as in struct arch_regs; a multiple of 8 */
 	uint64_t address;           /* of the bytes behind the registers */
 	uint64_t length;            /* a multiple of 8 */
 	uint64_t whole;             /* there is no more of it */
@@ -295,11 +295,6 @@ struct proto_stats {
 };
 struct proto_task {
 	uint32_t pid, tid;
-};
-struct proto_regs {
-	int32_t result;
-	uint32_t tag, size, reserved;
-	uint8_t bytes[PROTO_REGS];
 };
 /*
  * One register set (NT_* of <elf.h>) of a thread that stands for a `wants` question, for STAND, or in a process that is
@@ -379,7 +374,7 @@ struct proto_stack {
 	uint64_t resumed_ns;        /* rolling: when it went on; 0: as the answer says */
 	int64_t call;               /* the system call that it is inside of, -1: none */
 	uint64_t pc, sp;            /* 0: not known */
-	uint32_t regs_tag, regs_size; /* as in proto_regs; blocked: as arch_blocked_registers() makes them */
+	uint32_t regs_tag, regs_size; /* as in struct arch_regs; blocked: as arch_blocked_registers() makes them */
 	uint8_t regs[PROTO_REGS];
 };
 
@@ -402,7 +397,6 @@ struct proto_stack {
 	  PROTO_S_IDLE | PROTO_S_HOLDING | PROTO_S_PARENT)                                             \
 	X(24, stats, struct proto_empty, 0, struct proto_stats,                                        \
 	  PROTO_S_IDLE | PROTO_S_HOLDING | PROTO_S_PARENT)                                             \
-	X(26, regs, struct proto_task, 0, struct proto_regs, PROTO_S_HOLDING)                          \
 	X(28, image, struct proto_image, sizeof(struct proto_image_site), struct proto_result,         \
 	  PROTO_S_IDLE | PROTO_S_HOLDING | PROTO_S_PARENT)                                             \
 	X(30, monitor, struct proto_empty, 0, struct proto_result, PROTO_S_HOLDING | PROTO_S_PARENT)   \

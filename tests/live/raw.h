@@ -48,7 +48,6 @@ struct message {
 		struct proto_planted planted;
 		struct proto_result result;
 		struct proto_stats stats;
-		struct proto_regs regs;
 	} u;
 };
 
