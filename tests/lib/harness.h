@@ -147,6 +147,9 @@ uint32_t state_of(struct tether *process);
 /* Create a victim of tests/victims in mode kill, parked at stop; stdin and stdout are the test's own. */
 struct tether *client_create(struct client *client, uint32_t flags, uint32_t stop, const char *name, ...)
 	__attribute__((sentinel));
+/* One that must be possible; its size is set. */
+struct tether_breakpoint *breakpoint_add(struct tether *process, struct tether_breakpoint_opts opts);
+struct tether_breakpoint_info breakpoint_info(struct tether_breakpoint *breakpoint);
 /* Dispatch until no event came for so long. */
 void client_drain(struct client *client, int quiet_ms);
 /* Dispatch until a line that begins with prefix has been heard so many times; fails after 10 s. */

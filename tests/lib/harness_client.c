@@ -277,3 +277,22 @@ uint32_t state_of(struct tether *process)
 	check_int(tether_info_get(process, &info), 0);
 	return info.state;
 }
+
+struct tether_breakpoint *breakpoint_add(struct tether *process, struct tether_breakpoint_opts opts)
+{
+	struct tether_error error = TETHER_ERROR_INIT;
+	struct tether_breakpoint *breakpoint = NULL;
+
+	opts.size = sizeof(opts);
+	if (tether_breakpoint_add(process, &opts, &breakpoint, &error) < 0)
+		fail("%s", error.message);
+	return breakpoint;
+}
+
+struct tether_breakpoint_info breakpoint_info(struct tether_breakpoint *breakpoint)
+{
+	struct tether_breakpoint_info info = { .size = sizeof(info) };
+
+	check_int(tether_breakpoint_info_get(breakpoint, &info), 0);
+	return info;
+}

@@ -3,28 +3,9 @@
 
 #include <unistd.h>
 
-struct tether_breakpoint *add(struct tether *process, struct tether_breakpoint_opts opts)
-{
-	struct tether_error error = TETHER_ERROR_INIT;
-	struct tether_breakpoint *breakpoint = NULL;
-
-	opts.size = sizeof(opts);
-	if (tether_breakpoint_add(process, &opts, &breakpoint, &error) < 0)
-		fail("%s", error.message);
-	return breakpoint;
-}
-
 struct tether_breakpoint *stop_at(struct tether *process, const char *where, tether_stop_fn *stop, void *data)
 {
-	return add(process, (struct tether_breakpoint_opts){ .where = where, .stop = stop, .data = data });
-}
-
-struct tether_breakpoint_info info(struct tether_breakpoint *breakpoint)
-{
-	struct tether_breakpoint_info info = { .size = sizeof(info) };
-
-	check_int(tether_breakpoint_info_get(breakpoint, &info), 0);
-	return info;
+	return breakpoint_add(process, (struct tether_breakpoint_opts){ .where = where, .stop = stop, .data = data });
 }
 
 long done(struct victim *v, const char *word)

@@ -20,9 +20,7 @@ struct script {
 	unsigned sleep_ms;
 };
 
-struct tether_breakpoint *add(struct tether *process, struct tether_breakpoint_opts opts);
 struct tether_breakpoint *stop_at(struct tether *process, const char *where, tether_stop_fn *stop, void *data);
-struct tether_breakpoint_info info(struct tether_breakpoint *breakpoint);
 /* Say word (NULL: it was said), and the number that the victim answers. */
 long done(struct victim *v, const char *word);
 /* Let go, and the victim is whole. */

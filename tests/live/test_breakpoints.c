@@ -9,22 +9,9 @@
 #include <string.h>
 #include <unistd.h>
 
-static struct tether_breakpoint *add(struct tether *process, struct tether_breakpoint_opts opts)
-{
-	struct tether_error error = TETHER_ERROR_INIT;
-	struct tether_breakpoint *breakpoint = NULL;
-	int result;
-
-	opts.size = sizeof(opts);
-	result = tether_breakpoint_add(process, &opts, &breakpoint, &error);
-	if (result < 0)
-		fail("%s", error.message);
-	return breakpoint;
-}
-
 static struct tether_breakpoint *count_at(struct tether *process, const char *where)
 {
-	return add(process, (struct tether_breakpoint_opts){ .where = where, .flags = TETHER_BREAKPOINT_COUNT });
+	return breakpoint_add(process, (struct tether_breakpoint_opts){ .where = where, .flags = TETHER_BREAKPOINT_COUNT });
 }
 
 static int refused(struct tether *process, struct tether_breakpoint_opts opts)
@@ -40,18 +27,10 @@ static int refused(struct tether *process, struct tether_breakpoint_opts opts)
 	return result;
 }
 
-static struct tether_breakpoint_info info(struct tether_breakpoint *breakpoint)
-{
-	struct tether_breakpoint_info info = { .size = sizeof(info) };
-
-	check_int(tether_breakpoint_info_get(breakpoint, &info), 0);
-	return info;
-}
-
 /* What the controller has answered is heard a moment later. */
 static bool stands_once(void *breakpoint)
 {
-	return info(breakpoint).standing == 1;
+	return breakpoint_info(breakpoint).standing == 1;
 }
 
 /* Say a word, and what the victim has counted by its end. */
@@ -111,13 +90,13 @@ static void count_threads_calls(const char *threads)
 	struct tether_breakpoint *call = count_at(process, "a.out:counts_call");
 	struct tether_breakpoint *other = count_at(process, "counts:counts_other");
 
-	check_int(info(call).standing, 1);
-	check_int(info(call).functions, 1);
-	check_int(info(call).inactive, 0);
+	check_int(breakpoint_info(call).standing, 1);
+	check_int(breakpoint_info(call).functions, 1);
+	check_int(breakpoint_info(call).inactive, 0);
 	unsigned long calls = calls_after(&v, "call 500");
 	check_int(calls, 500 * atol(threads));
-	check_int(info(call).hits, calls);
-	check_int(info(other).hits, calls);
+	check_int(breakpoint_info(call).hits, calls);
+	check_int(breakpoint_info(other).hits, calls);
 	end(&c, &v);
 }
 
@@ -172,12 +151,12 @@ TEST(a_pattern_stands_at_every_function_that_it_matches)
 	struct tether_breakpoint *second = memcmp(first, "\xf3\x0f\x1e\xfa", 4) == 0 ? count_at(process, "a.out:counts_*+0x4") : NULL;
 	calls_after(&v, "call 20");
 	calls_after(&v, "alone");
-	check_int(info(all).hits, 41);
+	check_int(breakpoint_info(all).hits, 41);
 	if (second)
-		check_int(info(second).hits, 41);
+		check_int(breakpoint_info(second).hits, 41);
 	struct tether_breakpoint *libc = count_at(process, "libc.so.6:mall*");
-	check(info(libc).standing >= 5);
-	check_int(info(libc).inactive, 0);
+	check(breakpoint_info(libc).standing >= 5);
+	check_int(breakpoint_info(libc).inactive, 0);
 	end(&c, &v);
 }
 
@@ -191,11 +170,11 @@ TEST(an_address_that_was_given_before_the_linker_ran_stays)
 
 	check_int(tether_symbol_find(process, "main", NULL, &symbol, text, sizeof(text)), 0);
 	struct tether_breakpoint *at_main =
-		add(process, (struct tether_breakpoint_opts){ .address = symbol.address, .flags = TETHER_BREAKPOINT_COUNT });
-	check_int(info(at_main).standing, 1);
+		breakpoint_add(process, (struct tether_breakpoint_opts){ .address = symbol.address, .flags = TETHER_BREAKPOINT_COUNT });
+	check_int(breakpoint_info(at_main).standing, 1);
 	check_int(tether_continue(process), 0);
 	client_await(&c, "exit", 1);
-	check_int(info(at_main).hits, 1);
+	check_int(breakpoint_info(at_main).hits, 1);
 	client_close(&c);
 }
 
@@ -209,17 +188,17 @@ TEST(an_address_is_a_place_too_and_may_be_shared)
 	struct tether_breakpoint *more[7];
 
 	for (int i = 0; i < 7; i++)
-		more[i] = add(process, (struct tether_breakpoint_opts){ .address = address, .flags = TETHER_BREAKPOINT_COUNT });
+		more[i] = breakpoint_add(process, (struct tether_breakpoint_opts){ .address = address, .flags = TETHER_BREAKPOINT_COUNT });
 	check_int(refused(process, (struct tether_breakpoint_opts){ .address = address, .flags = TETHER_BREAKPOINT_COUNT }),
 		  -TETHER_ELIMIT);
 	calls_after(&v, "call 50");
-	check_int(info(named).hits, 100);
-	check_int(info(more[6]).hits, 100);
+	check_int(breakpoint_info(named).hits, 100);
+	check_int(breakpoint_info(more[6]).hits, 100);
 	check_int(tether_breakpoint_remove(named), 0);
 	for (int i = 0; i < 6; i++)
 		check_int(tether_breakpoint_remove(more[i]), 0);
 	calls_after(&v, "call 50");
-	check_int(info(more[6]).hits, 200);
+	check_int(breakpoint_info(more[6]).hits, 200);
 	check_int(tether_breakpoint_remove(more[6]), 0);
 	check(byte_at(v.pid, address) != 0xcc);
 	struct tether_stats stats = { .size = sizeof(stats) }, later = stats;
@@ -263,7 +242,7 @@ TEST(what_makes_no_sense_is_refused)
 		  -TETHER_EMEMORY);
 	check_int(refused(process, (struct tether_breakpoint_opts){ .where = "a.out:counts_call+1", .flags = counts }),
 		  -TETHER_EMEMORY);
-	check_int(info(count_at(process, "a.out:counts_c*+1")).standing, 0);
+	check_int(breakpoint_info(count_at(process, "a.out:counts_c*+1")).standing, 0);
 	struct tether *seen = client_grab(&c, v.pid, TETHER_OBSERVE);
 	check_int(refused(seen, (struct tether_breakpoint_opts){ .where = where, .flags = counts }), -TETHER_EMODE);
 	end(&c, &v);
@@ -317,8 +296,8 @@ TEST(each_hit_is_told_once_in_order_with_its_arguments)
 	struct tether *process = client_grab(&c, v.pid, TETHER_NO_PARK);
 	struct heard heard = { .pid = v.pid }, late = { .pid = v.pid };
 
-	struct tether_breakpoint *told = add(process, (struct tether_breakpoint_opts){ .where = "a.out:counts_call", .handler = on_hit, .data = &heard });
-	add(process, (struct tether_breakpoint_opts){ .where = "a.out:counts_call", .handler = on_hit, .data = &late, .ignore = 195 });
+	struct tether_breakpoint *told = breakpoint_add(process, (struct tether_breakpoint_opts){ .where = "a.out:counts_call", .handler = on_hit, .data = &heard });
+	breakpoint_add(process, (struct tether_breakpoint_opts){ .where = "a.out:counts_call", .handler = on_hit, .data = &late, .ignore = 195 });
 	calls_after(&v, "call 200");
 	client_drain(&c, 200);
 	check_int(heard.records, 200);
@@ -327,7 +306,7 @@ TEST(each_hit_is_told_once_in_order_with_its_arguments)
 	check_int(heard.second_argument, 7);
 	check_same("counts_call", heard.symbol);
 	check_int(late.records, 5);
-	check_int(info(told).hits, 200);
+	check_int(breakpoint_info(told).hits, 200);
 	end(&c, &v);
 }
 
@@ -338,15 +317,15 @@ TEST(one_shot_is_told_once_by_sixteen_threads)
 	struct tether *process = client_grab(&c, v.pid, TETHER_NO_PARK);
 	struct heard heard = { .pid = v.pid };
 
-	struct tether_breakpoint *once = add(process, (struct tether_breakpoint_opts){ .where = "a.out:counts_call", .handler = on_hit,
+	struct tether_breakpoint *once = breakpoint_add(process, (struct tether_breakpoint_opts){ .where = "a.out:counts_call", .handler = on_hit,
 		.data = &heard, .flags = TETHER_BREAKPOINT_ONCE, .ignore = 9 });
 	calls_after(&v, "call 100");
 	client_drain(&c, 200);
 	check_int(heard.records, 1);
 	check_int(heard.last, 10);
-	check_int(info(once).hits, 10);
-	check_int(info(once).done, 1);
-	check_int(info(once).standing, 0);
+	check_int(breakpoint_info(once).hits, 10);
+	check_int(breakpoint_info(once).done, 1);
+	check_int(breakpoint_info(once).standing, 0);
 	check_int(tether_breakpoint_enable(once, 1), -TETHER_ESTATE);
 	check(byte_at(v.pid, address_of(count_at(process, "a.out:counts_call"))) == 0xcc);
 	end(&c, &v);
@@ -359,14 +338,14 @@ TEST(a_handler_removes_its_own_and_adds_another)
 	struct tether *process = client_grab(&c, v.pid, TETHER_NO_PARK);
 	struct heard heard = { .pid = v.pid, .remove_itself = true, .process = process };
 
-	add(process, (struct tether_breakpoint_opts){ .where = "a.out:counts_call", .handler = on_hit, .data = &heard });
+	breakpoint_add(process, (struct tether_breakpoint_opts){ .where = "a.out:counts_call", .handler = on_hit, .data = &heard });
 	calls_after(&v, "call 50");
 	client_drain(&c, 200);
 	/* The other 99 were queued, and dropped. */
 	check_int(heard.records, 1);
 	check(heard.another != NULL);
 	calls_after(&v, "call 50");
-	check_int(info(heard.another).hits, 100);
+	check_int(breakpoint_info(heard.another).hits, 100);
 	end(&c, &v);
 }
 
@@ -375,21 +354,21 @@ TEST(what_is_disabled_counts_nothing_and_what_is_enabled_again_does)
 	struct victim v = victim_start("counts", "1", NULL);
 	struct client c = client_open();
 	struct tether *process = client_grab(&c, v.pid, TETHER_NO_PARK);
-	struct tether_breakpoint *call = add(process, (struct tether_breakpoint_opts){ .where = "a.out:counts_call",
+	struct tether_breakpoint *call = breakpoint_add(process, (struct tether_breakpoint_opts){ .where = "a.out:counts_call",
 		.flags = TETHER_BREAKPOINT_COUNT | TETHER_BREAKPOINT_DISABLED });
 
 	calls_after(&v, "call 10");
-	check_int(info(call).hits, 0);
-	check_int(info(call).standing, 0);
+	check_int(breakpoint_info(call).hits, 0);
+	check_int(breakpoint_info(call).standing, 0);
 	check_int(tether_breakpoint_enable(call, 1), 0);
 	calls_after(&v, "call 10");
-	check_int(info(call).hits, 10);
+	check_int(breakpoint_info(call).hits, 10);
 	uint64_t address = address_of(call);
 	check(byte_at(v.pid, address) == 0xcc);
 	check_int(tether_breakpoint_enable(call, 0), 0);
 	check(byte_at(v.pid, address) != 0xcc);
 	calls_after(&v, "call 10");
-	check_int(info(call).hits, 10);
+	check_int(breakpoint_info(call).hits, 10);
 	end(&c, &v);
 }
 
@@ -404,7 +383,7 @@ TEST(planted_and_lifted_under_load_harms_nobody)
 	victim_ask(&v, "storm", "storming");
 	for (int i = 0; i < 100; i++) {
 		check_int(tether_breakpoint_enable(call, 0), 0);
-		uint64_t hits = info(call).hits;
+		uint64_t hits = breakpoint_info(call).hits;
 		check(hits >= before);
 		before = hits;
 		struct tether_breakpoint *second = count_at(process, "a.out:counts_call");
@@ -425,13 +404,13 @@ TEST(a_library_that_is_not_loaded_is_waited_for_and_its_constructor_seen)
 	struct tether *process = client_grab(&c, v.pid, TETHER_NO_PARK);
 	struct tether_breakpoint *work = count_at(process, "counts-plugin.so:counts_work");
 
-	check_int(info(work).standing, 0);
+	check_int(breakpoint_info(work).standing, 0);
 	for (int i = 1; i <= 20; i++) {
 		calls_after(&v, "plugin");
-		check_int(info(work).hits, 10 * i);
+		check_int(breakpoint_info(work).hits, 10 * i);
 	}
-	check_int(info(work).standing + info(work).inactive, 0);
-	check_int(info(work).functions, 1);
+	check_int(breakpoint_info(work).standing + breakpoint_info(work).inactive, 0);
+	check_int(breakpoint_info(work).functions, 1);
 	end(&c, &v);
 }
 
@@ -443,17 +422,17 @@ TEST(a_breakpoint_waits_for_the_next_program_and_keeps_its_count)
 	struct tether_breakpoint *call = count_at(process, "a.out:counts_call");
 	struct tether_breakpoint *start = count_at(process, "a.out:main");
 	struct tether_breakpoint *begin = count_at(process, "a.out:_init");
-	add(process, (struct tether_breakpoint_opts){ .address = address_of(call), .flags = TETHER_BREAKPOINT_COUNT });
+	breakpoint_add(process, (struct tether_breakpoint_opts){ .address = address_of(call), .flags = TETHER_BREAKPOINT_COUNT });
 
 	for (int i = 1; i <= 5; i++) {
 		calls_after(&v, "call 10");
 		victim_ask(&v, "exec", "ready");
-		check_int(info(call).hits, 20 * i);
-		check_int(info(start).hits, i);
-		check_int(info(begin).hits, i);
+		check_int(breakpoint_info(call).hits, 20 * i);
+		check_int(breakpoint_info(start).hits, i);
+		check_int(breakpoint_info(begin).hits, i);
 		check(eventually(stands_once, call, 5000));
 	}
-	check_int(calls_after(&v, "call 10"), info(call).hits);
+	check_int(calls_after(&v, "call 10"), breakpoint_info(call).hits);
 	client_await(&c, "main", 5);
 	end(&c, &v);
 }
@@ -468,12 +447,12 @@ TEST(children_count_into_the_same)
 	calls_after(&v, "call 5");
 	for (int i = 0; i < 10; i++)
 		calls_after(&v, "fork 7");
-	check_int(info(call).hits, 80);
-	check_int(calls_after(&v, "vfork 100"), info(call).hits);
-	check_int(info(call).hits, 180);
+	check_int(breakpoint_info(call).hits, 80);
+	check_int(calls_after(&v, "vfork 100"), breakpoint_info(call).hits);
+	check_int(breakpoint_info(call).hits, 180);
 	client_await(&c, "exit 4", 100);
 	client_await(&c, "exit 3", 10);
-	check_int(info(call).standing, 1);
+	check_int(breakpoint_info(call).standing, 1);
 	end(&c, &v);
 }
 
@@ -487,7 +466,7 @@ TEST(children_that_are_not_followed_count_nothing)
 	calls_after(&v, "call 5");
 	calls_after(&v, "fork 7");
 	calls_after(&v, "vfork 20");
-	check_int(info(call).hits, 5);
+	check_int(breakpoint_info(call).hits, 5);
 	end(&c, &v);
 }
 
@@ -521,9 +500,9 @@ TEST(a_created_program_is_counted_from_its_first_instruction)
 		check_int(tether_continue(process), 0);
 		client_await(&c, "main", 1);
 		client_await(&c, "exit", 1);
-		check_int(info(start).hits, 1);
-		check_int(info(begin).hits, 1);
-		check_int(info(late).hits, 0);
+		check_int(breakpoint_info(start).hits, 1);
+		check_int(breakpoint_info(begin).hits, 1);
+		check_int(breakpoint_info(late).hits, 0);
 		client_close(&c);
 	}
 }
@@ -539,8 +518,8 @@ TEST(a_static_program_that_is_executed_is_counted)
 	for (int i = 1; i <= 5; i++) {
 		calls_after(&v, "call 10");
 		victim_ask(&v, "exec", "ready");
-		check_int(info(begin).hits, i);
-		check_int(info(call).hits, 10 * i);
+		check_int(breakpoint_info(begin).hits, i);
+		check_int(breakpoint_info(call).hits, 10 * i);
 	}
 	end(&c, &v);
 }
@@ -557,8 +536,8 @@ TEST(released_under_load_with_breakpoints_the_victim_is_whole)
 	victim_ask(&v, "storm", "storming");
 	usleep(50000);
 	check_int(tether_release(process), 0);
-	check(info(call).hits > 0);
-	check_int(info(call).standing + info(all).standing, 0);
+	check(breakpoint_info(call).hits > 0);
+	check_int(breakpoint_info(call).standing + breakpoint_info(all).standing, 0);
 	check_untraced(v.pid);
 	check_text_whole(v.pid);
 	check_int(tether_breakpoint_remove(call), 0);
@@ -578,7 +557,7 @@ TEST(parked_with_breakpoints_its_text_is_whole_and_read_so_at_all_times)
 	check_text_whole(v.pid);
 	check_int(tether_continue(process), 0);
 	calls_after(&v, "call 3");
-	check_int(info(call).hits, 3);
+	check_int(breakpoint_info(call).hits, 3);
 	check_int(tether_read(process, address, &byte, 1), 1);
 	check(byte != 0xcc);
 	end(&c, &v);
@@ -594,7 +573,7 @@ TEST(counts_stay_when_the_victim_has_ended)
 	calls_after(&v, "call 30");
 	check_int(victim_end(&v), 0);
 	client_await(&c, "exit", 1);
-	check_int(info(call).hits, 60);
+	check_int(breakpoint_info(call).hits, 60);
 	check_int(refused(process, (struct tether_breakpoint_opts){ .where = "a.out:main", .flags = TETHER_BREAKPOINT_COUNT }),
 		  -TETHER_EGONE);
 	check_int(tether_breakpoint_remove(call), 0);
@@ -608,7 +587,7 @@ TEST(the_end_of_the_session_ends_breakpoints_with_records_in_its_queue)
 	struct tether *process = client_grab(&c, v.pid, TETHER_NO_PARK);
 	struct heard heard = { .pid = v.pid };
 
-	add(process, (struct tether_breakpoint_opts){ .where = "a.out:counts_call", .handler = on_hit, .data = &heard });
+	breakpoint_add(process, (struct tether_breakpoint_opts){ .where = "a.out:counts_call", .handler = on_hit, .data = &heard });
 	count_at(process, "nothing.so:nothing");
 	calls_after(&v, "call 100");
 	check_int(heard.records, 0);

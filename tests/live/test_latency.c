@@ -50,14 +50,7 @@ static struct holding hold_of(struct tether *process, bool holds)
 
 static void count_calls(struct tether *process)
 {
-	struct tether_breakpoint_opts opts = {
-		.size = sizeof(opts), .where = "counts:counts_call", .flags = TETHER_BREAKPOINT_COUNT
-	};
-	struct tether_error error = TETHER_ERROR_INIT;
-	struct tether_breakpoint *breakpoint;
-
-	if (tether_breakpoint_add(process, &opts, &breakpoint, &error) < 0)
-		fail("%s", error.message);
+	breakpoint_add(process, (struct tether_breakpoint_opts){ .where = "counts:counts_call", .flags = TETHER_BREAKPOINT_COUNT });
 }
 
 TEST(processors_are_kept_awake_while_hits_come_and_no_longer)

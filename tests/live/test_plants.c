@@ -22,23 +22,8 @@ static const char *large_library(void)
 
 static struct tether_breakpoint *count(struct tether *process, const char *where)
 {
-	struct tether_breakpoint_opts opts = { .size = sizeof(opts),
-					       .where = where,
-					       .flags = TETHER_BREAKPOINT_COUNT };
-	struct tether_error error = TETHER_ERROR_INIT;
-	struct tether_breakpoint *breakpoint = NULL;
-
-	if (tether_breakpoint_add(process, &opts, &breakpoint, &error) < 0)
-		fail("%s", error.message);
-	return breakpoint;
-}
-
-static struct tether_breakpoint_info info(struct tether_breakpoint *breakpoint)
-{
-	struct tether_breakpoint_info info = { .size = sizeof(info) };
-
-	check_int(tether_breakpoint_info_get(breakpoint, &info), 0);
-	return info;
+	return breakpoint_add(process,
+			      (struct tether_breakpoint_opts){ .where = where, .flags = TETHER_BREAKPOINT_COUNT });
 }
 
 TEST(ten_thousand_functions_stand_and_go_within_a_second)
@@ -57,7 +42,7 @@ TEST(ten_thousand_functions_stand_and_go_within_a_second)
 	uint64_t begun = now_ns();
 	struct tether_breakpoint *all = count(process, "libLLVM-1?.so.1:*");
 	uint64_t planted = now_ns();
-	struct tether_breakpoint_info stands = info(all);
+	struct tether_breakpoint_info stands = breakpoint_info(all);
 	check(stands.standing > 10000);
 	check_int(stands.inactive, 0);
 	check_int(tether_breakpoint_progress(process, &done, &total), 0);
@@ -91,7 +76,7 @@ TEST(tens_of_thousands_wait_for_the_end_of_a_park)
 	check_int(state_of(process), TETHER_STATE_PARKED);
 	check_text_whole(v.pid);
 	check_int(tether_continue(process), 0);
-	check(info(all).standing > 10000);
+	check(breakpoint_info(all).standing > 10000);
 	client_close(&c);
 	check_untraced(v.pid);
 	check_text_whole(v.pid);
@@ -118,11 +103,11 @@ static unsigned late_answers(const char *path)
 	count(grab(c.session, first.pid, TETHER_NO_PARK, TETHER_MODE_RUN), "libLLVM*:no such function");
 	struct tether_breakpoint *all =
 		count(grab(c.session, v.pid, TETHER_NO_PARK, TETHER_MODE_RUN), "libLLVM-1?.so.1:*");
-	check_int(info(all).standing, 0);
+	check_int(breakpoint_info(all).standing, 0);
 	victim_ask(&v, word, "done");
 	while (tether_dispatch(c.session, 1500) > 0)
 		;
-	check(info(all).standing > 10000);
+	check(breakpoint_info(all).standing > 10000);
 	client_close(&c);
 	check_untraced(v.pid);
 	check_text_whole(v.pid);
@@ -156,8 +141,8 @@ TEST(a_fault_of_a_displaced_instruction_tells_its_own_address)
 				 *undefined = count(process, "a.out:undefined");
 
 	victim_ask(&v, "fault 100", "done");
-	check_int(info(divides).hits, 100);
-	check_int(info(undefined).hits, 100);
+	check_int(breakpoint_info(divides).hits, 100);
+	check_int(breakpoint_info(undefined).hits, 100);
 	check_int(tether_stats_get(c.session, &stats), 0);
 	check(stats.steps_slot >= 200);
 	check_int(stats.steps_in_place, 0);
@@ -182,12 +167,12 @@ TEST(functions_that_the_linker_chooses_are_counted_by_their_name)
 	for (int i = 0; i < NAMES; i++) {
 		breakpoint[i] = count(process, names[i]);
 		/* memcpy is two, for the programs of long ago. */
-		check(info(breakpoint[i]).standing >= 1);
-		check_int(info(breakpoint[i]).unresolved, 0);
+		check(breakpoint_info(breakpoint[i]).standing >= 1);
+		check_int(breakpoint_info(breakpoint[i]).unresolved, 0);
 	}
 	victim_ask(&v, "ifunc 500", "done");
 	for (int i = 0; i < NAMES; i++) {
-		uint64_t hits = info(breakpoint[i]).hits;
+		uint64_t hits = breakpoint_info(breakpoint[i]).hits;
 
 		/* The C library calls them for itself too. */
 		if (hits < TIMES || hits > TIMES + OTHERS)
@@ -206,11 +191,11 @@ TEST(functions_that_the_linker_chooses_are_counted_from_the_start)
 	struct tether *process = client_create(&c, 0, TETHER_STOP_CREATE, "/bin/echo", "words", NULL);
 	struct tether_breakpoint *length = count(process, "libc.so.6:strlen");
 
-	check_int(info(length).standing, 0);
+	check_int(breakpoint_info(length).standing, 0);
 	check_int(tether_continue(process), 0);
 	client_await(&c, "exit", 1);
-	check(info(length).hits > 0);
-	check_int(info(length).functions, 1);
+	check(breakpoint_info(length).hits > 0);
+	check_int(breakpoint_info(length).functions, 1);
 	client_close(&c);
 }
 
@@ -239,9 +224,9 @@ TEST(an_object_is_known_by_its_soname_too)
 	snprintf(word, sizeof(word), "open %s", path);
 	victim_ask(&v, word, "done");
 	unlink(path);
-	check_int(info(count(process, "libm.so.6:ldexp")).standing, 1);
-	check_int(info(count(process, "libm.so.?:modf")).standing, 1);
-	check_int(info(before).standing, 1);
+	check_int(breakpoint_info(count(process, "libm.so.6:ldexp")).standing, 1);
+	check_int(breakpoint_info(count(process, "libm.so.?:modf")).standing, 1);
+	check_int(breakpoint_info(before).standing, 1);
 	check_int(tether_breakpoint_places(before, copy_object, object), 0);
 	check_same(path, object);
 	client_close(&c);

@@ -398,7 +398,7 @@ TEST(a_thread_that_is_to_stay_stays_alone)
 
 	check_int(done(&v, "begin"), 0);
 	struct tether_breakpoint *breakpoint =
-		add(process, (struct tether_breakpoint_opts){
+		breakpoint_add(process, (struct tether_breakpoint_opts){
 				     .where = "a.out:stands_sum", .stop = answer, .data = &s, .tid = v.pid });
 	victim_say(&v, "sum 5 6");
 	check(eventually(was_called, &s, 5000));
@@ -413,7 +413,7 @@ TEST(a_thread_that_is_to_stay_stays_alone)
 	check_int(tether_thread_continue(process, v.pid), 0);
 	check_int(done(&v, NULL), 56);
 	check_int(tether_thread_continue(process, v.pid), -TETHER_ESTATE);
-	check_int(info(breakpoint).hits, 1);
+	check_int(breakpoint_info(breakpoint).hits, 1);
 
 	victim_say(&v, "sum 5 7");
 	while (calls(&s) < 2)
@@ -476,7 +476,7 @@ TEST(left_stopped_no_thread_goes_on_from_where_it_was_parked)
 		struct script s = { .answer = TETHER_ANSWER_STOP_ALL };
 
 		check_int(done(&v, "begin"), 0);
-		add(process, (struct tether_breakpoint_opts){ .where = "a.out:stands_sum", .stop = answer, .data = &s,
+		breakpoint_add(process, (struct tether_breakpoint_opts){ .where = "a.out:stands_sum", .stop = answer, .data = &s,
 							      .flags = TETHER_BREAKPOINT_ONCE });
 		client_await(&c, "parked", 1);
 		check_int(calls(&s), 1);
@@ -506,7 +506,7 @@ TEST(while_it_is_parked_code_under_a_breakpoint_is_written)
 		check_int(done(&v, NULL), i % 2 ? 7 : 11);
 		check_int(calls(&s), i + 1);
 	}
-	check_int(info(breakpoint).standing, 1);
+	check_int(breakpoint_info(breakpoint).standing, 1);
 	end(&c, &v);
 }
 
@@ -546,8 +546,8 @@ TEST_SECONDS(each_of_eight_threads_stands_and_none_is_lost, 60)
 	struct tether_breakpoint *breakpoint = stop_at(process, "a.out:stands_sum", answer, &s);
 
 	check_int(done(&v, "calls 200"), 8 * (200 * 199 / 2 + 200));
-	check_int(info(breakpoint).hits, 1600);
-	check_int(calls(&s) + info(breakpoint).missed, 1600);
+	check_int(breakpoint_info(breakpoint).hits, 1600);
+	check_int(calls(&s) + breakpoint_info(breakpoint).missed, 1600);
 	check_int(s.most_at_once, 1);
 	end(&c, &v);
 }
@@ -570,29 +570,29 @@ TEST(a_breakpoint_of_one_thread_counts_and_tells_no_other)
 	victim_say(&v, "other 20");
 	int64_t tid = thread_of(&v);
 	check(tid != v.pid);
-	all = add(process, (struct tether_breakpoint_opts){ .where = "a.out:stands_sum", .flags = TETHER_BREAKPOINT_COUNT });
-	one = add(process, (struct tether_breakpoint_opts){ .where = "a.out:stands_sum", .stop = answer, .data = &s,
+	all = breakpoint_add(process, (struct tether_breakpoint_opts){ .where = "a.out:stands_sum", .flags = TETHER_BREAKPOINT_COUNT });
+	one = breakpoint_add(process, (struct tether_breakpoint_opts){ .where = "a.out:stands_sum", .stop = answer, .data = &s,
 							    .handler = hear, .tid = tid });
-	counting = add(process, (struct tether_breakpoint_opts){ .where = "a.out:stands_sum", .tid = tid,
+	counting = breakpoint_add(process, (struct tether_breakpoint_opts){ .where = "a.out:stands_sum", .tid = tid,
 								 .flags = TETHER_BREAKPOINT_COUNT });
-	main_thread = add(process, (struct tether_breakpoint_opts){ .where = "a.out:stands_sum", .stop = answer,
+	main_thread = breakpoint_add(process, (struct tether_breakpoint_opts){ .where = "a.out:stands_sum", .stop = answer,
 								    .data = &heard, .tid = v.pid });
 	victim_say(&v, "go");
 	check_int(done(&v, NULL), 20 * 19 / 2 + 20);
-	check_int(info(one).hits, 20);
-	check_int(info(counting).hits, 20);
-	check_int(info(all).hits, 20);
+	check_int(breakpoint_info(one).hits, 20);
+	check_int(breakpoint_info(counting).hits, 20);
+	check_int(breakpoint_info(all).hits, 20);
 	check_int(calls(&s), 20);
 	check_int(s.tid, tid);
 	client_drain(&c, 50);
 	check_int(calls(&s), 40); /* the other handler's too */
-	check_int(info(main_thread).hits, 0);
+	check_int(breakpoint_info(main_thread).hits, 0);
 
 	check_int(done(&v, "sum 1 2"), 3);
 	check_int(calls(&heard), 1);
 	check_int(done(&v, "calls 10"), 4 * 55);
-	check_int(info(one).hits, 20);
-	check_int(info(all).hits, 61);
+	check_int(breakpoint_info(one).hits, 20);
+	check_int(breakpoint_info(all).hits, 61);
 	opts.tid = tid; /* it has ended */
 	check_int(tether_breakpoint_add(process, &opts, &gone, NULL), -TETHER_ENOTFOUND);
 	opts.tid = getpid();

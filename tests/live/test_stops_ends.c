@@ -41,7 +41,7 @@ TEST(a_handler_removes_its_own_breakpoint_and_adds_another)
 	check_int(s.result[0], 0);
 	check_int(s.result[1], 0);
 	check_int(done(&v, "constant"), 7);
-	check_int(info(s.breakpoint).hits, 1);
+	check_int(breakpoint_info(s.breakpoint).hits, 1);
 	check_int(tether_breakpoint_remove(s.breakpoint), 0);
 	end(&c, &v);
 }
@@ -88,7 +88,7 @@ TEST(what_would_wait_for_a_victim_is_refused_in_a_handler)
 	struct tether *process = client_grab(&c, v.pid, TETHER_NO_PARK);
 	struct rules r = { .s.client = &c, .other = w.pid };
 
-	add(process, (struct tether_breakpoint_opts){ .where = "a.out:stands_sum", .stop = try_calls, .data = &r,
+	breakpoint_add(process, (struct tether_breakpoint_opts){ .where = "a.out:stands_sum", .stop = try_calls, .data = &r,
 						      .flags = TETHER_BREAKPOINT_FOREVER });
 	victim_say(&v, "sum 1 2");
 	check(eventually(was_called, &r.s, 10000));
@@ -126,9 +126,9 @@ TEST(of_several_handlers_the_strongest_answer_holds_and_each_is_called)
 	stop_at(process, "a.out:stands_sum", answer, &go);
 	stop_at(process, "a.out:stands_sum", answer, &all);
 	stop_at(process, "a.out:stands_sum", answer, &stay);
-	one = add(process, (struct tether_breakpoint_opts){ .where = "a.out:stands_sum", .stop = answer, .data = &once,
+	one = breakpoint_add(process, (struct tether_breakpoint_opts){ .where = "a.out:stands_sum", .stop = answer, .data = &once,
 							    .flags = TETHER_BREAKPOINT_ONCE });
-	add(process, (struct tether_breakpoint_opts){ .where = "a.out:stands_sum", .stop = answer, .data = &later,
+	breakpoint_add(process, (struct tether_breakpoint_opts){ .where = "a.out:stands_sum", .stop = answer, .data = &later,
 						      .ignore = 2 });
 	for (unsigned i = 1; i <= 4; i++) {
 		victim_say(&v, "sum 1 2");
@@ -141,7 +141,7 @@ TEST(of_several_handlers_the_strongest_answer_holds_and_each_is_called)
 		check_int(tether_continue(process), 0);
 		check_int(done(&v, NULL), 3);
 	}
-	check_int(info(one).done, 1);
+	check_int(breakpoint_info(one).done, 1);
 	end(&c, &v);
 }
 
@@ -151,14 +151,14 @@ TEST(the_library_s_own_work_at_the_same_place_is_done_after_the_handlers)
 	struct client c = client_open();
 	struct tether *process = client_grab(&c, v.pid, TETHER_NO_PARK);
 	struct script s = { 0 };
-	struct tether_breakpoint *work = add(process, (struct tether_breakpoint_opts){
+	struct tether_breakpoint *work = breakpoint_add(process, (struct tether_breakpoint_opts){
 						.where = "counts-plugin.so:counts_work", .flags = TETHER_BREAKPOINT_COUNT });
 
 	stop_at(process, "ld-linux*:_dl_debug_state", answer, &s);
 	for (unsigned i = 1; i <= 5; i++) {
 		victim_ask(&v, "plugin", "done 0");
 		client_await(&c, "unload counts-plugin.so", i);
-		check_int(info(work).hits, 10 * i);
+		check_int(breakpoint_info(work).hits, 10 * i);
 		check(calls(&s) >= 2 * i);
 	}
 	client_close(&c);
@@ -204,8 +204,8 @@ TEST(a_handler_that_takes_too_long_is_not_waited_for)
 	check_int(calls(&s), 1);
 	check_int(s.result[0], 0);
 	check_int(s.result[1], -TETHER_ESTATE);
-	check_int(info(breakpoint).hits, 11);
-	check_int(info(breakpoint).missed, 10);
+	check_int(breakpoint_info(breakpoint).hits, 11);
+	check_int(breakpoint_info(breakpoint).missed, 10);
 	__atomic_store_n(&s.answer, TETHER_ANSWER_GO, __ATOMIC_SEQ_CST);
 	check_int(done(&v, "sum 3 4"), 24);
 	check_int(calls(&s), 2);
@@ -220,7 +220,7 @@ TEST(a_handler_that_may_take_for_ever_is_waited_for)
 	struct script s = { .sleep_ms = 1800 };
 	uint64_t begun = now_ns();
 
-	add(process, (struct tether_breakpoint_opts){ .where = "a.out:stands_sum", .stop = too_slow, .data = &s,
+	breakpoint_add(process, (struct tether_breakpoint_opts){ .where = "a.out:stands_sum", .stop = too_slow, .data = &s,
 						      .flags = TETHER_BREAKPOINT_FOREVER });
 	check_int(done(&v, "sum 3 4"), 24);
 	check(now_ns() - begun >= UINT64_C(1700000000));
@@ -272,7 +272,7 @@ static struct tether_breakpoint *hold_worker(struct tether *process, struct vict
 	struct tether_breakpoint *breakpoint;
 
 	check_int(done(v, "begin"), 0);
-	breakpoint = add(process, (struct tether_breakpoint_opts){
+	breakpoint = breakpoint_add(process, (struct tether_breakpoint_opts){
 					  .where = "a.out:stands_sum", .stop = wait_at_gate, .data = gate,
 					  .flags = TETHER_BREAKPOINT_FOREVER | TETHER_BREAKPOINT_ONCE,
 					  .tid = worker_of(v->pid) });
@@ -425,7 +425,7 @@ static pid_t start_client(pid_t victim, tether_stop_fn *stop, uint32_t flags, en
 		struct tether *process = client_grab(&c, victim, TETHER_NO_PARK);
 		int data[2] = { fd[1], (int)told };
 
-		add(process, (struct tether_breakpoint_opts){ .where = "a.out:stands_sum", .stop = stop, .data = data,
+		breakpoint_add(process, (struct tether_breakpoint_opts){ .where = "a.out:stands_sum", .stop = stop, .data = data,
 							      .flags = flags });
 		check_int(write(fd[1], "", 1), 1);
 		for (;;)
