@@ -204,13 +204,19 @@ static void show(const struct call_points *points, struct count *count)
 	free(people);
 }
 
+/* Or a pattern? */
+static bool is_name(const char *where)
+{
+	return !strpbrk(where, "*?[");
+}
+
 bool call_points_counts(struct call_points *points)
 {
 	struct counts counts = { 0 };
 
 	for (const struct call_point *point = points->points; point; point = point->next) {
 		counts.pid = point->pid;
-		counts.named = !strpbrk(point->where, "*?[");
+		counts.named = is_name(point->where);
 		tether_breakpoint_functions(point->breakpoint, take, &counts);
 	}
 	merge(&counts);
@@ -252,6 +258,10 @@ void call_points_remarks(const struct call_points *points)
 		if (info.inactive)
 			output_note(points->output, "%lld: %llu places of '%s' could not be looked at", (long long)point->pid,
 				    (unsigned long long)info.inactive, point->where);
+		/* A pattern that meets such a one is no wish for it. */
+		if (info.unresolved && is_name(point->where))
+			output_note(points->output, "%lld: which function the linker has chosen for '%s' was not known all the time",
+				    (long long)point->pid, point->where);
 		if (points->flags & TETHER_BREAKPOINT_RETURN)
 			remark_missed(points, point);
 	}

@@ -32,33 +32,19 @@ static bool behind_a_call(const struct reader *memory, vaddr_t address)
 	return false;
 }
 
-/* From the beginning of its function the instructions follow each other up to there. True where there is none. */
-static bool begins_instruction(const struct looking *looking, const struct view_object *object,
-			       const struct reader *memory, vaddr_t address)
+/* In the middle of one a trap would make another of it. True where no name tells where the function begins. */
+static bool begins_instruction(struct tether *process, const struct view_object *object, vaddr_t address)
 {
-	enum { LONGEST = 15 };
 	struct symbol_file *table = view_table_made(object);
 	static const struct symbol none;
 	struct symbol symbol = none;
-	vaddr_t at;
+	struct found found = { .address = address };
 
-	(void)looking;
 	/* Not made for this: a thread waits, and the code before it has been seen to be a call. */
 	if (!table || symbol_file_at(table, address - 1 - object->bias, &symbol) < 0 || symbol.type != SYMBOL_FUNCTION)
 		return true;
-	at = symbol.address + object->bias;
-	if (address - at > MAX_CALLER_CHECK)
-		return true;
-	while (at < address) {
-		uint8_t bytes[LONGEST];
-		struct recipe recipe;
-		ssize_t got = memory->read(memory->data, at, bytes, sizeof(bytes));
-
-		if (got <= 0 || decode_recipe(bytes, (size_t)got, at, &recipe) < 0 || !recipe.length)
-			return false;
-		at += recipe.length;
-	}
-	return at == address;
+	found.offset = address - object->bias - symbol.address;
+	return found.offset > MAX_CALLER_CHECK || where_begins(process, &found);
 }
 
 static bool may_stand(struct tether *process, vaddr_t address)
@@ -71,7 +57,7 @@ static bool may_stand(struct tether *process, vaddr_t address)
 		const struct view_object *object = view_object_at(looking.view, address);
 
 		may = object && !object->is_vdso && address - object->low > CALL_MAX &&
-		      behind_a_call(&memory, address) && begins_instruction(&looking, object, &memory, address);
+		      behind_a_call(&memory, address) && begins_instruction(process, object, address);
 	}
 	names_put(&looking);
 	return may;

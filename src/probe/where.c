@@ -188,7 +188,7 @@ int where_find(const struct where *where, const struct view_object *object, stru
  */
 bool where_begins(struct tether *process, const struct found *found)
 {
-	enum { PIECE = 4096, LONGEST = 15 };
+	enum { PIECE = 4096, LONGEST = RECIPE_INSN_MAX };
 	struct reader memory = process_reader(process);
 	vaddr_t at = found->address - found->offset;
 	uint8_t bytes[PIECE];
