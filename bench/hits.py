@@ -89,9 +89,9 @@ def by_kernel(bench, work, name, command, threads, floor):
 
 
 def returns(bench):
-    for threads, bound in ((1, None), (16, 1.3)):
+    for threads, bound, low_bound in ((1, 4, 1.4), (2, 4, None), (16, 1.3, None)):
         work = f'a call and its return, {threads} thread' + ('s' if threads > 1 else '')
-        floor = compare(bench, work, threads, ['--returns'], ['--hist'], bound, None)
+        floor = compare(bench, work, threads, ['--returns'], ['--hist'], bound, low_bound)
         if threads > 1:
             continue
         peer(bench, work, 'ltrace -x', ['ltrace', '-f', '-o', '/dev/null', '-L', '-x', 'bench_leaf@MAIN'], threads, floor)
