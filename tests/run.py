@@ -45,7 +45,7 @@ LOG_BYTES = 16384
 ORDINARY_USER = 'nobody'
 ORDINARY_KINDS = ('live', 'program')
 # They keep more than one processor busy, and some judge how long a victim stands.
-LONELY_KINDS = ('harm', 'inject')
+LONELY_KINDS = ('harm',)
 
 
 @dataclasses.dataclass
@@ -57,6 +57,7 @@ class Case:
     tap: bool = False
     tidy: bool = False  # its folder must be empty afterwards
     alone: bool = False  # no other test beside it
+    waits: bool = False  # most of its time: one such runs beside as many others as may run
 
 
 @dataclasses.dataclass
@@ -70,7 +71,13 @@ class Result:
 # ---- what there is to run -------------------------------------------------------------------------------
 
 
-def built_cases(build, slow):
+def fewer_tries(command, part):
+    """Race loops and injection walks say how often: a part of that, at least once."""
+    return [str(-(-int(word) // part)) if before in ('--count', '--tries') else word
+            for before, word in zip(['', *command], command)]
+
+
+def built_cases(build, slow, part):
     """Executables that tests/meson.build declares. Harness executables are asked for their tests."""
     listed = build / 'meson-info' / 'intro-tests.json'
     if not listed.exists():
@@ -89,16 +96,17 @@ def built_cases(build, slow):
                 name, seconds = line.split()
                 yield Case(f'{test["name"]}:{name}', kind, [command[0], name], float(seconds) * slow + 10, tidy=True)
         else:
-            yield Case(test['name'], kind, command, test['timeout'] * slow, tap=True, alone=kind in LONELY_KINDS)
+            yield Case(test['name'], kind, fewer_tries(command, part), test['timeout'] * slow, tap=True,
+                       alone=kind in LONELY_KINDS and 'waits' not in marks, waits='waits' in marks)
 
 
 def python_cases(folders, build, slow):
     for folder in folders:
         for path in sorted(folder.resolve().glob('test_*.py')):
-            for name, seconds, alone in tests_in(path):
+            for name, seconds, alone, waits in tests_in(path):
                 yield Case(f'{path.stem.removeprefix("test_")}:{name.removeprefix("test_")}', 'program',
                            [sys.executable, '-B', str(HERE / 'lib' / 'tether_test.py'), str(path), name, str(build),
-                            '{tmp}'], seconds * slow, alone=alone)
+                            '{tmp}'], seconds * slow, alone=alone, waits=waits)
 
 
 # ---- one test, under its supervisor ---------------------------------------------------------------------
@@ -318,12 +326,20 @@ class Report:
 
 
 def run_all(cases, jobs, environment, report):
-    waiting, running = collections.deque(cases), {}
-    while waiting or running:
-        while waiting and len(running) < jobs:
-            case = waiting.popleft()
+    waiting, running = collections.deque(case for case in cases if not case.waits), {}
+    waiters = collections.deque(case for case in cases if case.waits)
+
+    def start(queue, most):
+        while queue and sum(case.waits == queue[0].waits for case, *_ in running.values()) < most:
+            case = queue.popleft()
             pid, pipe, tmp = start_supervisor(case, environment)
             running[pipe] = (case, pid, tmp, [])
+
+    while waiting or waiters or running:
+        start(waiting, jobs)
+        # Of those that wait one more than there are jobs, but never two tests where one is wanted.
+        if jobs > 1 or not running:
+            start(waiters, 1)
         for pipe in select.select(list(running), [], [])[0]:
             case, pid, tmp, pieces = running[pipe]
             piece = os.read(pipe, 65536)
@@ -423,6 +439,7 @@ def parse_options():
     parser.add_argument('--as-user', action='store_true', help=f'only the pass as {ORDINARY_USER} (needs root)')
     parser.add_argument('--no-user-pass', action='store_true', help='as root: leave that pass out')
     parser.add_argument('--slow', type=float, default=1, metavar='FACTOR', help='multiplies every time-out')
+    parser.add_argument('--part', type=int, default=1, metavar='N', help='race loops and injection walks: an Nth of their tries')
     parser.add_argument('--folder', action='append', type=pathlib.Path, metavar='DIR',
                         help='only the Python tests of this folder, no executables')
     parser.add_argument('--inner', type=pathlib.Path, help=argparse.SUPPRESS)
@@ -441,7 +458,7 @@ def main():
     if options.folder:
         cases += python_cases(options.folder, options.build, options.slow)
     else:
-        cases += built_cases(options.build, options.slow)
+        cases += built_cases(options.build, options.slow, options.part)
         cases += python_cases([HERE / 'programs', HERE / 'harm', HERE / 'inject'], options.build, options.slow)
     kinds = options.kind or (ORDINARY_KINDS if options.inner else [])
     cases = choose(cases, options.filter, kinds)

@@ -48,8 +48,9 @@ def alone(function):
 
 
 def tests_in(path):
-    """(name, seconds, alone) of each test function of a file, in order."""
+    """(name, seconds, alone, waits) of each test function of a file, in order. waits: a file that says MOSTLY_WAITS = True."""
     tree = ast.parse(path.read_text(), str(path))
+    waits = any(isinstance(node, ast.Assign) and getattr(node.targets[0], 'id', '') == 'MOSTLY_WAITS' for node in tree.body)
     for node in tree.body:
         if not isinstance(node, ast.FunctionDef) or not node.name.startswith('test_'):
             continue
@@ -58,7 +59,7 @@ def tests_in(path):
         for decorator in node.decorator_list:
             if isinstance(decorator, ast.Call) and getattr(decorator.func, 'id', '') == 'timeout':
                 seconds = ast.literal_eval(decorator.args[0])
-        yield node.name, seconds, 'alone' in marks
+        yield node.name, seconds, 'alone' in marks, waits and 'alone' not in marks
 
 
 class Skipped(Exception):

@@ -459,7 +459,7 @@ def test_kinds_choose_what_is_shown(t):
 def test_calls_of_a_running_process_are_shown_for_a_while_and_it_is_let_go(t):
     victim = Counts(t, 3)
     out = t.tmp / 'records'
-    tracer = subprocess.Popen([*t.tether, 'calls', '-f', 'a.out:counts_call', '--ret', '--duration', '3', '--format=jsonl', '-o', out,
+    tracer = subprocess.Popen([*t.tether, 'calls', '-f', 'a.out:counts_call', '--ret', '--duration', '1', '--format=jsonl', '-o', out,
                                '-p', str(victim.process.pid)])
     victim.process.stdin.write(b'storm\n')
     victim.process.stdin.flush()
@@ -496,7 +496,7 @@ def test_what_is_dropped_is_told(t):
     # One that is told of stands for all: from here on none may be missed.
     told = victim.tell('call 1')
     t.check(eventually(lambda: select.select([reader], [], [], 0)[0]), 'no record')
-    own = victim.tell('call 40000') - told
+    own = victim.tell('call 25000') - told
     victim.end()
     os.set_blocking(reader, True)
     with open(reader, 'rb') as stream:

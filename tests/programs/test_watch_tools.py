@@ -8,6 +8,8 @@ import time
 from processes import eventually, status
 from tether_test import timeout
 
+MOSTLY_WAITS = True  # until something has hung long enough
+
 # What a test leaves behind: out of its session, with init for a parent, and deaf to SIGTERM.
 DAEMON = """
 import os, signal, sys, time
