@@ -85,7 +85,7 @@ def redis(t):
 def test_a_server_under_load_survives_kill_9_of_tether_at_any_moment(t):
     benchmark = t.need('redis-benchmark')
     with redis(t) as (server, socket):
-        load = subprocess.Popen([benchmark, '-s', socket, '-n', '400000', '-c', '20', '-t', 'set,get', '--csv'],
+        load = subprocess.Popen([benchmark, '-s', socket, '-n', '150000', '-c', '20', '-t', 'set,get', '--csv'],
                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         kills = 0
         while load.poll() is None:
