@@ -86,8 +86,19 @@ static void as_file(const uint8_t *data, size_t size)
 	free(blob.data);
 }
 
+static int see_slot(const struct elf_slot *slot, void *within)
+{
+	const uint64_t *range = within;
+
+	must(slot->value >= range[0] && slot->value < range[1], "a slot holds an address that was asked for");
+	must(!slot->name || memchr(slot->name, '\0', ELF_SLOT_NAME), "its name ends");
+	return 0;
+}
+
 static void as_image(const uint8_t *data, size_t size)
 {
+	uint64_t range[2] = { 0, UINT64_MAX }, budget = ASKED;
+	char name[ELF_SLOT_NAME];
 	struct fake_memory bytes = { 0 };
 	struct reader memory = { .read = fake_read, .data = &bytes };
 	struct elf_image image;
@@ -96,7 +107,13 @@ static void as_image(const uint8_t *data, size_t size)
 
 	source.flags = SYMBOL_NO_DEBUG_FILES;
 	fake_add(&bytes, BIAS, data, size);
-	if (!elf_image_at(&memory, BIAS, &image) && !symbol_input_open(&input, &source, 0)) {
+	if (elf_image_at(&memory, BIAS, &image))
+		return;
+	elf_each_slot(&memory, &image, range[0], range[1], &budget, see_slot, range);
+	must(budget <= ASKED, "no more slots are looked at than may be");
+	if (!elf_soname(&memory, &image, name))
+		must(memchr(name, '\0', sizeof(name)) != NULL, "a soname ends");
+	if (!symbol_input_open(&input, &source, 0)) {
 		ask_all(&input);
 		symbol_input_close(&input);
 	}

@@ -104,6 +104,29 @@ def packed(data, kind):
     return bytes(data)
 
 
+SLOTS = r'''
+int puts(const char *);
+static int first(void) { return 1; }
+static void *pick(void) { return first; }
+static int within(void) __attribute__((ifunc("pick")));
+int chosen(void) __attribute__((ifunc("pick")));
+int use(void) { return puts("slots") + chosen() + within(); }
+'''
+
+
+def mapped(data):
+    """The segments of a 64-bit ELF file where they would be in memory."""
+    start, = struct.unpack_from('<Q', data, 32)
+    count, = struct.unpack_from('<H', data, 56)
+    memory = bytearray()
+    for at in range(start, start + 56 * count, 56):
+        offset, address, _, size, room = struct.unpack_from('<5Q', data, at + 8)
+        if struct.unpack_from('<I', data, at)[0] == 1:
+            memory += bytes(max(0, address + room - len(memory)))
+            memory[address:address + size] = data[offset:offset + size]
+    return bytes(memory)
+
+
 def main():
     folder = pathlib.Path(sys.argv[1])
     folder.mkdir(exist_ok=True)
@@ -132,6 +155,10 @@ def main():
             subprocess.run(['xz', '-f', small], check=True)
             subprocess.run(['objcopy', '--add-section', f'.gnu_debugdata={small}.xz', stripped, made / (name + '-mini')],
                            check=True)
+        (made / 'slots.c').write_text(SLOTS)
+        subprocess.run(['gcc', '-O1', '-shared', '-fPIC', '-nostdlib', '-Wl,-soname,libslots.so.1', '-Wl,-z,noseparate-code',
+                        '-o', made / 'slots', made / 'slots.c'], check=True)
+        (made / 'slots').write_bytes(mapped((made / 'slots').read_bytes()))
         for path in made.iterdir():
             if path.read_bytes()[:4] == b'\x7fELF' and path.name != 'symbols':
                 (folder / path.name).write_bytes(path.read_bytes())
