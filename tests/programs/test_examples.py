@@ -26,7 +26,8 @@ def test_it_is_short(t):
 
 
 def test_create_shows_objects_loads_and_the_end(t):
-    program = 'import sys, sqlite3; print("in main", flush=True); sys.stdin.read(); sys.exit(7)'
+    # In one write, whatever PYTHONUNBUFFERED says: the lines of both go into one file.
+    program = 'import os, sys, sqlite3; os.write(1, b"in main\\n"); sys.stdin.read(); sys.exit(7)'
     records = t.tmp / 'records'
     with open(records, 'ab') as out:  # it and its command write there
         client = subprocess.Popen([watch(t), '-c', t.need('python3'), '-c', program], stdin=subprocess.PIPE, stdout=out)
