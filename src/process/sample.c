@@ -203,12 +203,16 @@ static struct tether_sample *sample_make(struct tether *process, const struct pr
 {
 	unsigned char *bytes = malloc(MAX_EVENT_STACK);
 	struct stack_frame *frames = calloc(MAX_EVENT_FRAMES, sizeof(*frames));
+	/* It stands until it is answered. Of the others each may be ending, and what /proc tells of it with it. */
+	int64_t before = __atomic_exchange_n(&process->live_tid, (int64_t)from->event.tid, __ATOMIC_RELAXED);
 	struct tether_sample *sample = bytes && frames ? look(process, from, bytes, frames) : NULL;
 
 	free(frames);
 	free(bytes);
 	if (sample)
 		keep_objects(process, sample);
+	/* Answered it may end, and its number be another's. */
+	__atomic_store_n(&process->live_tid, before, __ATOMIC_RELAXED);
 	return sample;
 }
 

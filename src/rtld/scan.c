@@ -120,21 +120,27 @@ static void take_image(struct object *object, const struct elf_image *image)
 
 /* ---- the executable and the linker ----------------------------------------------------------- */
 
-/* The link of /proc follows renames; it is the only name that no victim can forge. */
-static char *executable_path(int64_t tid)
+/*
+ * The link of /proc follows renames; it is the only name that no victim can forge. "" where it may not be read. 0, -ESRCH: the
+ * thread has ended, -ENOMEM.
+ */
+static int executable_path(int64_t tid, char **ret)
 {
 	static const char deleted[] = " (deleted)";
 	char link[40], path[MAX_OBJECT_NAME];
 
 	snprintf(link, sizeof(link), "/proc/%lld/exe", (long long)tid);
 	ssize_t length = readlink(link, path, sizeof(path) - 1);
+	if (length < 0 && (errno == ENOENT || errno == ESRCH))
+		return -ESRCH;
 	if (length < 0)
 		length = 0;
 	path[length] = '\0';
 	size_t tail = sizeof(deleted) - 1;
 	if ((size_t)length > tail && strcmp(path + length - tail, deleted) == 0)
 		path[(size_t)length - tail] = '\0';
-	return strdup(path);
+	*ret = strdup(path);
+	return *ret != NULL ? 0 : -ENOMEM;
 }
 
 static struct object *own_object(const struct elf_image *image, char *path)
@@ -189,12 +195,18 @@ static int enter_own(const struct rtld *rtld, struct object_list *list, const st
 static int enter_own_objects(const struct rtld *rtld, int64_t tid, const struct reader *memory,
 			     struct object_list *list, const struct rtld_changes *changes)
 {
-	char *linker = NULL;
+	char *program, *linker = NULL;
 
 	if (list->count > 0)
 		return 0;
-	int error = read_name(memory, rtld->program.interpreter, &linker);
-	return error < 0 ? error : enter_own(rtld, list, changes, executable_path(tid), linker);
+	int error = executable_path(tid, &program);
+	if (error < 0)
+		return error;
+	error = read_name(memory, rtld->program.interpreter, &linker);
+	if (error >= 0)
+		return enter_own(rtld, list, changes, program, linker);
+	free(program);
+	return error;
 }
 
 void rtld_begin(const struct rtld *rtld, struct object_list *list, const char *program, const char *linker)
