@@ -151,6 +151,14 @@ static bool stands(const struct view_access *access)
 	return os_task_status(access->tid, &status) == 0 && (status.state == 'T' || status.state == 't');
 }
 
+/* Of one that has ended since it was seen standing the list cannot be read: it serves nothing, and nobody waits for it. */
+static struct os_served served_by(const struct view_access *access, uint32_t device_major, uint32_t device_minor)
+{
+	struct os_served served = os_served(access->tid, device_major, device_minor);
+
+	return served.any && !stands(access) ? (struct os_served){ false, false } : served;
+}
+
 /* ---- both ------------------------------------------------------------------------------------- */
 
 static int open_root(int64_t tid)
@@ -169,7 +177,7 @@ static int open_living(const struct view_object *object, const struct view_acces
 
 	(void)os_each_mapping(access->tid, visit_mapping, &place);
 	if (stands(access)) {
-		struct os_served served = os_served(access->tid, place.device_major, place.device_minor);
+		struct os_served served = served_by(access, place.device_major, place.device_minor);
 
 		ret->quiet = served.any;
 		if (served.here)
@@ -190,7 +198,7 @@ int view_open(const struct view_object *object, const struct view_access *access
 	if (access->memory != NULL)
 		return object->is_vdso ? 0 : open_living(object, access, ret);
 	/* It is gone, or not asked: only what can be proved by its build-id. On which mount it lies nobody tells. */
-	if (access->tid != 0 && stands(access) && os_served(access->tid, 0, 0).any)
+	if (access->tid != 0 && stands(access) && served_by(access, 0, 0).any)
 		return -ENOENT;
 	if (access->tid != 0) {
 		ret->root_fd = open_root(access->tid);
