@@ -80,13 +80,16 @@ static bool drain_trap(struct controller *c, struct task *t)
 	site = site_find(&t->process->space->sites, arch_pc(&regs) - ARCH_TRAP_PC_AFTER);
 	if (!site || !site->known || trace_trap_queued(t->tid) != 1)
 		return false;
-	if (t->deliver && t->deliver != SIGSTOP && !t->has_held_info)
-		t->has_held_info = !trace_get_info(t->tid, &t->held_info);
 	task_set_state(t, TASK_DRAINING);
 	/* Delivered later, a SIGSTOP would undo a SIGCONT that came meanwhile; no user code comes before its stop either. */
-	trace_go(t->tid, t->deliver == SIGSTOP ? SIGSTOP : 0);
-	if (t->deliver == SIGSTOP)
+	if (t->deliver == SIGSTOP) {
 		t->deliver = 0;
+		trace_go(t->tid, SIGSTOP);
+		return true;
+	}
+	if (t->deliver && !t->has_held_info)
+		t->has_held_info = !trace_get_info(t->tid, &t->held_info);
+	trace_go(t->tid, 0);
 	return true;
 }
 

@@ -151,12 +151,14 @@ static bool stands(const struct view_access *access)
 	return os_task_status(access->tid, &status) == 0 && (status.state == 'T' || status.state == 't');
 }
 
-/* Of one that has ended since it was seen standing the list cannot be read: it serves nothing, and nobody waits for it. */
+/* What one that stands may serve; one that runs answers. Of one that ends meanwhile the list cannot be read: it serves nothing. */
 static struct os_served served_by(const struct view_access *access, uint32_t device_major, uint32_t device_minor)
 {
-	struct os_served served = os_served(access->tid, device_major, device_minor);
+	struct os_served served = { false, false };
 
-	return served.any && !stands(access) ? (struct os_served){ false, false } : served;
+	if (stands(access))
+		served = os_served(access->tid, device_major, device_minor);
+	return served.any && stands(access) ? served : (struct os_served){ false, false };
 }
 
 /* ---- both ------------------------------------------------------------------------------------- */
@@ -176,13 +178,10 @@ static int open_living(const struct view_object *object, const struct view_acces
 	struct place place = { .object = object };
 
 	(void)os_each_mapping(access->tid, visit_mapping, &place);
-	if (stands(access)) {
-		struct os_served served = served_by(access, place.device_major, place.device_minor);
-
-		ret->quiet = served.any;
-		if (served.here)
-			return 0;
-	}
+	struct os_served served = served_by(access, place.device_major, place.device_minor);
+	ret->quiet = served.any;
+	if (served.here)
+		return 0;
 	ret->root_fd = open_root(access->tid);
 	ret->fd = open_alive(object, access->tid, &place, ret->root_fd);
 	return 0;
@@ -198,7 +197,7 @@ int view_open(const struct view_object *object, const struct view_access *access
 	if (access->memory != NULL)
 		return object->is_vdso ? 0 : open_living(object, access, ret);
 	/* It is gone, or not asked: only what can be proved by its build-id. On which mount it lies nobody tells. */
-	if (access->tid != 0 && stands(access) && served_by(access, 0, 0).any)
+	if (access->tid != 0 && served_by(access, 0, 0).any)
 		return -ENOENT;
 	if (access->tid != 0) {
 		ret->root_fd = open_root(access->tid);
